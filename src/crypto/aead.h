@@ -1,0 +1,21 @@
+/* One-shot AEAD: AES-256-GCM, AES-128-GCM, ChaCha20-Poly1305 (RFC 5116, RFC 8439). 16-byte tag appended to the ciphertext. */
+#ifndef CLO_CRYPTO_AEAD_H
+#define CLO_CRYPTO_AEAD_H
+#include "base/clo_err.h"
+#include "base/clo_span.h"
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum { CLO_AEAD_AES_128_GCM, CLO_AEAD_AES_256_GCM, CLO_AEAD_CHACHA20_POLY1305 } clo_crypto_aead_alg;
+enum { CLO_AEAD_TAG = 16, CLO_AEAD_NONCE = 12 };
+size_t clo_crypto_aead_key_size(clo_crypto_aead_alg alg);
+/** out receives in.n + 16 bytes. nonce is 12 bytes for the product (other sizes: RANGE). */
+CLO_R clo_crypto_aead_seal(clo_crypto_aead_alg alg, const uint8_t *key, clo_span nonce, clo_span aad, clo_span in, uint8_t *out);
+/** out receives in.n - 16 bytes; on failure it is wiped. Errors: TRUNCATED, AUTHENTICATION. */
+CLO_R clo_crypto_aead_open(clo_crypto_aead_alg alg, const uint8_t *key, clo_span nonce, clo_span aad, clo_span in, uint8_t *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

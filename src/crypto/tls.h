@@ -1,0 +1,63 @@
+/* TLS 1.3 over OpenSSL, on a socket (services) or on memory buffers (the enclave, whose host only forwards bytes).
+ *
+ * Trust is by pinned SubjectPublicKeyInfo, not by certificate authority: a client names the SHA-256 that the server's leaf
+ * must have; a server may ask for a client leaf and reports its SPKI. The exporter binds attestation to the channel. */
+#ifndef CLO_CRYPTO_TLS_H
+#define CLO_CRYPTO_TLS_H
+#include "base/clo_err.h"
+#include "base/clo_span.h"
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct clo_crypto_tls_context clo_crypto_tls_context;
+typedef struct clo_crypto_tls clo_crypto_tls;
+
+typedef struct {
+    bool server;
+    clo_span certificate_pem; /* own leaf (and chain); empty = none (clients only) */
+    clo_span private_pem;
+    bool ask_client_leaf;     /* servers: request (not require) a client certificate, any issuer */
+    const uint8_t *pinned_spki; /* clients: 32 bytes, required */
+    bool http2;               /* offer/accept ALPN "h2" beside "http/1.1" */
+} clo_crypto_tls_options;
+
+/** Given to the caller. A context may be shared by threads. */
+CLO_R clo_crypto_tls_context_new(clo_crypto_tls_context **out, const clo_crypto_tls_options *options);
+void clo_crypto_tls_context_free(clo_crypto_tls_context **c);
+
+/** A session on a non-blocking socket (borrowed) … */
+CLO_R clo_crypto_tls_on_socket(clo_crypto_tls **out, clo_crypto_tls_context *context, int fd);
+/** … or on memory: feed what came in, take what must go out. */
+CLO_R clo_crypto_tls_on_memory(clo_crypto_tls **out, clo_crypto_tls_context *context);
+void clo_crypto_tls_free(clo_crypto_tls **t);
+
+typedef enum {
+    CLO_TLS_DONE,       /* the operation finished (for read: n > 0 bytes) */
+    CLO_TLS_WANT_READ,  /* needs incoming bytes */
+    CLO_TLS_WANT_WRITE, /* needs outgoing space */
+    CLO_TLS_CLOSED,     /* the peer closed in an orderly way */
+    CLO_TLS_FAILED,     /* protocol or pin failure: clo_err_text says which */
+} clo_crypto_tls_status;
+clo_crypto_tls_status clo_crypto_tls_handshake(clo_crypto_tls *t);
+clo_crypto_tls_status clo_crypto_tls_read(clo_crypto_tls *t, void *to, size_t size, size_t *n);
+clo_crypto_tls_status clo_crypto_tls_write(clo_crypto_tls *t, const void *from, size_t size, size_t *n);
+clo_crypto_tls_status clo_crypto_tls_shutdown(clo_crypto_tls *t);
+/** Bytes already decrypted and waiting (poll does not see them). */
+size_t clo_crypto_tls_pending(const clo_crypto_tls *t);
+/** Memory sessions: hand in all of `in`; copy out up to size bytes that must be sent. */
+CLO_R clo_crypto_tls_feed(clo_crypto_tls *t, clo_span in);
+size_t clo_crypto_tls_drain(clo_crypto_tls *t, void *to, size_t size);
+
+/** RFC 8446 §7.5 exporter after the handshake; the project uses label "EXPORTER-cloister-attest", no context. */
+CLO_R clo_crypto_tls_exporter(clo_crypto_tls *t, const char *label, uint8_t out[32]);
+/** SHA-256 of the peer's and of the own leaf's SPKI; false where that side has no certificate. */
+bool clo_crypto_tls_peer_spki(const clo_crypto_tls *t, uint8_t out[32]);
+bool clo_crypto_tls_own_spki(const clo_crypto_tls *t, uint8_t out[32]);
+/** "h2", "http/1.1" or "". */
+const char *clo_crypto_tls_alpn(const clo_crypto_tls *t);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,42 @@
+/* Merkle trees of RFC 6962 / RFC 9162 over SHA-256. */
+#ifndef CLO_WIRE_MERKLE_H
+#define CLO_WIRE_MERKLE_H
+#include "base/clo_err.h"
+#include "base/clo_span.h"
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+    uint8_t b[32];
+} clo_wire_hash;
+enum { CLO_MERKLE_PATH_MAX = 64 };
+
+CLO_R clo_wire_merkle_leaf(clo_span data, clo_wire_hash *out);                                         /* SHA-256(0x00 ‖ data) */
+CLO_R clo_wire_merkle_node(const clo_wire_hash *left, const clo_wire_hash *right, clo_wire_hash *out); /* SHA-256(0x01 ‖ l ‖ r) */
+/** Root over leaf hashes; the empty tree is SHA-256(""). */
+CLO_R clo_wire_merkle_root(const clo_wire_hash *leaves, uint64_t count, clo_wire_hash *out);
+/** Append-only root in constant memory: add leaf hashes, then take the root. */
+typedef struct {
+    uint64_t count;
+    clo_wire_hash stack[CLO_MERKLE_PATH_MAX];
+} clo_wire_merkle_range;
+CLO_R clo_wire_merkle_range_add(clo_wire_merkle_range *r, const clo_wire_hash *leaf);
+CLO_R clo_wire_merkle_range_root(const clo_wire_merkle_range *r, clo_wire_hash *out);
+/** RFC 9162 §2.1.3.2. path_count hashes. Errors: DENIED (does not prove), RANGE (index >= size). */
+CLO_R clo_wire_merkle_inclusion(const clo_wire_hash *leaf, uint64_t index, uint64_t size, const clo_wire_hash *path, size_t path_count,
+                                const clo_wire_hash *root);
+/** RFC 9162 §2.1.4.2. */
+CLO_R clo_wire_merkle_consistency(uint64_t size1, uint64_t size2, const clo_wire_hash *path, size_t path_count, const clo_wire_hash *root1,
+                                  const clo_wire_hash *root2);
+/** Proof makers over a hash source: get(context, level, index) yields the hash of the complete subtree of 2^level leaves number `index`. */
+typedef clo_err (*clo_wire_merkle_get)(void *context, unsigned level, uint64_t index, clo_wire_hash *out);
+CLO_R clo_wire_merkle_prove_inclusion(uint64_t index, uint64_t size, clo_wire_merkle_get get, void *context, clo_wire_hash *path, size_t *path_count);
+CLO_R clo_wire_merkle_prove_consistency(uint64_t size1, uint64_t size2, clo_wire_merkle_get get, void *context, clo_wire_hash *path,
+                                        size_t *path_count);
+CLO_R clo_wire_merkle_root_of(uint64_t size, clo_wire_merkle_get get, void *context, clo_wire_hash *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
