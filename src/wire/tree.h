@@ -75,10 +75,11 @@ typedef struct {
     char path[160];
     uint64_t taken; /* bit per member index; maps read by schema have at most 64 members */
     clo_err err;
+    char text[320]; /* the sentence of err */
 } clo_wire_fields;
 /** `what` names the object in messages: "agreement.parties[2]". node may be NULL (then every required member is missing). */
 void clo_wire_fields_open(clo_wire_fields *f, clo_arena *arena, const clo_wire_node *node, const char *what);
-/** Required members. On error the out is zeroed. */
+/** Required members. On error the out is zeroed; texts, lists and maps are then empty, never NULL. */
 void clo_wire_take_text(clo_wire_fields *f, const char *key, const char **out, size_t bytes_max);
 void clo_wire_take_str(clo_wire_fields *f, const char *key, char *to, size_t to_size); /* into a fixed array */
 void clo_wire_take_name(clo_wire_fields *f, const char *key, char to[64]);             /* clo_name_valid */
@@ -91,8 +92,8 @@ void clo_wire_take_time(clo_wire_fields *f, const char *key, int64_t *seconds); 
 void clo_wire_take_array(clo_wire_fields *f, const char *key, const clo_wire_node **out, size_t count_max);
 void clo_wire_take_map(clo_wire_fields *f, const char *key, const clo_wire_node **out);
 void clo_wire_take_any(clo_wire_fields *f, const char *key, const clo_wire_node **out);
-/** Is the member there (not NULL)? Use it before an optional take. */
-bool clo_wire_has(const clo_wire_fields *f, const char *key);
+/** Is the member there (not NULL)? Use it before an optional take. A null member that was asked for counts as taken. */
+bool clo_wire_has(clo_wire_fields *f, const char *key);
 /** Fail the cursor with an own sentence about a member. */
 void clo_wire_fields_fail(clo_wire_fields *f, uint32_t code, const char *key, const char *sentence);
 /** First error, or UNKNOWN_FIELD for a member that was not taken, or success. */
