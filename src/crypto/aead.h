@@ -8,11 +8,13 @@ extern "C" {
 #endif
 
 typedef enum { CLO_AEAD_AES_128_GCM, CLO_AEAD_AES_256_GCM, CLO_AEAD_CHACHA20_POLY1305 } clo_crypto_aead_alg;
-enum { CLO_AEAD_TAG = 16, CLO_AEAD_NONCE = 12 };
+enum { CLO_AEAD_TAG = 16, CLO_AEAD_NONCE = 12, CLO_AEAD_NONCE_MAX = 128 };
+/** 16 or 32 bytes; 0 for an unknown algorithm. */
 size_t clo_crypto_aead_key_size(clo_crypto_aead_alg alg);
-/** out receives in.n + 16 bytes. nonce is 12 bytes for the product (other sizes: RANGE). */
+/** out receives in.n + 16 bytes; out may be in.p itself (in place), not overlap it otherwise. The product's nonces are 12 bytes;
+ *  AES-GCM takes 1..128 (OpenSSL's limit), ChaCha20-Poly1305 exactly 12. On failure out is wiped. Errors: RANGE, NOMEM. */
 CLO_R clo_crypto_aead_seal(clo_crypto_aead_alg alg, const uint8_t *key, clo_span nonce, clo_span aad, clo_span in, uint8_t *out);
-/** out receives in.n - 16 bytes; on failure it is wiped. Errors: TRUNCATED, AUTHENTICATION. */
+/** out receives in.n - 16 bytes (in place as above); on failure it is wiped. Errors: TRUNCATED, RANGE, AUTHENTICATION. */
 CLO_R clo_crypto_aead_open(clo_crypto_aead_alg alg, const uint8_t *key, clo_span nonce, clo_span aad, clo_span in, uint8_t *out);
 
 #ifdef __cplusplus

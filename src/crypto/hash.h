@@ -9,6 +9,10 @@
 extern "C" {
 #endif
 
+/** Start OpenSSL without any configuration file or environment, fetch the algorithms, seed the generator. Optional (first use does
+ *  it), but a process calls it before it shuts itself into its sandbox. Errors: IO, RNG. */
+CLO_R clo_crypto_init(void);
+
 typedef enum { CLO_HASH_SHA256, CLO_HASH_SHA384, CLO_HASH_SHA512 } clo_crypto_hash_alg;
 enum { CLO_HASH_MAX = 64 };
 /** Digest size in bytes: 32, 48, 64. */
@@ -24,7 +28,7 @@ CLO_R clo_crypto_hasher_put(clo_crypto_hasher *h, clo_span in);
 CLO_R clo_crypto_hasher_end(clo_crypto_hasher *h, uint8_t *out);
 void clo_crypto_hasher_free(clo_crypto_hasher **h);
 
-/** HMAC (RFC 2104). out has clo_crypto_hash_size bytes. */
+/** HMAC (RFC 2104). On failure out is wiped. out has clo_crypto_hash_size bytes. */
 CLO_R clo_crypto_hmac(clo_crypto_hash_alg alg, clo_span key, clo_span in, uint8_t *out);
 /** HKDF (RFC 5869) extract, expand, both. out_size <= 255 * hash size, else RANGE. */
 CLO_R clo_crypto_hkdf_extract(clo_crypto_hash_alg alg, clo_span salt, clo_span ikm, uint8_t *prk);
