@@ -33,9 +33,10 @@ CLO_R clo_dp_zcdp_delta(clo_dp_rational rho, double epsilon, double *delta);
  *  Errors: RANGE where epsilon is not in (0, 1000] or delta not in (0, 1). */
 CLO_R clo_dp_zcdp_rho(double epsilon, double delta, clo_dp_rational *rho);
 
-/* The same two conversions over a real rho, for the analyses that are not kept in a ledger (the command line, the vectors). */
+/* The same conversions over a real rho, for the analyses that are not kept in a ledger (the command line, the vectors). */
 CLO_R clo_dp_zcdp_epsilon_real(double rho, double delta, double *epsilon);
 CLO_R clo_dp_zcdp_delta_real(double rho, double epsilon, double *delta);
+CLO_R clo_dp_zcdp_rho_real(double epsilon, double delta, double *rho); /* rounded down */
 
 #ifdef __cplusplus
 }
