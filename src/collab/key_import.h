@@ -1,0 +1,20 @@
+/* What an owner's client sends to its own key service to entrust a dataset's key: CBOR {manifest: COSE_Sign1, sealed_dek: 80 bytes}.
+ * The DEK is HPKE-sealed to the service's key, info = "cloister/v1 key import" ‖ 0 ‖ dataset id ‖ version, no AAD. */
+#ifndef CLO_COLLAB_KEY_IMPORT_H
+#define CLO_COLLAB_KEY_IMPORT_H
+#include "collab/dataset.h"
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Seal `dek` to the service's HPKE key and append the message. `manifest` = the signed manifest's bytes, m = what is in it. */
+CLO_R clo_collab_key_import_make(clo_span manifest, const clo_collab_manifest *m, const clo_key32 *dek, const uint8_t kms_hpke[32], clo_buf *out);
+/** Split the message; spans are owned by the arena. */
+CLO_R clo_collab_key_import_decode(clo_arena *a, clo_span message, clo_span *manifest, clo_span *sealed_dek);
+/** Open the sealed DEK of a message whose manifest has been verified. Errors: AUTHENTICATION. */
+CLO_R clo_collab_key_import_open(const clo_collab_manifest *m, clo_span sealed_dek, const clo_key32 *kms_secret, clo_key32 *dek);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
