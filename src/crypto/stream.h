@@ -40,7 +40,9 @@ size_t clo_crypto_stream_chunk_plain(const clo_crypto_stream_info *info, uint64_
 /** Bytes of the whole sealed stream. */
 uint64_t clo_crypto_stream_sealed_size(const clo_crypto_stream_info *info);
 
-/* A derived, reusable, thread-safe sealing context (the same context may be used by several threads at once). */
+/* A derived, reusable, thread-safe sealing context (the same context may be used by several threads at once). Errors of the
+ * constructors also: RANGE where the info is out of its bounds or type is empty or has no end. In-place work (out = in.p) is allowed
+ * for single chunks only. */
 typedef struct clo_crypto_stream clo_crypto_stream;
 /** Derive the key for a new or known stream and its commitment. Given to the caller; clo_crypto_stream_free wipes it. */
 CLO_R clo_crypto_stream_new(clo_crypto_stream **out, const clo_key32 *dek, const clo_crypto_stream_info *info, uint8_t commitment[32]);
@@ -53,7 +55,8 @@ CLO_R clo_crypto_stream_open_chunk(const clo_crypto_stream *s, uint64_t index, c
 void clo_crypto_stream_free(clo_crypto_stream **s);
 
 /** Seal or open `count` consecutive chunks starting at `first` with up to `threads` threads (1..16); `in` and `out` hold
- *  the chunks back to back. On failure the whole of out is wiped (open). */
+ *  the chunks back to back. On failure the whole of out is wiped.
+ *  Each thread takes a run of chunks and reuses one cipher context. Where a thread cannot be started, the caller's does its part. */
 CLO_R clo_crypto_stream_seal_many(const clo_crypto_stream *s, uint64_t first, uint64_t count, clo_span in, uint8_t *out, unsigned threads);
 CLO_R clo_crypto_stream_open_many(const clo_crypto_stream *s, uint64_t first, uint64_t count, clo_span in, uint8_t *out, unsigned threads);
 
