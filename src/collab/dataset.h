@@ -29,7 +29,7 @@ typedef struct {
 void clo_collab_dataset_id(const clo_collab_party *owner, const char *name, uint8_t out[32]);
 void clo_collab_manifest_stream(const clo_collab_manifest *m, clo_crypto_stream_info *out);
 CLO_R clo_collab_manifest_sign(const clo_collab_manifest *m, const clo_collab_identity *owner, clo_buf *out);
-/** Parse and check consistency (sizes, counts); owner = NULL skips the signature (then the caller verifies later with _verify). */
+/** Parse and check consistency (sizes, counts); owner = NULL skips the signature and the id (open it again with the key before relying on it). */
 CLO_R clo_collab_manifest_open(clo_arena *a, clo_span in, const clo_crypto_public_key *owner, clo_collab_manifest *out);
 CLO_R clo_collab_manifest_tree(clo_arena *a, const clo_collab_manifest *m, clo_wire_node **out);
 /** Offset of chunk `first` in a sealed file whose manifest bytes have this length, and the size of `count` chunks. */
