@@ -1,0 +1,239 @@
+/* Proves that the log keeps every acknowledged entry over restarts and torn tails, refuses to open when cut or altered, serves proofs that
+ * verify with its witness's cosignature, and that a witness never cosigns two histories. */
+#include "cmocka_all.h"
+
+#include "audit/tlog.h"
+#include "audit/witness.h"
+#include "base/clo_own.h"
+#include "os/file.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char origin[] = "operator.example/log";
+static clo_crypto_private_key log_sk, witness_sk;
+static clo_wire_log_policy policy;
+
+typedef struct {
+    char dir[256], log_dir[300], witness_dir[300];
+    clo_audit_witness *witness;
+} place;
+
+static clo_err ask_witness(void *context, clo_audit_log *log, clo_span note, uint64_t size, clo_buf *lines)
+{
+    place *p = context;
+    uint64_t old_size = 0;
+    for (int tries = 0; tries < 3; tries++) {
+        clo_wire_hash path[CLO_MERKLE_PATH_MAX];
+        size_t count = 0;
+        if (old_size > 0) CLO_TRY(clo_audit_log_consistency(log, old_size, size, path, &count));
+        CLO_AUTO(clo_buf_free) clo_buf body, reply;
+        clo_buf_init(&body, 100000);
+        clo_buf_init(&reply, 10000);
+        CLO_TRY(clo_audit_witness_request(old_size, path, count, note, &body));
+        unsigned status = 0;
+        CLO_TRY(clo_audit_witness_add_checkpoint(p->witness, clo_buf_span(&body), &status, &reply));
+        if (status == 200) return clo_buf_put_span(lines, clo_buf_span(&reply));
+        if (status != 409) return CLO_FAIL(CLO_E_DENIED);
+        unsigned long long theirs = 0;
+        assert_int_equal(sscanf((const char *)reply.p, "%llu", &theirs), 1);
+        old_size = theirs;
+    }
+    return CLO_FAIL(CLO_E_AGAIN);
+}
+
+static int keys(void **state)
+{
+    (void)state;
+    clo_crypto_public_key pk;
+    assert_ok(clo_crypto_sign_generate(CLO_SIGN_ED25519, &log_sk, &pk));
+    assert_ok(clo_wire_note_key_make(origin, 1, &pk, &policy.log));
+    assert_ok(clo_crypto_sign_generate(CLO_SIGN_ED25519, &witness_sk, &pk));
+    assert_ok(clo_wire_note_key_make("witness.example", 4, &pk, &policy.witnesses[0]));
+    policy.witness_count = policy.quorum = 1;
+    return 0;
+}
+
+static void open_place(place *p)
+{
+    assert_ok(clo_os_dir_temporary("clo-tlog-", p->dir));
+    assert_true(snprintf(p->log_dir, sizeof p->log_dir, "%s/log", p->dir) > 0);
+    assert_true(snprintf(p->witness_dir, sizeof p->witness_dir, "%s/witness", p->dir) > 0);
+    assert_ok(clo_audit_witness_open(&p->witness, p->witness_dir, "witness.example", &witness_sk, clo_os_clock_system()));
+    assert_ok(clo_audit_witness_add_log(p->witness, &policy.log));
+}
+
+static clo_err open_log(place *p, clo_audit_log **log)
+{
+    clo_audit_log_options o = {.directory = p->log_dir, .origin = origin, .sk = &log_sk, .witness = ask_witness, .context = p, .retry_ms = 50};
+    return clo_audit_log_open(log, &o);
+}
+
+static void close_place(place *p)
+{
+    clo_audit_witness_close(&p->witness);
+    assert_ok(clo_os_tree_remove(p->dir));
+}
+
+static clo_span entry(int i, char text[32]) { return clo_span_of(text, (size_t)snprintf(text, 32, "entry %d", i)); }
+
+static void proofs_verify_over_restarts(void **state)
+{
+    (void)state;
+    place p;
+    open_place(&p);
+    for (int round = 0; round < 3; round++) {
+        clo_audit_log *log = NULL;
+        assert_ok(open_log(&p, &log));
+        char text[32];
+        for (int i = 0; i < 120; i++) {
+            uint64_t index = 99999;
+            assert_ok(clo_audit_log_append(log, entry(round * 120 + i, text), &index));
+            assert_int_equal(index, round * 120 + i);
+        }
+        for (int i = 0; i < (round + 1) * 120; i += 7) {
+            CLO_AUTO(clo_buf_free) clo_buf proof;
+            clo_buf_init(&proof, 100000);
+            assert_ok(clo_audit_log_proof(log, (uint64_t)i, 5000, &proof));
+            uint64_t index = 0, at = 0;
+            assert_ok(clo_wire_tlog_proof_verify(clo_buf_span(&proof), entry(i, text), &policy, NULL, &index, &at));
+            assert_int_equal(index, i);
+            assert_true(at > 1700000000);
+            assert_true(clo_failed(clo_wire_tlog_proof_verify(clo_buf_span(&proof), entry(i + 1, text), &policy, NULL, &index, &at)));
+        }
+        CLO_AUTO(clo_buf_free) clo_buf tile, bundle;
+        clo_buf_init(&tile, 100000);
+        clo_buf_init(&bundle, 1000000);
+        assert_ok(clo_audit_log_tile(log, 0, 0, 100, &tile));
+        assert_int_equal(tile.len, 3200);
+        assert_ok(clo_audit_log_bundle(log, 0, 2, &bundle));
+        assert_memory_equal(bundle.p, "\0\7entry 0\0\7entry 1", 18);
+        assert_code(clo_audit_log_bundle(log, 5, 1, &bundle), CLO_E_NOT_FOUND);
+        assert_code(clo_audit_log_tile(log, 1, 0, 200, &tile), CLO_E_NOT_FOUND);
+        clo_audit_log_close(&log);
+        uint64_t size = 0;
+        assert_ok(clo_audit_log_check(p.log_dir, &policy.log, &size));
+        assert_int_equal(size, (round + 1) * 120);
+    }
+    close_place(&p);
+}
+
+static void torn_tail_is_dropped_but_truncation_is_refused(void **state)
+{
+    (void)state;
+    place p;
+    open_place(&p);
+    clo_audit_log *log = NULL;
+    assert_ok(open_log(&p, &log));
+    uint64_t index = 0, size = 0;
+    char text[32], journal[400];
+    for (int i = 0; i < 5; i++) assert_ok(clo_audit_log_append(log, entry(i, text), &index));
+    clo_audit_log_close(&log);
+    assert_ok(clo_os_path_join(journal, sizeof journal, p.log_dir, "journal"));
+    int fd = -1;
+    assert_ok(clo_os_file_open(&fd, journal, CLO_OS_OPEN_APPEND, 0600));
+    assert_ok(clo_os_file_append_sync(fd, clo_span_of("\0\0\0\7ent", 7)));
+    clo_os_fd_close(&fd);
+    assert_ok(open_log(&p, &log));
+    assert_int_equal(clo_audit_log_size(log), 5);
+    assert_ok(clo_audit_log_append(log, entry(5, text), &index));
+    assert_int_equal(index, 5);
+    clo_audit_log_close(&log);
+    assert_ok(clo_os_file_open(&fd, journal, CLO_OS_OPEN_READ_WRITE, 0600));
+    assert_ok(clo_os_file_size_fd(fd, &size));
+    assert_ok(clo_os_file_truncate(fd, size - 10));
+    clo_os_fd_close(&fd);
+    assert_code(open_log(&p, &log), CLO_E_CONFLICT);
+    assert_null(log);
+    close_place(&p);
+}
+
+static void witness_refuses_a_second_history(void **state)
+{
+    (void)state;
+    place p;
+    open_place(&p);
+    clo_audit_log *log = NULL;
+    char text[32], other[320];
+    uint64_t index = 0;
+    assert_true(snprintf(other, sizeof other, "%s/old", p.dir) > 0);
+    assert_ok(open_log(&p, &log));
+    assert_ok(clo_audit_log_append(log, entry(0, text), &index));
+    clo_audit_log_close(&log);
+    assert_ok(clo_os_tree_copy(p.log_dir, other));
+    assert_ok(open_log(&p, &log));
+    assert_ok(clo_audit_log_append(log, entry(1, text), &index));
+    CLO_AUTO(clo_buf_free) clo_buf proof;
+    clo_buf_init(&proof, 100000);
+    assert_ok(clo_audit_log_proof(log, 1, 5000, &proof));
+    clo_audit_log_close(&log);
+    /* The operator puts yesterday's disk back and writes another history of the same length: no witness signs it. */
+    assert_ok(clo_os_tree_remove(p.log_dir));
+    assert_ok(clo_os_tree_copy(other, p.log_dir));
+    assert_ok(open_log(&p, &log));
+    assert_ok(clo_audit_log_append(log, entry(77, text), &index));
+    assert_int_equal(index, 1);
+    assert_code(clo_audit_log_proof(log, 1, 400, &proof), CLO_E_AGAIN);
+    clo_audit_log_close(&log);
+    close_place(&p);
+}
+
+static void *appender(void *arg)
+{
+    for (int i = 0; i < 50; i++) {
+        uint64_t index = 0;
+        if (clo_failed(clo_audit_log_append(arg, clo_span_of("x", 1), &index))) return arg;
+    }
+    return NULL;
+}
+
+static void many_threads_append(void **state)
+{
+    (void)state;
+    place p;
+    open_place(&p);
+    clo_audit_log *log = NULL;
+    assert_ok(open_log(&p, &log));
+    pthread_t threads[16];
+    for (size_t i = 0; i < 16; i++) assert_int_equal(pthread_create(&threads[i], NULL, appender, log), 0);
+    for (size_t i = 0; i < 16; i++) {
+        void *failed = NULL;
+        assert_int_equal(pthread_join(threads[i], &failed), 0);
+        assert_null(failed);
+    }
+    assert_int_equal(clo_audit_log_size(log), 800);
+    clo_audit_log_close(&log);
+    close_place(&p);
+}
+
+static void tile_paths(void **state)
+{
+    (void)state;
+    static const struct { const char *path; bool entries; unsigned level; uint64_t index; unsigned width; } good[] = {
+        {"tile/0/000", false, 0, 0, 256}, {"tile/1/x001/234.p/5", false, 1, 1234, 5}, {"tile/entries/067", true, 0, 67, 256},
+        {"tile/entries/x001/x234/067.p/255", true, 0, 1234067, 255}};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        bool entries = false;
+        unsigned level = 0, width = 0;
+        uint64_t index = 0;
+        assert_ok(clo_audit_tile_path(good[i].path, &entries, &level, &index, &width));
+        assert_true(entries == good[i].entries && level == good[i].level && index == good[i].index && width == good[i].width);
+    }
+    static const char *const bad[] = {"", "tile", "tile/0", "tile/0/0", "tile/0/0000", "tile/00/000", "tile/9/000", "tile/0/x000/001", "tile/0/000.p/0",
+                                      "tile/0/000.p/256", "tile/0/000.p/01", "tile/0/001/002", "tile/entries/x001", "tile/0/-01", "../tile/0/000"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        bool entries = false;
+        unsigned level = 0, width = 0;
+        uint64_t index = 0;
+        assert_code(clo_audit_tile_path(bad[i], &entries, &level, &index, &width), CLO_E_NOT_FOUND);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(proofs_verify_over_restarts), cmocka_unit_test(torn_tail_is_dropped_but_truncation_is_refused),
+                                       cmocka_unit_test(witness_refuses_a_second_history), cmocka_unit_test(many_threads_append),
+                                       cmocka_unit_test(tile_paths)};
+    return cmocka_run_group_tests(tests, keys, NULL);
+}
