@@ -40,10 +40,13 @@ CLO_R clo_wire_cose_sign(clo_buf *out, const clo_wire_cose_signer *signers, size
 /** Add a signature to a COSE_Sign (DUPLICATE where that kid has signed). */
 CLO_R clo_wire_cose_sign_add(clo_buf *out, clo_span cose, const clo_wire_cose_signer *signer, clo_span external_aad);
 /** Parse either form (tagged or not; `limits` as clo_wire_cbor_decode, our own objects pass NULL = deterministic only).
- *  Refuses crit headers it does not know, duplicate labels across buckets, an alg outside the protected header. */
+ *  Refuses crit headers it does not know, duplicate labels across buckets, a detached payload, an alg outside the protected header (which only
+ *  `foreign` objects may have: the key decides the algorithm all the same). */
 CLO_R clo_wire_cose_parse(clo_arena *a, clo_span in, bool foreign, clo_wire_cose *out);
 /** Verify signature `index` with this key: the algorithm must fit the key. Errors: BAD_SIGNATURE, UNSUPPORTED. */
 CLO_R clo_wire_cose_verify(const clo_wire_cose *c, size_t index, const clo_crypto_public_key *pk, clo_span external_aad);
+/** The bytes that signature `index` covers (Sig_structure, RFC 9052 §4.4), appended to out. */
+CLO_R clo_wire_cose_signed_bytes(const clo_wire_cose *c, size_t index, clo_span external_aad, clo_buf *out);
 /** The product's kid of a key: SHA-256 of its bytes. */
 CLO_R clo_wire_cose_kid(const clo_crypto_public_key *pk, uint8_t out[32]);
 

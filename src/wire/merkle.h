@@ -29,8 +29,17 @@ CLO_R clo_wire_merkle_inclusion(const clo_wire_hash *leaf, uint64_t index, uint6
 /** RFC 9162 §2.1.4.2. */
 CLO_R clo_wire_merkle_consistency(uint64_t size1, uint64_t size2, const clo_wire_hash *path, size_t path_count, const clo_wire_hash *root1,
                                   const clo_wire_hash *root2);
+/** Is [start, end) the range of a subtree that a log can have (draft-ietf-plants-merkle-tree-certs §4.1)? Errors: RANGE. */
+CLO_R clo_wire_merkle_subtree_check(uint64_t start, uint64_t end);
+/** Inclusion of leaf number `index` of the log in the subtree [start, end), §4.3. */
+CLO_R clo_wire_merkle_subtree_inclusion(const clo_wire_hash *leaf, uint64_t index, uint64_t start, uint64_t end, const clo_wire_hash *path,
+                                        size_t path_count, const clo_wire_hash *root);
+/** The subtree [start, end) with root1 is part of the tree of `size` leaves with root2, §4.4. */
+CLO_R clo_wire_merkle_subtree_consistency(uint64_t start, uint64_t end, uint64_t size, const clo_wire_hash *path, size_t path_count,
+                                          const clo_wire_hash *root1, const clo_wire_hash *root2);
 /** Proof makers over a hash source: get(context, level, index) yields the hash of the complete subtree of 2^level leaves number `index`. */
 typedef clo_err (*clo_wire_merkle_get)(void *context, unsigned level, uint64_t index, clo_wire_hash *out);
+/** path has room for CLO_MERKLE_PATH_MAX hashes. Errors: RANGE (index, sizes; trees beyond 2^63 leaves), and those of get. */
 CLO_R clo_wire_merkle_prove_inclusion(uint64_t index, uint64_t size, clo_wire_merkle_get get, void *context, clo_wire_hash *path, size_t *path_count);
 CLO_R clo_wire_merkle_prove_consistency(uint64_t size1, uint64_t size2, clo_wire_merkle_get get, void *context, clo_wire_hash *path,
                                         size_t *path_count);

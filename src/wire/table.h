@@ -29,8 +29,9 @@ typedef struct {
 } clo_wire_schema;
 
 /** From the JSON form of one set: {"columns": {name: {"type": "int|float|code|text", "min", "max", "codes": [...], "missing": n}…}, "target"…};
- *  "rows", "features", "kind", "origin", "licence", "missing" are accepted and ignored; a column with "codes" is a code column whatever its type says
- *  (its CSV cells are the index or the code's text). Also accepts the canonical form that clo_wire_schema_tree makes. */
+ *  "rows", "features", "kind", "origin", "licence", "missing", "note" are accepted and ignored; a column with "codes" (its own, or in a map "codes" beside
+ *  "columns") is a code column whatever its type says, bounded by its list
+ *  (its CSV cells are the code's text or, where no code reads so, the index); "missing" > 0 or "nullable" allows empty cells. Also accepts the canonical form that clo_wire_schema_tree makes. */
 CLO_R clo_wire_schema_read(clo_arena *a, const clo_wire_node *node, clo_wire_schema *out);
 CLO_R clo_wire_schema_tree(clo_arena *a, const clo_wire_schema *schema, clo_wire_node **out);
 /** Index of a column by name, or -1. */
