@@ -61,6 +61,13 @@ const char *clo_err_name(clo_err e)
     return "unknown";
 }
 
+uint32_t clo_err_code_named(const char *name)
+{
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
+        if (strcmp(codes[i].name, name) == 0) return codes[i].code;
+    return 0;
+}
+
 static const char *sentence_of(uint32_t code)
 {
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)

@@ -83,6 +83,9 @@ static inline clo_class clo_err_class(clo_err e) { return (clo_class)(e.code >> 
 /** The stable name of a code, e.g. "truncated"; "unknown" for a number that is none of ours. */
 const char *clo_err_name(clo_err e);
 
+/** The code of a stable name (a problem document from elsewhere); 0 where it is none of ours. */
+uint32_t clo_err_code_named(const char *name);
+
 /** The thread's last sentence; never NULL, empty where none was noted. Borrowed until the thread's next failure. */
 const char *clo_err_text(void);
 
