@@ -158,7 +158,7 @@ static void set_options(clo_client_http *c, transfer *t, const char *url, struct
     unsigned timeout = r->timeout_ms == 0 ? 60000 : r->timeout_ms;
     curl_easy_reset(c->curl); /* keeps the connection */
     (void)curl_easy_setopt(c->curl, CURLOPT_URL, url);
-    (void)curl_easy_setopt(c->curl, CURLOPT_PROTOCOLS, (long)CURLPROTO_HTTPS);
+    (void)curl_easy_setopt(c->curl, CURLOPT_PROTOCOLS_STR, "https");
     (void)curl_easy_setopt(c->curl, CURLOPT_PROXY, "");
     (void)curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
     (void)curl_easy_setopt(c->curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_3);
