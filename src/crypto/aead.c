@@ -8,6 +8,7 @@ size_t clo_crypto_aead_key_size(clo_crypto_aead_alg alg)
 {
     switch (alg) {
     case CLO_AEAD_AES_128_GCM: return 16;
+    case CLO_AEAD_AES_192_GCM: return 24;
     case CLO_AEAD_AES_256_GCM:
     case CLO_AEAD_CHACHA20_POLY1305: return 32;
     default: return 0;

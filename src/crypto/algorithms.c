@@ -5,9 +5,11 @@
 #include <pthread.h>
 #include "crypto/crypto_int.h"
 
+enum { MD_COUNT = 5, CIPHER_COUNT = 4 };
+
 static struct {
-    EVP_MD *md[3];
-    EVP_CIPHER *cipher[3];
+    EVP_MD *md[MD_COUNT];
+    EVP_CIPHER *cipher[CIPHER_COUNT];
     EVP_MAC *mac;
     bool ready;
 } algorithms;
@@ -16,13 +18,16 @@ static void algorithms_fetch(void)
 {
     /* A configuration file or OPENSSL_CONF could swap algorithms behind our back: what the host can write is not read. */
     if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1) return;
-    static const char *const md_names[3] = {"SHA2-256", "SHA2-384", "SHA2-512"};
-    static const char *const cipher_names[3] = {"AES-128-GCM", "AES-256-GCM", "ChaCha20-Poly1305"};
+    static const char *const md_names[MD_COUNT] = {"SHA2-256", "SHA2-384", "SHA2-512", "SHA2-224", "SHA2-512/256"};
+    static const char *const cipher_names[CIPHER_COUNT] = {"AES-128-GCM", "AES-256-GCM", "ChaCha20-Poly1305", "AES-192-GCM"};
     bool ok = true;
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < MD_COUNT; i++) {
         algorithms.md[i] = EVP_MD_fetch(NULL, md_names[i], NULL);
+        ok = ok && algorithms.md[i] != NULL;
+    }
+    for (size_t i = 0; i < CIPHER_COUNT; i++) {
         algorithms.cipher[i] = EVP_CIPHER_fetch(NULL, cipher_names[i], NULL);
-        ok = ok && algorithms.md[i] != NULL && algorithms.cipher[i] != NULL;
+        ok = ok && algorithms.cipher[i] != NULL;
     }
     algorithms.mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
     algorithms.ready = ok && algorithms.mac != NULL;
@@ -36,12 +41,12 @@ static bool algorithms_ready(void)
 
 const EVP_MD *clo_crypto_md(clo_crypto_hash_alg alg)
 {
-    return algorithms_ready() && (unsigned)alg < 3u ? algorithms.md[alg] : NULL;
+    return algorithms_ready() && (unsigned)alg < MD_COUNT ? algorithms.md[alg] : NULL;
 }
 
 const EVP_CIPHER *clo_crypto_cipher(clo_crypto_aead_alg alg)
 {
-    return algorithms_ready() && (unsigned)alg < 3u ? algorithms.cipher[alg] : NULL;
+    return algorithms_ready() && (unsigned)alg < CIPHER_COUNT ? algorithms.cipher[alg] : NULL;
 }
 
 EVP_MAC *clo_crypto_mac(void) { return algorithms_ready() ? algorithms.mac : NULL; }

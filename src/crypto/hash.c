@@ -2,6 +2,7 @@
 #include "crypto/hash.h"
 #include <openssl/core_names.h>
 #include <openssl/params.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include "crypto/crypto_int.h"
 
@@ -11,6 +12,8 @@ size_t clo_crypto_hash_size(clo_crypto_hash_alg alg)
     case CLO_HASH_SHA256: return 32;
     case CLO_HASH_SHA384: return 48;
     case CLO_HASH_SHA512: return 64;
+    case CLO_HASH_SHA224: return 28;
+    case CLO_HASH_SHA512_256: return 32;
     default: return 0;
     }
 }
@@ -67,26 +70,15 @@ clo_err clo_crypto_hash(clo_crypto_hash_alg alg, clo_span in, uint8_t *out)
 
 clo_err clo_crypto_sha256(clo_span in, uint8_t out[32]) { return clo_crypto_hash(CLO_HASH_SHA256, in, out); }
 
-static const char *digest_name(clo_crypto_hash_alg alg)
-{
-    switch (alg) {
-    case CLO_HASH_SHA256: return "SHA2-256";
-    case CLO_HASH_SHA384: return "SHA2-384";
-    case CLO_HASH_SHA512: return "SHA2-512";
-    default: return NULL;
-    }
-}
-
 /* A keyed HMAC context, given to the caller; NULL on failure. */
 static EVP_MAC_CTX *hmac_start(clo_crypto_hash_alg alg, clo_span key)
 {
-    const char *name = digest_name(alg);
     EVP_MAC *mac = clo_crypto_mac();
-    if (mac == NULL || name == NULL) return NULL;
+    if (mac == NULL || clo_crypto_md(alg) == NULL) return NULL;
     EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(mac);
     if (ctx == NULL) return NULL;
-    char digest[16] = "";
-    memcpy(digest, name, strlen(name) + 1); /* the parameter is not const in OpenSSL; every name above fits */
+    char digest[24] = ""; /* the parameter is not const in OpenSSL */
+    (void)snprintf(digest, sizeof digest, "%s", EVP_MD_get0_name(clo_crypto_md(alg)));
     OSSL_PARAM params[2] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_construct_end()};
     /* An empty key must still be a key: OpenSSL takes NULL for "keep the old one". */
     static const uint8_t empty[1] = {0};
