@@ -25,7 +25,9 @@ typedef struct {
     uint8_t fmc, bl, tee, snp, ucode; /* floors of the SVNs; fmc counts on Turin only */
 } clo_attest_tcb;
 
-/* The appraisal policy. All-zero (clo_attest_policy_init) is the strictest. */
+enum { CLO_ATTEST_MEASUREMENTS_MAX = 8, CLO_ATTEST_CHIPS_MAX = 16, CLO_ATTEST_DIGESTS_MAX = 4, CLO_ATTEST_VMPL_MAX = 3 };
+
+/* The appraisal policy. clo_attest_policy_init is the strictest. */
 typedef struct {
     bool allow_debug;
     bool allow_simulated;       /* accept evidence of the software TEE */
@@ -34,22 +36,42 @@ typedef struct {
     clo_span expected_nonce;    /* types that carry a nonce */
     clo_attest_tcb min_reported_tcb;
     bool require_crl;           /* true by clo_attest_policy_init */
-    bool strict_reserved;
+    bool strict_reserved;       /* reserved bytes, also those no signature covers, must be zero; true by clo_attest_policy_init */
+    bool allow_trailing_bytes;  /* bytes behind the evidence are ignored, never parsed */
+    bool allow_provisional_firmware; /* current firmware that is not committed yet (the host can still roll it back) */
+    bool allow_migration_agent; /* a guest that its policy lets a migration agent move */
+    uint32_t min_guest_svn;
     uint8_t vmpl_max;           /* 0 by default */
     size_t measurement_count;   /* 0 = any (the vectors' cases); the product always names one */
-    uint8_t measurements[8][48];
+    uint8_t measurements[CLO_ATTEST_MEASUREMENTS_MAX][48];
     bool have_host_data;
     uint8_t host_data[32];
-    size_t root_count;          /* extra pinned anchors: SHA-256 of DER root certificates; for sim the only ones */
+    size_t id_key_count;        /* allowed id key digests; 0 = any */
+    uint8_t id_keys[CLO_ATTEST_DIGESTS_MAX][48];
+    size_t author_key_count;    /* allowed author key digests; 0 = any */
+    uint8_t author_keys[CLO_ATTEST_DIGESTS_MAX][48];
+    size_t root_count;          /* pinned anchors, SHA-256 of DER root certificates. sim: the only ones. snp: they narrow the vendor's
+                                   built-in roots and never widen them, so that no pin makes simulated evidence pass as hardware */
     uint8_t roots[CLO_ATTEST_ROOTS_MAX][32];
     size_t chip_count;          /* allow-list of chip ids; 0 = any */
-    uint8_t chips[16][64];
+    uint8_t chips[CLO_ATTEST_CHIPS_MAX][64];
     bool skip_tcb_certificate_match; /* never set by the product; a case's check_tcb_matches_cert=false */
     bool skip_chip_match;
 } clo_attest_policy;
 void clo_attest_policy_init(clo_attest_policy *p);
-/** Read the object that stands under `policy` in the vectors' manifests and in agreements; unknown members are errors. */
+/** The starting point of `attest verify` and of published test evidence, where the caller names only what he wants checked: any VMPL, no
+ *  revocation list demanded, unsigned padding ignored, provisional firmware and migration agents accepted. Never used for a release. */
+void clo_attest_policy_init_open(clo_attest_policy *p);
+/** Read the policy object of an agreement over the strictest policy: what is absent stays strict, the certificate match cannot be switched
+ *  off, unknown members are errors. Members: allow_debug, allow_simulated, allow_trailing_bytes, allow_provisional_firmware,
+ *  allow_migration_agent, strict_reserved, require_crl, require_collateral, expected_report_data, expected_nonce, min_reported_tcb {fmc, bl,
+ *  tee, snp, ucode}, min_guest_svn, vmpl_max, measurements, host_data, id_key_digests, author_key_digests, roots, chips. */
 CLO_R clo_attest_policy_read(clo_arena *a, const clo_wire_node *node, clo_attest_policy *out);
+/** The same over clo_attest_policy_init_open, with check_tcb_matches_cert and check_chip_id too: the object that stands under `policy` in the
+ *  vectors' manifests and that `attest verify --policy` takes. */
+CLO_R clo_attest_policy_read_open(clo_arena *a, const clo_wire_node *node, clo_attest_policy *out);
+/** The object that clo_attest_policy_read gives back as `p`: only members that differ from the strictest. */
+CLO_R clo_attest_policy_tree(clo_arena *a, const clo_attest_policy *p, clo_wire_node **out);
 
 typedef struct {
     char name[48];
@@ -60,8 +82,11 @@ typedef struct {
 
 typedef struct {
     bool valid;
-    char reason[32];  /* class of the first failing check; empty where valid: malformed bad_signature bad_chain expired revoked debug
-                         report_data_mismatch tcb_too_low measurement_mismatch simulated collateral_missing … */
+    char reason[32];  /* class of the first failing check; empty where valid: malformed bad_signature bad_chain wrong_root expired
+                         not_yet_valid revoked collateral_missing collateral_expired collateral_not_yet_valid bad_collateral_signature
+                         key_binding tcb_mismatch chip_id_mismatch tcb_too_low provisional_firmware simulated debug vmpl migration
+                         platform_policy report_data_mismatch nonce_mismatch measurement_mismatch host_data_mismatch id_key_mismatch
+                         author_key_mismatch chip_not_allowed */
     char detail[256];
     char tee[24];
     clo_wire_node *claims; /* MAP with the manifests' `fields` names; binary as BYTES; arena */
@@ -69,10 +94,11 @@ typedef struct {
     size_t check_count;
     clo_attest_check checks[CLO_ATTEST_CHECKS_MAX];
     int64_t valid_until; /* earliest end of the windows that were relied on */
-} clo_attest_result;
+} clo_attest_result; /* large (20 KiB): in an arena or static, never on the stack */
 
-/** Appraise. type: "snp", "sim", later others, or "auto". Returns an error only where the call itself is wrong (unknown type, arena full);
- *  bad evidence is a result with valid = false. Every check that was made is listed, also after the first failure where that is possible. */
+/** Appraise. type: "snp", "sim", later others, or "auto". Roles of snp and sim: "report" (or "bundle" with everything in it), "vcek_or_vlek",
+ *  "ask_ark_chain", "crl", "root" (narrows the anchors to this one). Returns an error only where the call itself is wrong (unknown type:
+ *  UNSUPPORTED; arena full); bad evidence is a result with valid = false. Every check that was made is listed, also after the first failure where that is possible. */
 CLO_R clo_attest_verify(clo_arena *a, const char *type, const clo_attest_part *evidence, size_t evidence_count,
                         const clo_attest_part *collateral, size_t collateral_count, const clo_attest_policy *policy, int64_t now,
                         clo_attest_result *out);

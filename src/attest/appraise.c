@@ -1,0 +1,140 @@
+/* The table of evidence types and the entry points. */
+#include "attest/attest_int.h"
+
+#include <stdio.h>
+
+/* One line per type. */
+static const clo_attest_type types[] = {
+    {"snp", clo_attest_snp_verify, clo_attest_snp_recognise},
+    {"sim", clo_attest_sim_verify, NULL},
+};
+
+const clo_attest_part *clo_attest_part_find(const clo_attest_context *c, const char *role)
+{
+    for (size_t i = 0; i < c->evidence_count; i++) {
+        if (strcmp(c->evidence[i].role, role) == 0) return &c->evidence[i];
+    }
+    for (size_t i = 0; i < c->collateral_count; i++) {
+        if (strcmp(c->collateral[i].role, role) == 0) return &c->collateral[i];
+    }
+    return NULL;
+}
+
+bool clo_attest_err_is_about_input(clo_err e)
+{
+    clo_class k = clo_err_class(e);
+    return k == CLO_CLASS_INPUT || k == CLO_CLASS_DENIED || k == CLO_CLASS_LIMIT;
+}
+
+static const clo_attest_type *type_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        if (strcmp(types[i].type, name) == 0) return &types[i];
+    }
+    return NULL;
+}
+
+static clo_err type_unsupported(const char *name)
+{
+    static const char *const known[] = {"tdx", "sgx", "nitro", "tpm", "azure-vtpm", "maa", "gcp-confidential-space", "nvidia-gpu", "psa", "cca"};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strcmp(known[i], name) == 0) {
+            return CLO_FAILF(CLO_E_UNSUPPORTED, "evidence of type %s is not verified by this version; snp and sim are", name);
+        }
+    }
+    return CLO_FAILF(CLO_E_UNSUPPORTED, "\"%.32s\" is no type of evidence; use snp, sim or auto", name);
+}
+
+static void part_set(clo_attest_part *parts, size_t *count, const char *role, clo_span bytes)
+{
+    if (bytes.n == 0 || *count == CLO_ATTEST_PARTS_MAX) return;
+    (void)snprintf(parts[*count].role, sizeof parts[*count].role, "%s", role);
+    parts[(*count)++].bytes = bytes;
+}
+
+/* A bundle's members under the roles that the verifiers look for. */
+static void bundle_parts(const clo_attest_bundle *b, clo_attest_part *parts, size_t *count)
+{
+    static const char *const chain_roles[4] = {"ask", "ark", "surplus", "surplus"};
+    part_set(parts, count, "report", b->report);
+    part_set(parts, count, "vcek_or_vlek", b->ek);
+    for (size_t i = 0; i < b->chain_count; i++) part_set(parts, count, chain_roles[i], b->chain[i]);
+    part_set(parts, count, "crl", b->crl);
+}
+
+static clo_err run(clo_attest_context *c, const clo_attest_type *type)
+{
+    clo_attest_result_open(c->out, type->type);
+    CLO_TRY(type->verify(c));
+    clo_attest_result_close(c->out);
+    if (c->out->claims == NULL) CLO_TRY(clo_wire_map(c->arena, &c->out->claims));
+    return CLO_OK;
+}
+
+/* A bundle that cannot be read is bad evidence, not a bad call. */
+static clo_err result_malformed(clo_arena *a, const char *tee, clo_attest_result *out)
+{
+    const char *why = NULL;
+    CLO_TRY(clo_arena_printf(a, &why, "%s", clo_err_text()));
+    clo_attest_result_open(out, tee);
+    (void)clo_attest_check_add(out, "bundle", false, "malformed", "an evidence bundle", why);
+    clo_attest_result_close(out);
+    return clo_wire_map(a, &out->claims);
+}
+
+/* Verify a bundle, as `type` or (NULL) as what it says it is; further collateral comes after the bundle's own. */
+static clo_err verify_bundle(clo_attest_context *c, const char *type, clo_span bytes)
+{
+    clo_attest_bundle b;
+    clo_err e = clo_attest_bundle_decode(c->arena, bytes, &b);
+    if (clo_failed(e)) {
+        if (!clo_attest_err_is_about_input(e)) return e;
+        return result_malformed(c->arena, type == NULL ? "" : type, c->out);
+    }
+    const clo_attest_type *found = type_find(b.tee);
+    if (found == NULL || (type != NULL && strcmp(type, b.tee) != 0)) {
+        clo_attest_result_open(c->out, type == NULL ? b.tee : type);
+        (void)clo_attest_check_add(c->out, "tee", false, "malformed", type == NULL ? "snp or sim" : type, b.tee);
+        clo_attest_result_close(c->out);
+        return clo_wire_map(c->arena, &c->out->claims);
+    }
+    clo_attest_part parts[CLO_ATTEST_PARTS_MAX];
+    size_t count = 0;
+    bundle_parts(&b, parts, &count);
+    c->evidence = parts;
+    c->evidence_count = count;
+    return run(c, found);
+}
+
+CLO_R clo_attest_verify(clo_arena *a, const char *type, const clo_attest_part *evidence, size_t evidence_count,
+                        const clo_attest_part *collateral, size_t collateral_count, const clo_attest_policy *policy, int64_t now,
+                        clo_attest_result *out)
+{
+    CLO_CHECKF(evidence_count <= CLO_ATTEST_PARTS_MAX && collateral_count <= CLO_ATTEST_PARTS_MAX, CLO_E_TOO_MANY,
+               "evidence and collateral have at most %d parts each", (int)CLO_ATTEST_PARTS_MAX);
+    clo_attest_context c = {.arena = a,
+                            .policy = policy,
+                            .evidence = evidence,
+                            .collateral = collateral,
+                            .evidence_count = evidence_count,
+                            .collateral_count = collateral_count,
+                            .now = now,
+                            .out = out};
+    bool any = strcmp(type, "auto") == 0;
+    const clo_attest_type *found = any ? NULL : type_find(type);
+    if (!any && found == NULL) return type_unsupported(type);
+    for (size_t i = 0; i < evidence_count; i++) {
+        if (strcmp(evidence[i].role, "bundle") == 0) return verify_bundle(&c, any ? NULL : type, evidence[i].bytes);
+    }
+    for (size_t i = 0; any && found == NULL && i < sizeof types / sizeof types[0]; i++) {
+        if (types[i].recognise != NULL && types[i].recognise(evidence, evidence_count)) found = &types[i];
+    }
+    CLO_CHECKF(found != NULL, CLO_E_UNSUPPORTED, "the type of this evidence cannot be told from its bytes; name it (snp or sim)");
+    return run(&c, found);
+}
+
+CLO_R clo_attest_verify_bundle(clo_arena *a, clo_span bundle, const clo_attest_policy *policy, int64_t now, clo_attest_result *out)
+{
+    clo_attest_part part = {.role = "bundle", .bytes = bundle};
+    return clo_attest_verify(a, "auto", &part, 1, NULL, 0, policy, now, out);
+}

@@ -1,0 +1,279 @@
+/* VCEK or VLEK <- ASK or ASVK <- ARK, to anchors known by SHA-256; windows; the ARK's revocation list. */
+#include "attest/attest_int.h"
+#include "base/clo_own.h"
+#include "base/clo_text.h"
+
+#include <stdio.h>
+
+/* AMD's roots: SHA-256 of the DER certificate (KDS cert_chain of each product). */
+static const struct {
+    snp_product product;
+    uint8_t sha256[32];
+} amd_roots[] = {
+    {SNP_PRODUCT_MILAN, {0x69, 0xd0, 0x63, 0xb4, 0x53, 0x44, 0xd2, 0x6a, 0x2e, 0x94, 0xe1, 0xf4, 0x21, 0x0d, 0xe4, 0x9e,
+                         0xf5, 0x55, 0x30, 0x82, 0x87, 0xd4, 0xc1, 0x74, 0x44, 0x5c, 0x95, 0x63, 0x9a, 0x54, 0x0b, 0xcd}},
+    {SNP_PRODUCT_GENOA, {0x4c, 0x65, 0x98, 0xd1, 0x9c, 0x18, 0x71, 0x9c, 0x5d, 0xfd, 0x4a, 0x7d, 0x33, 0x5f, 0x67, 0x4e,
+                         0x5b, 0xfe, 0x1d, 0x8f, 0x80, 0x0c, 0xea, 0x2c, 0xf2, 0x70, 0xc1, 0x0d, 0x10, 0x3d, 0xb2, 0xf1}},
+    {SNP_PRODUCT_TURIN, {0x1f, 0x08, 0x41, 0x61, 0xa4, 0x4b, 0xb6, 0xd9, 0x37, 0x78, 0xa9, 0x04, 0x87, 0x7d, 0x48, 0x19,
+                         0xca, 0xfa, 0x5d, 0x05, 0xef, 0x41, 0x93, 0xb2, 0xde, 0xd9, 0xdd, 0x9c, 0x73, 0xdd, 0x3f, 0x6a}},
+};
+
+typedef struct {
+    clo_crypto_cert *ek, *ask, *ark;
+} chain_certs;
+
+static void chain_certs_free(chain_certs *c)
+{
+    clo_crypto_cert_free(&c->ek);
+    clo_crypto_cert_free(&c->ask);
+    clo_crypto_cert_free(&c->ark);
+}
+
+static snp_product amd_root_product(const uint8_t sha256[32])
+{
+    for (size_t i = 0; i < sizeof amd_roots / sizeof amd_roots[0]; i++) {
+        if (memcmp(amd_roots[i].sha256, sha256, 32) == 0) return amd_roots[i].product;
+    }
+    return SNP_PRODUCT_UNKNOWN;
+}
+
+/* Parse one certificate of a part; a failure is a check. */
+static clo_err take_cert(clo_attest_context *c, const char *name, clo_span bytes, clo_crypto_cert **out)
+{
+    size_t count = 0;
+    clo_err e = clo_crypto_cert_parse_pem(out, 1, &count, bytes);
+    if (clo_failed(e)) {
+        if (!clo_attest_err_is_about_input(e)) return e;
+        (void)clo_attest_check_add(c->out, name, false, "bad_chain", "one X.509 certificate", clo_err_text());
+        *out = NULL;
+    }
+    return CLO_OK;
+}
+
+static void swap_if_root_first(chain_certs *k)
+{
+    char subject[64] = "", issuer[64] = "";
+    if (clo_failed(clo_crypto_cert_common_name(k->ask, subject, sizeof subject))) return;
+    if (clo_failed(clo_crypto_cert_issuer_common_name(k->ask, issuer, sizeof issuer))) return;
+    if (strncmp(subject, "ARK-", 4) != 0 || strcmp(subject, issuer) != 0) return;
+    clo_crypto_cert *root = k->ask;
+    k->ask = k->ark;
+    k->ark = root;
+}
+
+/* One file with intermediate and root, in either order. */
+static clo_err take_chain_file(clo_attest_context *c, chain_certs *k, clo_span bytes)
+{
+    clo_crypto_cert *certs[2] = {NULL, NULL};
+    size_t count = 0;
+    clo_err e = clo_crypto_cert_parse_pem(certs, 2, &count, bytes);
+    if (clo_failed(e)) {
+        if (!clo_attest_err_is_about_input(e)) return e;
+        (void)clo_attest_check_add(c->out, "chain", false, "bad_chain", "the ASK and ARK certificates", clo_err_text());
+        return CLO_OK;
+    }
+    k->ask = certs[0];
+    k->ark = certs[1];
+    if (count == 2) swap_if_root_first(k);
+    return CLO_OK;
+}
+
+/* Role ask_ark_chain, or roles ask and ark; `root` may stand in for a root that they leave out. */
+static clo_err take_chain(clo_attest_context *c, chain_certs *k)
+{
+    const clo_attest_part *file = clo_attest_part_find(c, "ask_ark_chain"), *ask = clo_attest_part_find(c, "ask"),
+                          *ark = clo_attest_part_find(c, "ark"), *root = clo_attest_part_find(c, "root");
+    size_t before = c->out->check_count;
+    if (file != NULL && file->bytes.n != 0) {
+        CLO_TRY(take_chain_file(c, k, file->bytes));
+    } else if (ask != NULL) {
+        CLO_TRY(take_cert(c, "chain", ask->bytes, &k->ask));
+        if (ark != NULL) CLO_TRY(take_cert(c, "chain", ark->bytes, &k->ark));
+    } else {
+        (void)clo_attest_check_add(c->out, "chain", false, "collateral_missing", "the ASK and ARK certificates", "none");
+        return CLO_OK;
+    }
+    if (c->out->check_count != before) return CLO_OK; /* already said what is wrong with them */
+    if (k->ark == NULL && root != NULL) CLO_TRY(take_cert(c, "root", root->bytes, &k->ark));
+    bool complete = k->ask != NULL && k->ark != NULL && clo_attest_part_find(c, "surplus") == NULL;
+    if (!complete) {
+        (void)clo_attest_check_add(c->out, "chain", false, "bad_chain", "the ASK and ARK certificates and no more", "another number of certificates");
+    }
+    return CLO_OK;
+}
+
+/* Ask about a signature; what is not about the bytes is returned. */
+static clo_err check_signed(clo_attest_context *c, const char *name, const clo_crypto_cert *cert, const clo_crypto_cert *issuer)
+{
+    if (cert == NULL || issuer == NULL) return CLO_OK; /* its absence was a failed check already */
+    clo_err e = clo_crypto_cert_signed_by(cert, issuer);
+    if (clo_failed(e) && !clo_attest_err_is_about_input(e)) return e;
+    bool ok = !clo_failed(e);
+    if (ok && !clo_crypto_cert_is_pss384(cert)) {
+        (void)clo_attest_check_add(c->out, name, false, "bad_chain", "RSASSA-PSS with SHA-384 and a 48-byte salt", "another signature algorithm");
+        return CLO_OK;
+    }
+    (void)clo_attest_check_add(c->out, name, ok, "bad_chain", "signed by its issuer", ok ? "signed by its issuer" : clo_err_text());
+    return CLO_OK;
+}
+
+/* Names tell which kind of endorsement key an intermediate may certify. */
+static void check_names(clo_attest_context *c, const chain_certs *k, const snp_chain *chain)
+{
+    if (!chain->have_endorsement || k->ask == NULL || k->ark == NULL) return;
+    const char *product = clo_attest_snp_product_name(chain->endorsement.product);
+    char want_ask[64], want_ark[64], got[64] = "";
+    (void)snprintf(want_ask, sizeof want_ask, "SEV-%s%s", chain->endorsement.vlek ? "VLEK-" : "", product);
+    (void)snprintf(want_ark, sizeof want_ark, "ARK-%s", product);
+    if (clo_failed(clo_crypto_cert_common_name(k->ask, got, sizeof got))) got[0] = '\0';
+    (void)clo_attest_check_add(c->out, "chain.intermediate", strcmp(got, want_ask) == 0, "bad_chain", want_ask, got);
+    got[0] = '\0';
+    if (clo_failed(clo_crypto_cert_common_name(k->ark, got, sizeof got))) got[0] = '\0';
+    (void)clo_attest_check_add(c->out, "chain.root_name", strcmp(got, want_ark) == 0, "bad_chain", want_ark, got);
+    bool vlek = chain->endorsement.vlek;
+    if (clo_failed(clo_crypto_cert_common_name(k->ek, got, sizeof got))) got[0] = '\0';
+    (void)clo_attest_check_add(c->out, "chain.kind", strcmp(got, vlek ? "SEV-VLEK" : "SEV-VCEK") == 0, "bad_chain",
+                               vlek ? "SEV-VLEK" : "SEV-VCEK", got);
+}
+
+static bool root_pinned(const clo_attest_policy *p, const uint8_t sha256[32])
+{
+    for (size_t i = 0; i < p->root_count; i++) {
+        if (memcmp(p->roots[i], sha256, 32) == 0) return true;
+    }
+    return false;
+}
+
+static clo_err check_root(clo_attest_context *c, bool simulated, const chain_certs *k, const snp_chain *chain)
+{
+    if (k->ark == NULL) return CLO_OK;
+    uint8_t sha256[32];
+    char text[65];
+    clo_crypto_cert_sha256(k->ark, sha256);
+    clo_hex_encode(text, clo_span_of(sha256, sizeof sha256));
+    snp_product vendor = amd_root_product(sha256);
+    if (simulated) {
+        bool ok = vendor == SNP_PRODUCT_UNKNOWN && root_pinned(c->policy, sha256);
+        (void)clo_attest_check_add(c->out, "root", ok, "wrong_root", "a development root that the policy pins", text);
+    } else {
+        bool ok = vendor != SNP_PRODUCT_UNKNOWN && (!chain->have_endorsement || vendor == chain->endorsement.product);
+        (void)clo_attest_check_add(c->out, "root", ok, "wrong_root", "AMD's root of the product", text);
+        if (c->policy->root_count != 0) {
+            (void)clo_attest_check_add(c->out, "root.pinned", root_pinned(c->policy, sha256), "wrong_root", "a root that the policy pins", text);
+        }
+    }
+    const clo_attest_part *pin = clo_attest_part_find(c, "root");
+    if (pin == NULL) return CLO_OK;
+    __attribute__((cleanup(clo_crypto_cert_free))) clo_crypto_cert *root = NULL;
+    CLO_TRY(take_cert(c, "root.given", pin->bytes, &root));
+    if (root == NULL) return CLO_OK;
+    uint8_t given[32];
+    clo_crypto_cert_sha256(root, given);
+    (void)clo_attest_check_bytes(c->out, "root.given", "wrong_root", clo_span_of(given, sizeof given), clo_span_of(sha256, sizeof sha256));
+    return CLO_OK;
+}
+
+static clo_err check_window(clo_attest_context *c, const char *name, const clo_crypto_cert *cert)
+{
+    if (cert == NULL) return CLO_OK;
+    int64_t from = 0, to = 0;
+    clo_err e = clo_crypto_cert_window(cert, &from, &to);
+    if (clo_failed(e)) {
+        if (!clo_attest_err_is_about_input(e)) return e;
+        (void)clo_attest_check_add(c->out, name, false, "bad_chain", "a validity window", clo_err_text());
+        return CLO_OK;
+    }
+    (void)clo_attest_check_window(c->out, name, "", from, to, c->now);
+    return CLO_OK;
+}
+
+static void check_revoked(clo_attest_context *c, const char *name, const clo_crypto_crl *crl, const clo_crypto_cert *cert)
+{
+    if (cert == NULL) return;
+    bool listed = clo_crypto_crl_lists(crl, cert);
+    (void)clo_attest_check_add(c->out, name, !listed, "revoked", "not on the root's revocation list", listed ? "revoked" : "not listed");
+}
+
+static clo_err check_crl(clo_attest_context *c, const chain_certs *k)
+{
+    const clo_attest_part *part = clo_attest_part_find(c, "crl");
+    if (part == NULL || part->bytes.n == 0) {
+        if (c->policy->require_crl) {
+            (void)clo_attest_check_add(c->out, "crl", false, "collateral_missing", "a revocation list signed by the ARK", "none");
+        }
+        return CLO_OK;
+    }
+    __attribute__((cleanup(clo_crypto_crl_free))) clo_crypto_crl *crl = NULL;
+    clo_err e = clo_crypto_crl_parse(&crl, part->bytes);
+    if (clo_failed(e)) {
+        if (!clo_attest_err_is_about_input(e)) return e;
+        (void)clo_attest_check_add(c->out, "crl", false, "bad_collateral_signature", "a revocation list", clo_err_text());
+        return CLO_OK;
+    }
+    if (k->ark == NULL) return CLO_OK;
+    e = clo_crypto_crl_signed_by(crl, k->ark);
+    if (clo_failed(e) && !clo_attest_err_is_about_input(e)) return e;
+    bool ok = !clo_failed(e);
+    if (!clo_attest_check_add(c->out, "crl", ok, "bad_collateral_signature", "signed by the ARK", ok ? "signed by the ARK" : clo_err_text())) {
+        return CLO_OK; /* what a stranger signed says nothing about revocation */
+    }
+    int64_t from = 0, to = 0;
+    e = clo_crypto_crl_window(crl, &from, &to);
+    if (clo_failed(e)) {
+        if (!clo_attest_err_is_about_input(e)) return e;
+        (void)clo_attest_check_add(c->out, "crl.window", false, "collateral_expired", "a window with an end", clo_err_text());
+        return CLO_OK;
+    }
+    (void)clo_attest_check_window(c->out, "crl.window", "collateral_", from, to, c->now);
+    check_revoked(c, "crl.intermediate", crl, k->ask);
+    check_revoked(c, "crl.root", crl, k->ark);
+    return CLO_OK;
+}
+
+/* What the endorsement certificate itself says. */
+static clo_err read_endorsement(clo_attest_context *c, chain_certs *k, snp_chain *out)
+{
+    const clo_attest_part *part = clo_attest_part_find(c, "vcek_or_vlek");
+    if (part == NULL || part->bytes.n == 0) {
+        (void)clo_attest_check_add(c->out, "endorsement", false, "collateral_missing", "the VCEK or VLEK certificate", "none");
+        return CLO_OK;
+    }
+    CLO_TRY(take_cert(c, "endorsement", part->bytes, &k->ek));
+    if (k->ek == NULL) return CLO_OK;
+    clo_err e = clo_attest_snp_endorsement(k->ek, &out->endorsement);
+    if (clo_failed(e)) {
+        if (!clo_attest_err_is_about_input(e)) return e;
+        (void)clo_attest_check_add(c->out, "endorsement", false, "bad_chain", "a VCEK or VLEK certificate with AMD's extensions", clo_err_text());
+    } else {
+        out->have_endorsement = true;
+    }
+    e = clo_crypto_cert_public_key(k->ek, &out->key);
+    if (clo_failed(e) && !clo_attest_err_is_about_input(e)) return e;
+    out->have_key = !clo_failed(e) && out->key.alg == CLO_SIGN_ES384;
+    if (!out->have_key) {
+        (void)clo_attest_check_add(c->out, "endorsement.key", false, "bad_chain", "an ECDSA P-384 key", "another kind of key");
+    }
+    return CLO_OK;
+}
+
+CLO_R clo_attest_snp_chain(clo_attest_context *c, bool simulated, snp_chain *out)
+{
+    *out = (snp_chain){.have_key = false};
+    CLO_AUTO(chain_certs_free) chain_certs k = {NULL, NULL, NULL};
+    CLO_TRY(read_endorsement(c, &k, out));
+    CLO_TRY(take_chain(c, &k));
+    CLO_TRY(check_signed(c, "chain.ark", k.ark, k.ark));
+    CLO_TRY(check_signed(c, "chain.ask", k.ask, k.ark));
+    CLO_TRY(check_signed(c, "chain.endorsement", k.ek, k.ask));
+    check_names(c, &k, out);
+    if (out->have_endorsement) {
+        bool fits = (out->endorsement.product == SNP_PRODUCT_SIMULATED) == simulated;
+        (void)clo_attest_check_add(c->out, "chain.product", fits, "bad_chain", simulated ? "Simulated" : "a product of AMD",
+                                   out->endorsement.product_text);
+    }
+    CLO_TRY(check_root(c, simulated, &k, out));
+    CLO_TRY(check_window(c, "window.ark", k.ark));
+    CLO_TRY(check_window(c, "window.ask", k.ask));
+    CLO_TRY(check_window(c, "window.endorsement", k.ek));
+    return check_crl(c, &k);
+}
