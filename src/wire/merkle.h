@@ -26,7 +26,7 @@ CLO_R clo_wire_merkle_range_root(const clo_wire_merkle_range *r, clo_wire_hash *
 /** RFC 9162 §2.1.3.2. path_count hashes. Errors: DENIED (does not prove), RANGE (index >= size). */
 CLO_R clo_wire_merkle_inclusion(const clo_wire_hash *leaf, uint64_t index, uint64_t size, const clo_wire_hash *path, size_t path_count,
                                 const clo_wire_hash *root);
-/** RFC 9162 §2.1.4.2. */
+/** RFC 9162 §2.1.4.2. size1 = 0 is refused (RANGE): every tree continues the empty one, so there is nothing to prove. */
 CLO_R clo_wire_merkle_consistency(uint64_t size1, uint64_t size2, const clo_wire_hash *path, size_t path_count, const clo_wire_hash *root1,
                                   const clo_wire_hash *root2);
 /** Is [start, end) the range of a subtree that a log can have (draft-ietf-plants-merkle-tree-certs §4.1)? Errors: RANGE. */
