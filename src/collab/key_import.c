@@ -1,4 +1,5 @@
 #include "collab/key_import.h"
+#include "base/clo_own.h"
 #include "wire/cbor.h"
 
 static const char import_label[] = "cloister/v1 key import";
@@ -25,13 +26,13 @@ clo_err clo_collab_key_import_make(clo_span manifest, const clo_collab_manifest 
 {
     CLO_CHECKF(manifest.n <= CLO_MANIFEST_MAX, CLO_E_TOO_LARGE, "the manifest has %zu bytes, at most %d are allowed", manifest.n,
                CLO_MANIFEST_MAX);
-    clo_buf info CLO_AUTO(clo_buf_free);
+    CLO_AUTO(clo_buf_free) clo_buf info;
     clo_buf_init(&info, IMPORT_INFO_MAX);
-    clo_buf sealed CLO_AUTO(clo_buf_free);
+    CLO_AUTO(clo_buf_free) clo_buf sealed;
     clo_buf_init(&sealed, SEALED_DEK);
     CLO_TRY(import_info(m, &info));
     CLO_TRY(clo_crypto_hpke_seal(kms_hpke, clo_buf_span(&info), clo_span_of(NULL, 0), clo_span_of(dek->b, sizeof dek->b), &sealed));
-    clo_arena a CLO_AUTO(clo_arena_free);
+    CLO_AUTO(clo_arena_free) clo_arena a;
     clo_arena_init(&a, 2 * CLO_MANIFEST_MAX);
     return import_message(&a, manifest, clo_buf_span(&sealed), out);
 }
@@ -56,7 +57,7 @@ clo_err clo_collab_key_import_decode(clo_arena *a, clo_span message, clo_span *m
 
 clo_err clo_collab_key_import_open(const clo_collab_manifest *m, clo_span sealed_dek, const clo_key32 *kms_secret, clo_key32 *dek)
 {
-    clo_buf info CLO_AUTO(clo_buf_free);
+    CLO_AUTO(clo_buf_free) clo_buf info;
     clo_buf_init(&info, IMPORT_INFO_MAX);
     CLO_TRY(import_info(m, &info));
     return clo_crypto_hpke_open(kms_secret, clo_buf_span(&info), clo_span_of(NULL, 0), sealed_dek, dek->b, sizeof dek->b);
