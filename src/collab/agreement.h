@@ -14,7 +14,8 @@
 extern "C" {
 #endif
 
-enum { CLO_PARTIES_MAX = 16, CLO_DATASETS_MAX = 32, CLO_PROGRAMS_MAX = 16, CLO_RUNTIMES_MAX = 8, CLO_RUNS_MAX = 16, CLO_PROGRAM_TEXT_MAX = 8192 };
+enum { CLO_PARTIES_MAX = 16, CLO_DATASETS_MAX = 32, CLO_PROGRAMS_MAX = 16, CLO_RUNTIMES_MAX = 8, CLO_RUNS_MAX = 16, CLO_PROGRAM_TEXT_MAX = 8192,
+       CLO_PARAMETERS_MAX = 16, CLO_AGREEMENT_MAX = 1 << 20 };
 
 typedef struct {
     clo_collab_party party;
@@ -40,10 +41,10 @@ typedef struct {
     const char *sql;              /* kind sql: the text; :name parameters are declared below */
     char target[64];              /* kind train */
     int64_t steps;                /* kind train; 0 = engine's default */
-    double clip;                  /* kind train; 0 = default */
+    double clip;                  /* kind train; always 0 in this version: rows have norm <= 1, so gradients are clipped at 1 */
     char noise[24];               /* "discrete-gaussian" (default) | "discrete-laplace" (sql only) */
     size_t parameter_count;       /* names that a run request may set; values are numbers or codes */
-    char parameters[16][64];
+    char parameters[CLO_PARAMETERS_MAX][64];
     uint8_t digest[32];           /* SHA-256 of the program's CBOR */
 } clo_collab_program;
 
@@ -81,6 +82,7 @@ typedef struct {
     char operator_url[256];
     uint8_t operator_spki[32];
     clo_wire_log_policy log;      /* transparency log, witnesses, quorum */
+    bool telemetry_counts, telemetry_timings, telemetry_states; /* what the operator may see of a run beyond its existence */
     size_t member_count;
     clo_collab_member members[CLO_PARTIES_MAX];
     size_t dataset_count;
