@@ -1,0 +1,44 @@
+# The thin front of the build; Meson does the work. See README.md.
+BUILD ?= build
+T ?= 60
+ONLY ?=
+PROGRAMS = cloister cloisterd cloister-kms cloister-enclave
+
+.PHONY: all setup test unit integration demo bench fuzz asan ct lint clean
+
+all: setup
+	@scripts/build $(BUILD)
+
+setup:
+	@scripts/setup
+
+# Every test: unit tests (plain and under ASan+UBSan), repository checks, published vectors, integration tests with the real programs.
+test: all
+	@scripts/test $(BUILD)
+
+unit: all
+	@scripts/test $(BUILD) --only unit
+
+integration: all
+	@scripts/test $(BUILD) --only integration
+
+demo: all
+	@$(BUILD)/bin/cloister demo --attacks
+
+bench: setup
+	@scripts/bench $(BUILD) "$(ONLY)"
+
+fuzz: setup
+	@scripts/fuzz $(BUILD)-fuzz $(T)
+
+asan: setup
+	@scripts/test $(BUILD) --only asan
+
+ct: setup
+	@scripts/ct $(BUILD)-ct
+
+lint: all
+	@scripts/lint $(BUILD)
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-fuzz $(BUILD)-ct $(BUILD)-bench

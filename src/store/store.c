@@ -1,0 +1,99 @@
+#include "store/store.h"
+
+#include "base/clo_text.h"
+#include "os/file.h"
+#include "store/store_int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { SCHEMA_VERSION = 1 };
+
+static const char schema[] =
+    "CREATE TABLE IF NOT EXISTS party(name TEXT PRIMARY KEY, kid BLOB NOT NULL UNIQUE, file BLOB NOT NULL, created INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE IF NOT EXISTS agreement(row INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, lineage BLOB NOT NULL, epoch INTEGER NOT NULL,"
+    " not_after INTEGER NOT NULL, created INTEGER NOT NULL, title TEXT NOT NULL, state TEXT NOT NULL, signed INTEGER NOT NULL,"
+    " resumes INTEGER NOT NULL, log_index INTEGER NOT NULL, file BLOB NOT NULL, proof BLOB NOT NULL) STRICT;"
+    "CREATE TABLE IF NOT EXISTS member(kid BLOB NOT NULL, agreement BLOB NOT NULL, PRIMARY KEY(kid, agreement)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS orders(agreement BLOB NOT NULL, party TEXT NOT NULL, sequence INTEGER NOT NULL, verb TEXT NOT NULL,"
+    " file BLOB NOT NULL, PRIMARY KEY(agreement, party, sequence)) STRICT;"
+    "CREATE TABLE IF NOT EXISTS dataset(row INTEGER PRIMARY KEY, version BLOB NOT NULL UNIQUE, id BLOB NOT NULL, name TEXT NOT NULL, owner TEXT NOT NULL,"
+    " owner_kid BLOB NOT NULL, created INTEGER NOT NULL, size INTEGER NOT NULL, received INTEGER NOT NULL, complete INTEGER NOT NULL,"
+    " manifest BLOB NOT NULL) STRICT;"
+    "CREATE INDEX IF NOT EXISTS dataset_id ON dataset(id, complete);"
+    "CREATE TABLE IF NOT EXISTS run(row INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, agreement BLOB NOT NULL, run TEXT NOT NULL, starter TEXT NOT NULL,"
+    " starter_kid BLOB NOT NULL, state TEXT NOT NULL, phase TEXT NOT NULL, text TEXT NOT NULL, done INTEGER NOT NULL, total INTEGER NOT NULL,"
+    " created INTEGER NOT NULL, changed INTEGER NOT NULL, tee TEXT NOT NULL, log_index INTEGER NOT NULL, code TEXT NOT NULL, owner TEXT NOT NULL,"
+    " denial BLOB NOT NULL, request BLOB NOT NULL, binding BLOB NOT NULL, evidence BLOB NOT NULL, statement BLOB NOT NULL, commits BLOB NOT NULL,"
+    " receipt BLOB NOT NULL) STRICT;"
+    "CREATE INDEX IF NOT EXISTS run_state ON run(state, row);"
+    "CREATE INDEX IF NOT EXISTS run_agreement ON run(agreement, row);"
+    "CREATE TABLE IF NOT EXISTS reason(row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, time INTEGER NOT NULL, what TEXT NOT NULL, code TEXT NOT NULL,"
+    " text TEXT NOT NULL, denial BLOB NOT NULL) STRICT;"
+    "CREATE TABLE IF NOT EXISTS idempotency(key TEXT PRIMARY KEY, time INTEGER NOT NULL, status INTEGER NOT NULL, body BLOB NOT NULL) STRICT;";
+
+static clo_err run_sql(clo_store *s, const char *sql)
+{
+    CLO_CHECKF(sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK, CLO_E_DATABASE, "the operator's database failed: %s", sqlite3_errmsg(s->db));
+    return CLO_OK;
+}
+
+static clo_err prepare_database(clo_store *s, const char *path)
+{
+    CLO_CHECKF(sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX, NULL) == SQLITE_OK, CLO_E_DATABASE,
+               "cannot open %s", path);
+    (void)sqlite3_busy_timeout(s->db, 5000);
+    CLO_TRY(run_sql(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"));
+    clo_store_query q;
+    clo_store_query_begin(&q, s, "PRAGMA user_version");
+    int64_t version = clo_store_query_row(&q) ? clo_store_column_int(&q) : 0;
+    CLO_TRY(clo_store_query_end(&q));
+    CLO_CHECKF(version <= SCHEMA_VERSION, CLO_E_VERSION, "%s was made by a newer program (version %lld); use that program", path, (long long)version);
+    CLO_TRY(run_sql(s, schema));
+    char set[64];
+    (void)snprintf(set, sizeof set, "PRAGMA user_version=%d", SCHEMA_VERSION);
+    return run_sql(s, set);
+}
+
+CLO_R clo_store_open(clo_store **out, const char *home)
+{
+    clo_store *s = calloc(1, sizeof *s);
+    CLO_CHECK(s != NULL, CLO_E_NOMEM);
+    (void)pthread_mutex_init(&s->lock, NULL);
+    char path[600];
+    clo_err e = clo_os_path_join(s->blobs, sizeof s->blobs, home, "blobs");
+    if (!clo_failed(e)) e = clo_os_dir_make(s->blobs);
+    if (!clo_failed(e)) e = clo_os_path_join(path, sizeof path, home, "operator.db");
+    if (!clo_failed(e)) e = prepare_database(s, path);
+    if (clo_failed(e)) {
+        clo_store_close(&s);
+        return e;
+    }
+    *out = s;
+    return CLO_OK;
+}
+
+void clo_store_close(clo_store **s)
+{
+    if (*s == NULL) return;
+    (void)sqlite3_close((*s)->db);
+    (void)pthread_mutex_destroy(&(*s)->lock);
+    free(*s);
+    *s = NULL;
+}
+
+CLO_R clo_store_ping(clo_store *s)
+{
+    clo_store_query q;
+    clo_store_query_begin(&q, s, "SELECT count(*) FROM sqlite_schema");
+    return clo_store_query_run(&q, NULL);
+}
+
+CLO_R clo_store_blob_path(const clo_store *s, const char *kind, clo_span id, char to[640])
+{
+    char hex[65];
+    CLO_CHECK(id.n <= 32, CLO_E_RANGE);
+    clo_hex_encode(hex, id);
+    CLO_CHECK(snprintf(to, 640, "%s/%s-%s", s->blobs, kind, hex) < 640, CLO_E_TOO_LARGE);
+    return CLO_OK;
+}

@@ -1,0 +1,132 @@
+/* The operator's store: metadata in SQLite (WAL, STRICT), bulk ciphertext as files in a directory. It holds nothing secret: every blob is
+ * sealed to somebody else, every object is signed by somebody else.
+ *
+ * Threads: every function but open and close may be called from any thread (one connection behind one lock; statements are short). */
+#ifndef CLO_STORE_H
+#define CLO_STORE_H
+#include "base/clo_arena.h"
+#include "base/clo_buf.h"
+#include "base/clo_err.h"
+#include "base/clo_span.h"
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct clo_store clo_store;
+/** Open or create home/operator.db and home/blobs. Errors: DATABASE, VERSION (made by a newer program), IO. */
+CLO_R clo_store_open(clo_store **out, const char *home);
+void clo_store_close(clo_store **s);
+/** A cheap query, for readiness. */
+CLO_R clo_store_ping(clo_store *s);
+
+/* Parties: the first key registered under a name stays. */
+typedef struct {
+    char name[64];
+    uint8_t kid[32];
+    clo_span file; /* *.party; arena */
+    int64_t created;
+} clo_store_party;
+/** Insert. The same file again is success; another key: CONFLICT. */
+CLO_R clo_store_party_put(clo_store *s, const clo_store_party *p);
+CLO_R clo_store_party_by_kid(clo_store *s, clo_arena *a, const uint8_t kid[32], clo_store_party *out); /* NOT_FOUND */
+CLO_R clo_store_party_list(clo_store *s, clo_arena *a, clo_store_party **out, size_t *count);
+
+/* Agreements and who may see them. */
+typedef struct {
+    uint8_t id[32], lineage[32];
+    int64_t epoch, not_after, created;
+    char title[256];
+    char state[16];
+    uint32_t signed_mask;
+    uint32_t resumes_missing; /* bit per member, see collab orders */
+    int64_t log_index;        /* -1 = not logged yet */
+    clo_span file;            /* *.agreement; arena; empty in lists */
+    clo_span proof;           /* tlog-proof; arena; empty in lists */
+} clo_store_agreement;
+/** Insert or replace, with the kids of its members (their only way to see it). */
+CLO_R clo_store_agreement_put(clo_store *s, const clo_store_agreement *g, const uint8_t (*member_kids)[32], size_t member_count);
+CLO_R clo_store_agreement_get(clo_store *s, clo_arena *a, const uint8_t id[32], clo_store_agreement *out); /* NOT_FOUND */
+/** Is this key a member? */
+CLO_R clo_store_agreement_member(clo_store *s, const uint8_t id[32], const uint8_t kid[32], bool *member);
+/** The member's agreements, newest first, at most `max`, older than the row `before` (0 = from the newest). *next = row for the next page or 0. */
+CLO_R clo_store_agreement_list(clo_store *s, clo_arena *a, const uint8_t kid[32], int64_t before, size_t max, clo_store_agreement **out,
+                               size_t *count, int64_t *next);
+/** An order that was accepted (kept for ever); `sequence` must rise per party: REPLAYED. */
+CLO_R clo_store_order_put(clo_store *s, const uint8_t agreement[32], const char *party, const char *verb, int64_t sequence, clo_span order);
+
+/* Datasets: manifest and how much of the content is here. */
+typedef struct {
+    uint8_t version[32], id[32];
+    char name[64], owner[64];
+    uint8_t owner_kid[32];
+    int64_t created;
+    uint64_t size, received;
+    bool complete;
+    clo_span manifest; /* COSE; arena */
+} clo_store_dataset;
+CLO_R clo_store_dataset_put(clo_store *s, const clo_store_dataset *d); /* the same again is success and changes nothing */
+CLO_R clo_store_dataset_progress(clo_store *s, const uint8_t version[32], uint64_t received, bool complete);
+CLO_R clo_store_dataset_get(clo_store *s, clo_arena *a, const uint8_t version[32], clo_store_dataset *out); /* NOT_FOUND */
+CLO_R clo_store_dataset_list(clo_store *s, clo_arena *a, const uint8_t owner_kid[32], clo_store_dataset **out, size_t *count);
+/** The newest complete version of a dataset id. */
+CLO_R clo_store_dataset_latest(clo_store *s, clo_arena *a, const uint8_t id[32], clo_store_dataset *out); /* NOT_FOUND */
+
+/* Runs. */
+typedef struct {
+    uint8_t id[16];
+    uint8_t agreement[32];
+    char run[64], starter[64];
+    uint8_t starter_kid[32];
+    char state[16];
+    char phase[24];
+    char text[512];
+    uint64_t done, total;
+    int64_t created, changed;
+    char tee[24];
+    int64_t log_index;       /* of the statement; -1 */
+    char code[32];           /* error name where failed */
+    char owner[64];          /* whose key service refused, or empty */
+    bool have_denial;
+    clo_denial denial;
+    clo_span request;        /* COSE; arena; empty in lists, like all that follow */
+    clo_span binding, evidence, statement;
+    clo_span commits;        /* CBOR array of commit replies */
+    clo_span receipt;        /* *.receipt */
+} clo_store_run;
+/** Insert; the same request under the same id: EXISTS (look it up); another: CONFLICT. */
+CLO_R clo_store_run_put(clo_store *s, const clo_store_run *r);
+/** Replace everything but the request, in one transaction. */
+CLO_R clo_store_run_update(clo_store *s, const clo_store_run *r);
+CLO_R clo_store_run_get(clo_store *s, clo_arena *a, const uint8_t id[16], clo_store_run *out); /* NOT_FOUND */
+/** Runs of the member's agreements, newest first, paged as agreements. agreement may be NULL (all). */
+CLO_R clo_store_run_list(clo_store *s, clo_arena *a, const uint8_t kid[32], const uint8_t *agreement, int64_t before, size_t max,
+                         clo_store_run **out, size_t *count, int64_t *next);
+/** Oldest queued run becomes "starting" and is returned; NOT_FOUND where none waits. */
+CLO_R clo_store_run_take(clo_store *s, clo_arena *a, clo_store_run *out);
+/** After a restart: every run that was under way becomes failed with this sentence. *count = how many. */
+CLO_R clo_store_run_fail_lost(clo_store *s, const char *text, size_t *count);
+/** Runs now in a state that is neither queued nor final. */
+CLO_R clo_store_run_active(clo_store *s, uint64_t *queued, uint64_t *active);
+
+/* Reasons, for explain: bounded, the oldest go. */
+typedef struct {
+    char id[40];
+    int64_t time;
+    char what[64], code[32], text[512];
+    bool have_denial;
+    clo_denial denial;
+} clo_store_reason;
+CLO_R clo_store_reason_put(clo_store *s, const clo_store_reason *r);
+CLO_R clo_store_reason_get(clo_store *s, const char *id, clo_store_reason *out); /* NOT_FOUND */
+
+/* Idempotency-Key: the first answer is given again for a day. */
+CLO_R clo_store_idempotency_get(clo_store *s, clo_arena *a, const char *key, unsigned *status, clo_span *body); /* NOT_FOUND */
+CLO_R clo_store_idempotency_put(clo_store *s, const char *key, int64_t now, unsigned status, clo_span body);
+
+/* Blobs: home/blobs/KIND-HEX; names are made here, never taken from outside. */
+CLO_R clo_store_blob_path(const clo_store *s, const char *kind, clo_span id, char to[640]);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,191 @@
+#include "store/store_int.h"
+
+#include "base/clo_own.h"
+
+#include <string.h>
+
+CLO_R clo_store_party_put(clo_store *s, const clo_store_party *p)
+{
+    clo_store_query q;
+    int changed = 0;
+    clo_store_query_begin(&q, s, "INSERT INTO party(name, kid, file, created) SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS"
+                                 " (SELECT 1 FROM party WHERE name = ?1 OR kid = ?2)");
+    clo_store_bind_text(&q, p->name);
+    clo_store_bind_blob(&q, clo_store_kid(p->kid));
+    clo_store_bind_blob(&q, p->file);
+    clo_store_bind_int(&q, p->created);
+    CLO_TRY(clo_store_query_run(&q, &changed));
+    if (changed == 1) return CLO_OK;
+    clo_store_query_begin(&q, s, "SELECT 1 FROM party WHERE name = ? AND kid = ?");
+    clo_store_bind_text(&q, p->name);
+    clo_store_bind_blob(&q, clo_store_kid(p->kid));
+    bool same = clo_store_query_row(&q);
+    CLO_TRY(clo_store_query_end(&q));
+    return same ? CLO_OK
+                : CLO_DENY(CLO_E_CONFLICT, "party.name", "a name and key that nobody registered before", p->name, "operator",
+                           "choose another name, or use the key that was registered under this one");
+}
+
+static void read_party(clo_store_query *q, clo_arena *a, clo_store_party *out)
+{
+    clo_store_column_str(q, out->name, sizeof out->name);
+    clo_store_column_fixed(q, out->kid, sizeof out->kid);
+    clo_store_column_blob(q, a, &out->file);
+    out->created = clo_store_column_int(q);
+}
+
+CLO_R clo_store_party_by_kid(clo_store *s, clo_arena *a, const uint8_t kid[32], clo_store_party *out)
+{
+    clo_store_query q;
+    clo_store_query_begin(&q, s, "SELECT name, kid, file, created FROM party WHERE kid = ?");
+    clo_store_bind_blob(&q, clo_store_kid(kid));
+    bool found = clo_store_query_row(&q);
+    if (found) read_party(&q, a, out);
+    CLO_TRY(clo_store_query_end(&q));
+    CLO_CHECKF(found, CLO_E_NOT_FOUND, "no party with that key is registered here; register with: cloister party export");
+    return CLO_OK;
+}
+
+CLO_R clo_store_party_list(clo_store *s, clo_arena *a, clo_store_party **out, size_t *count)
+{
+    enum { MAX = 10000 };
+    void *array = NULL;
+    clo_store_query q;
+    clo_store_query_begin(&q, s, "SELECT count(*) FROM party");
+    int64_t have = clo_store_query_row(&q) ? clo_store_column_int(&q) : 0;
+    CLO_TRY(clo_store_query_end(&q));
+    size_t max = have > MAX ? MAX : (size_t)have, n = 0;
+    CLO_TRY(clo_arena_array(a, max + 1, sizeof(clo_store_party), &array));
+    clo_store_party *list = array;
+    clo_store_query_begin(&q, s, "SELECT name, kid, file, created FROM party ORDER BY name");
+    while (n < max && clo_store_query_row(&q)) read_party(&q, a, &list[n++]);
+    CLO_TRY(clo_store_query_end(&q));
+    *out = list;
+    *count = n;
+    return CLO_OK;
+}
+
+static clo_err put_members(clo_store *s, const clo_store_agreement *g, const uint8_t (*kids)[32], size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        clo_store_query q;
+        clo_store_query_begin(&q, s, "INSERT OR IGNORE INTO member(kid, agreement) VALUES(?, ?)");
+        clo_store_bind_blob(&q, clo_store_kid(kids[i]));
+        clo_store_bind_blob(&q, clo_store_kid(g->id));
+        CLO_TRY(clo_store_query_run(&q, NULL));
+    }
+    return CLO_OK;
+}
+
+/* Members first: an agreement without members is seen by nobody, a member of nothing sees nothing. Either order of a crash is safe. */
+CLO_R clo_store_agreement_put(clo_store *s, const clo_store_agreement *g, const uint8_t (*member_kids)[32], size_t member_count)
+{
+    CLO_TRY(put_members(s, g, member_kids, member_count));
+    clo_store_query q;
+    clo_store_query_begin(&q, s,
+                          "INSERT INTO agreement(id, lineage, epoch, not_after, created, title, state, signed, resumes, log_index, file, proof)"
+                          " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12) ON CONFLICT(id) DO UPDATE SET state=?7, signed=?8, resumes=?9, log_index=?10,"
+                          " file=?11, proof=?12");
+    clo_store_bind_blob(&q, clo_store_kid(g->id));
+    clo_store_bind_blob(&q, clo_store_kid(g->lineage));
+    clo_store_bind_int(&q, g->epoch);
+    clo_store_bind_int(&q, g->not_after);
+    clo_store_bind_int(&q, g->created);
+    clo_store_bind_text(&q, g->title);
+    clo_store_bind_text(&q, g->state);
+    clo_store_bind_int(&q, g->signed_mask);
+    clo_store_bind_int(&q, g->resumes_missing);
+    clo_store_bind_int(&q, g->log_index);
+    clo_store_bind_blob(&q, g->file);
+    clo_store_bind_blob(&q, g->proof);
+    return clo_store_query_run(&q, NULL);
+}
+
+#define AGREEMENT_COLUMNS "a.row, a.id, a.lineage, a.epoch, a.not_after, a.created, a.title, a.state, a.signed, a.resumes, a.log_index"
+
+static int64_t read_agreement(clo_store_query *q, clo_store_agreement *out)
+{
+    int64_t row = clo_store_column_int(q);
+    clo_store_column_fixed(q, out->id, sizeof out->id);
+    clo_store_column_fixed(q, out->lineage, sizeof out->lineage);
+    out->epoch = clo_store_column_int(q);
+    out->not_after = clo_store_column_int(q);
+    out->created = clo_store_column_int(q);
+    clo_store_column_str(q, out->title, sizeof out->title);
+    clo_store_column_str(q, out->state, sizeof out->state);
+    out->signed_mask = (uint32_t)clo_store_column_int(q);
+    out->resumes_missing = (uint32_t)clo_store_column_int(q);
+    out->log_index = clo_store_column_int(q);
+    return row;
+}
+
+CLO_R clo_store_agreement_get(clo_store *s, clo_arena *a, const uint8_t id[32], clo_store_agreement *out)
+{
+    clo_store_query q;
+    memset(out, 0, sizeof *out);
+    clo_store_query_begin(&q, s, "SELECT " AGREEMENT_COLUMNS ", a.file, a.proof FROM agreement a WHERE a.id = ?");
+    clo_store_bind_blob(&q, clo_store_kid(id));
+    bool found = clo_store_query_row(&q);
+    if (found) {
+        (void)read_agreement(&q, out);
+        clo_store_column_blob(&q, a, &out->file);
+        clo_store_column_blob(&q, a, &out->proof);
+    }
+    CLO_TRY(clo_store_query_end(&q));
+    CLO_CHECKF(found, CLO_E_NOT_FOUND, "the operator has no such agreement, or you are no member of it");
+    return CLO_OK;
+}
+
+CLO_R clo_store_agreement_member(clo_store *s, const uint8_t id[32], const uint8_t kid[32], bool *member)
+{
+    clo_store_query q;
+    clo_store_query_begin(&q, s, "SELECT 1 FROM member WHERE kid = ? AND agreement = ?");
+    clo_store_bind_blob(&q, clo_store_kid(kid));
+    clo_store_bind_blob(&q, clo_store_kid(id));
+    *member = clo_store_query_row(&q);
+    return clo_store_query_end(&q);
+}
+
+CLO_R clo_store_agreement_list(clo_store *s, clo_arena *a, const uint8_t kid[32], int64_t before, size_t max, clo_store_agreement **out,
+                               size_t *count, int64_t *next)
+{
+    void *array = NULL;
+    size_t n = 0;
+    int64_t last = 0;
+    CLO_TRY(clo_arena_array(a, max + 1, sizeof(clo_store_agreement), &array));
+    clo_store_agreement *list = array;
+    clo_store_query q;
+    clo_store_query_begin(&q, s, "SELECT " AGREEMENT_COLUMNS " FROM agreement a JOIN member m ON m.agreement = a.id WHERE m.kid = ?"
+                                 " AND (?2 = 0 OR a.row < ?2) ORDER BY a.row DESC");
+    clo_store_bind_blob(&q, clo_store_kid(kid));
+    clo_store_bind_int(&q, before);
+    bool more = false;
+    while (clo_store_query_row(&q)) {
+        more = n == max;
+        if (more) break;
+        last = read_agreement(&q, &list[n++]);
+    }
+    CLO_TRY(clo_store_query_end(&q));
+    *out = list;
+    *count = n;
+    *next = more ? last : 0;
+    return CLO_OK;
+}
+
+CLO_R clo_store_order_put(clo_store *s, const uint8_t agreement[32], const char *party, const char *verb, int64_t sequence, clo_span order)
+{
+    clo_store_query q;
+    int changed = 0;
+    clo_store_query_begin(&q, s, "INSERT INTO orders(agreement, party, sequence, verb, file) SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS"
+                                 " (SELECT 1 FROM orders WHERE agreement = ?1 AND party = ?2 AND sequence >= ?3)");
+    clo_store_bind_blob(&q, clo_store_kid(agreement));
+    clo_store_bind_text(&q, party);
+    clo_store_bind_int(&q, sequence);
+    clo_store_bind_text(&q, verb);
+    clo_store_bind_blob(&q, order);
+    CLO_TRY(clo_store_query_run(&q, &changed));
+    if (changed == 0)
+        return CLO_DENY(CLO_E_REPLAYED, "order.sequence", "a higher sequence than the party's last order", "the same or a lower one", party,
+                        "sign a new order");
+    return CLO_OK;
+}

@@ -1,0 +1,86 @@
+#include "store/store_int.h"
+
+#include <string.h>
+
+#define COLUMNS "version, id, name, owner, owner_kid, created, size, received, complete, manifest"
+
+CLO_R clo_store_dataset_put(clo_store *s, const clo_store_dataset *d)
+{
+    clo_store_query q;
+    clo_store_query_begin(&q, s, "INSERT INTO dataset(" COLUMNS ") VALUES(?,?,?,?,?,?,?,?,?,?) ON CONFLICT(version) DO NOTHING");
+    clo_store_bind_blob(&q, clo_store_kid(d->version));
+    clo_store_bind_blob(&q, clo_store_kid(d->id));
+    clo_store_bind_text(&q, d->name);
+    clo_store_bind_text(&q, d->owner);
+    clo_store_bind_blob(&q, clo_store_kid(d->owner_kid));
+    clo_store_bind_int(&q, d->created);
+    clo_store_bind_int(&q, (int64_t)d->size);
+    clo_store_bind_int(&q, (int64_t)d->received);
+    clo_store_bind_int(&q, d->complete ? 1 : 0);
+    clo_store_bind_blob(&q, d->manifest);
+    return clo_store_query_run(&q, NULL);
+}
+
+CLO_R clo_store_dataset_progress(clo_store *s, const uint8_t version[32], uint64_t received, bool complete)
+{
+    clo_store_query q;
+    clo_store_query_begin(&q, s, "UPDATE dataset SET received = ?, complete = ? WHERE version = ?");
+    clo_store_bind_int(&q, (int64_t)received);
+    clo_store_bind_int(&q, complete ? 1 : 0);
+    clo_store_bind_blob(&q, clo_store_kid(version));
+    return clo_store_query_run(&q, NULL);
+}
+
+static void read_dataset(clo_store_query *q, clo_arena *a, clo_store_dataset *out)
+{
+    clo_store_column_fixed(q, out->version, sizeof out->version);
+    clo_store_column_fixed(q, out->id, sizeof out->id);
+    clo_store_column_str(q, out->name, sizeof out->name);
+    clo_store_column_str(q, out->owner, sizeof out->owner);
+    clo_store_column_fixed(q, out->owner_kid, sizeof out->owner_kid);
+    out->created = clo_store_column_int(q);
+    out->size = (uint64_t)clo_store_column_int(q);
+    out->received = (uint64_t)clo_store_column_int(q);
+    out->complete = clo_store_column_int(q) != 0;
+    clo_store_column_blob(q, a, &out->manifest);
+}
+
+static clo_err get_one(clo_store *s, clo_arena *a, const char *sql, const uint8_t *key, clo_store_dataset *out)
+{
+    clo_store_query q;
+    memset(out, 0, sizeof *out);
+    clo_store_query_begin(&q, s, sql);
+    clo_store_bind_blob(&q, clo_store_kid(key));
+    bool found = clo_store_query_row(&q);
+    if (found) read_dataset(&q, a, out);
+    CLO_TRY(clo_store_query_end(&q));
+    CLO_CHECKF(found, CLO_E_NOT_FOUND, "the operator has no such dataset; its owner pushes it with: cloister dataset push");
+    return CLO_OK;
+}
+
+CLO_R clo_store_dataset_get(clo_store *s, clo_arena *a, const uint8_t version[32], clo_store_dataset *out)
+{
+    return get_one(s, a, "SELECT " COLUMNS " FROM dataset WHERE version = ?", version, out);
+}
+
+CLO_R clo_store_dataset_latest(clo_store *s, clo_arena *a, const uint8_t id[32], clo_store_dataset *out)
+{
+    return get_one(s, a, "SELECT " COLUMNS " FROM dataset WHERE id = ? AND complete = 1 ORDER BY row DESC LIMIT 1", id, out);
+}
+
+CLO_R clo_store_dataset_list(clo_store *s, clo_arena *a, const uint8_t owner_kid[32], clo_store_dataset **out, size_t *count)
+{
+    enum { MAX = 1000 };
+    void *array = NULL;
+    size_t n = 0;
+    CLO_TRY(clo_arena_array(a, MAX, sizeof(clo_store_dataset), &array));
+    clo_store_dataset *list = array;
+    clo_store_query q;
+    clo_store_query_begin(&q, s, "SELECT " COLUMNS " FROM dataset WHERE owner_kid = ? ORDER BY row DESC");
+    clo_store_bind_blob(&q, clo_store_kid(owner_kid));
+    while (n < MAX && clo_store_query_row(&q)) read_dataset(&q, a, &list[n++]);
+    CLO_TRY(clo_store_query_end(&q));
+    *out = list;
+    *count = n;
+    return CLO_OK;
+}
