@@ -85,6 +85,7 @@ static clo_err read_signature(const headers *h, const clo_wire_node *bytes, bool
     CLO_CHECKF(alg->type == CLO_WIRE_INT, CLO_E_UNSUPPORTED, "COSE: the algorithm is not known to this program");
     const clo_wire_node *kid = clo_wire_get_int_key(h->protected_map, COSE_KID);
     if (kid == NULL) kid = clo_wire_get_int_key(h->unprotected, COSE_KID);
+    if (foreign && kid != NULL && kid->type != CLO_WIRE_BYTES) kid = NULL; /* some write a text; nothing rests on it */
     CLO_CHECKF(kid == NULL || kid->type == CLO_WIRE_BYTES, CLO_E_MALFORMED, "COSE: kid is not a byte string");
     CLO_CHECKF(bytes->type == CLO_WIRE_BYTES, CLO_E_MALFORMED, "COSE: the signature is not a byte string");
     *out = (clo_wire_cose_signature){.alg = alg->integer, .protected_header = h->encoded, .signature = bytes->text};

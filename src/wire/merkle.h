@@ -34,7 +34,8 @@ CLO_R clo_wire_merkle_subtree_check(uint64_t start, uint64_t end);
 /** Inclusion of leaf number `index` of the log in the subtree [start, end), §4.3. */
 CLO_R clo_wire_merkle_subtree_inclusion(const clo_wire_hash *leaf, uint64_t index, uint64_t start, uint64_t end, const clo_wire_hash *path,
                                         size_t path_count, const clo_wire_hash *root);
-/** The subtree [start, end) with root1 is part of the tree of `size` leaves with root2, §4.4. */
+/** The subtree [start, end) with root1 is part of the tree of `size` leaves with root2, §4.4. An empty subtree is part of every
+ *  tree of at least `end` leaves, whatever root2. */
 CLO_R clo_wire_merkle_subtree_consistency(uint64_t start, uint64_t end, uint64_t size, const clo_wire_hash *path, size_t path_count,
                                           const clo_wire_hash *root1, const clo_wire_hash *root2);
 /** Proof makers over a hash source: get(context, level, index) yields the hash of the complete subtree of 2^level leaves number `index`. */
