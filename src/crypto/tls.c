@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include "base/clo_ct.h"
 #include "base/clo_text.h"
+#include "crypto/tls_int.h"
 #include "crypto/x509_int.h"
 
 enum { MEMORY_MAX = 1024 * 1024 }; /* bytes that wait on either side of a memory session */
@@ -144,7 +145,9 @@ clo_err clo_crypto_tls_on_socket(clo_crypto_tls **out, clo_crypto_tls_context *c
 {
     CLO_AUTO(clo_crypto_tls_free) clo_crypto_tls *t = NULL;
     CLO_TRY(session_new(&t, context));
-    if (SSL_set_fd(t->ssl, fd) != 1) return clo_crypto_fail(CLO_E_NOMEM, "a TLS session could not take its socket");
+    BIO *bio = clo_crypto_tls_socket_bio(fd);
+    if (bio == NULL) return clo_crypto_fail(CLO_E_NOMEM, "a TLS session could not take its socket");
+    SSL_set_bio(t->ssl, bio, bio); /* takes it */
     *out = CLO_TAKE(t);
     return CLO_OK;
 }
