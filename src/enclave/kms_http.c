@@ -1,5 +1,5 @@
 /* A strict, bounded HTTP/1.1 client parser (RFC 9112 without transfer codings). */
-#include "enclave/http_client.h"
+#include "enclave/kms_http.h"
 
 #include "base/clo_text.h"
 
@@ -12,7 +12,7 @@ static bool is_token(uint8_t c)
 
 clo_err clo_enclave_http_request(clo_buf *out, const char *method, const char *path, const char *host, const char *content_type, clo_span body)
 {
-    CLO_TRY(clo_buf_printf(out, "%s %s HTTP/1.1\r\nHost: %s\r\nAccept: application/cbor, application/problem+json\r\n", method, path, host));
+    CLO_TRY(clo_buf_printf(out, "%s %s HTTP/1.1\r\nHost: %s\r\nAccept: application/cbor\r\n", method, path, host));
     if (content_type != NULL) CLO_TRY(clo_buf_printf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n", content_type, body.n));
     CLO_TRY(clo_buf_put_str(out, "\r\n"));
     return clo_buf_put_span(out, body);

@@ -1,7 +1,7 @@
 /* The smallest strict HTTP/1.1 client that can talk to a key service: one request, one response, body by Content-Length only.
  * Sans-I/O: bytes in, events out. */
-#ifndef CLO_ENCLAVE_HTTP_CLIENT_H
-#define CLO_ENCLAVE_HTTP_CLIENT_H
+#ifndef CLO_ENCLAVE_KMS_HTTP_H
+#define CLO_ENCLAVE_KMS_HTTP_H
 #include "base/clo_buf.h"
 #include "base/clo_err.h"
 #include "base/clo_span.h"
