@@ -5,6 +5,7 @@
 #include "base/clo_buf.h"
 #include "base/clo_err.h"
 #include "base/clo_span.h"
+#include "tee/tee_measure.h"
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -19,12 +20,10 @@ void clo_tee_sim_root_sha256(const clo_tee_sim *s, uint8_t out[32]);
 /** Evidence bundle for a program with this measurement. */
 CLO_R clo_tee_sim_report(const clo_tee_sim *s, const uint8_t measurement[48], const uint8_t host_data[32], const uint8_t report_data[64],
                          clo_buf *bundle);
-/** Serve report requests on `fd` (frame: be32 64 ‖ report_data → be32 length ‖ bundle) until the other side closes or `stop_fd` becomes readable.
- *  Runs on the caller's thread. stop_fd may be -1. */
+/** Serve requests on `fd` until the other side closes or `stop_fd` becomes readable. Runs on the caller's thread; stop_fd may be -1.
+ *  Frames: be32 length ‖ body. Body of 64 bytes = report data, answered with the bundle; body of 33 bytes = 'K' ‖ SHA-256 of a context,
+ *  answered with 32 bytes that only this device gives to this measurement. Errors: MALFORMED (another length: the line is then dead), IO. */
 CLO_R clo_tee_sim_serve(const clo_tee_sim *s, int fd, int stop_fd, const uint8_t measurement[48], const uint8_t host_data[32]);
-
-/** The launch measurement of an executable: SHA-384("cloister/v1 sim launch" ‖ 0 ‖ SHA-384(file bytes)), read from an open descriptor from its start. */
-CLO_R clo_tee_sim_measure_fd(int fd, uint8_t out[48]);
 
 #ifdef __cplusplus
 }
