@@ -33,6 +33,9 @@ CLO_R clo_collab_run_request_sign(const clo_collab_run_request *r, const clo_col
 CLO_R clo_collab_run_request_open(clo_arena *a, clo_span in, const clo_collab_agreement *g, clo_collab_run_request *out,
                                   const clo_collab_run_terms **terms);
 
+/** Read a request without verifying anything but its form, for those who only route it. */
+CLO_R clo_collab_run_request_peek(clo_arena *a, clo_span in, clo_collab_run_request *out);
+
 /* What the runtime's evidence is bound to. */
 typedef struct {
     size_t nonce_count;                           /* one per owner, in clo_collab_run_owners order */
