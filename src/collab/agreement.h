@@ -15,7 +15,7 @@ extern "C" {
 #endif
 
 enum { CLO_PARTIES_MAX = 16, CLO_DATASETS_MAX = 32, CLO_PROGRAMS_MAX = 16, CLO_RUNTIMES_MAX = 8, CLO_RUNS_MAX = 16, CLO_PROGRAM_TEXT_MAX = 8192,
-       CLO_PARAMETERS_MAX = 16, CLO_AGREEMENT_MAX = 1 << 20 };
+       CLO_PARAMETERS_MAX = 16, CLO_AGREEMENT_MAX = 512 * 1024 };
 
 typedef struct {
     clo_collab_party party;

@@ -73,7 +73,7 @@ static const line lines[] = {
     {"programs[].steps", RULE_ANY, "the steps of the training"},
     {"runtimes", RULE_ITEMS, "runtimes that are trusted"},
     {"runtimes[].measurements", RULE_ADD, "programs that are trusted with the data"},
-    {"runtimes[].roots", RULE_ADD, "roots that vouch for the runtime"},
+    {"runtimes[].roots", RULE_LIMIT_LIST, "roots that may vouch for the runtime"},
     {"runtimes[].chips", RULE_LIMIT_LIST, "processors that may be used"},
     {"runtimes[].min_tcb", RULE_FLOORS, "the floor of the firmware versions"},
     {"runtimes[].min_tcb.bl", RULE_DOWN, "the oldest boot loader"},
@@ -325,6 +325,7 @@ static clo_err walk_member(report *r, const spot *at, const clo_wire_node *x, co
     const line *l = line_of(at);
     bool maps = x != NULL && y != NULL && x->type == CLO_WIRE_MAP && y->type == CLO_WIRE_MAP;
     bool lists = x != NULL && y != NULL && x->type == CLO_WIRE_ARRAY && y->type == CLO_WIRE_ARRAY;
+    char text[200];
     switch (l->rule) {
     case RULE_WALK:
         if (maps) return walk_map(r, at, x, y);
@@ -337,9 +338,9 @@ static clo_err walk_member(report *r, const spot *at, const clo_wire_node *x, co
         if (lists) return items_changed(r, at, l, x, y);
         break;
     case RULE_LIMIT_LIST:
-        if (x == NULL) return add(r, false, at, "only listed processors may be used now");
-        if (y == NULL) return add(r, true, at, "any processor may be used now");
-        return set_changed(r, at, l, x, y);
+        if (lists) return set_changed(r, at, l, x, y);
+        (void)snprintf(text, sizeof text, "%.100s: %s", l->means, y == NULL ? "the limit to listed ones is gone" : "only listed ones are accepted now");
+        return add(r, y == NULL, at, text);
     case RULE_ADD:
     case RULE_LOSE:
     case RULE_BOTH:
@@ -354,7 +355,6 @@ static clo_err walk_member(report *r, const spot *at, const clo_wire_node *x, co
     case RULE_RHO_UP:
         return scalar_changed(r, at, l, x, y);
     }
-    char text[160];
     (void)snprintf(text, sizeof text, "%.120s is %s", at->path, x == NULL ? "new" : y == NULL ? "gone" : "different");
     return add(r, true, at, text);
 }

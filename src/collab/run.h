@@ -122,8 +122,19 @@ CLO_R clo_collab_commit_reply_decode(clo_arena *a, clo_span in, clo_collab_commi
 /** "cloister/v1 share" ‖ 0 ‖ agreement ‖ run id ‖ output digest ‖ to. */
 CLO_R clo_collab_share_info(const uint8_t agreement[32], const uint8_t run_id[16], const uint8_t output[32], const char *to, clo_buf *out);
 
-/* The sealed output file: container (CLOOUTPT, 1) ‖ be32 head length ‖ CBOR head {run_id, agreement, kind, stream_id, version_id, commitment, chunk_size, plain_size} ‖ chunk stream (type "output", object id = run id padded).
- * plain: CBOR {kind: "table"|"model", name, media_type, content: bytes}. */
+/* The sealed output file: container (CLOOUTPT, 1) ‖ be32 head length ‖ CBOR head {run_id, agreement, stream_id, version_id, commitment, chunk_size,
+ * plain_size} ‖ chunk stream (type "output", object id = run id padded with zeros). What is inside: clo_collab_output. */
+typedef struct {
+    char kind[16];       /* "table" | "model" */
+    char name[64];       /* of the run */
+    char media_type[64]; /* of content: "application/cbor", "application/cloister-model" */
+    clo_span content;
+} clo_collab_output;
+enum { CLO_OUTPUT_MAX = 64 << 20, CLO_OUTPUT_HEAD_MAX = 1024 };
+/** The plain text of an output: CBOR {kind, name, media_type, content}; a reader also takes "pad" (bytes, ignored), with which the runtime hides
+ *  the size. */
+CLO_R clo_collab_output_encode(const clo_collab_output *o, clo_buf *plain);
+CLO_R clo_collab_output_decode(clo_arena *a, clo_span plain, clo_collab_output *out);
 typedef struct {
     uint8_t run_id[16];
     uint8_t agreement[32];
@@ -133,7 +144,9 @@ typedef struct {
 } clo_collab_output_head;
 /** Seal a whole output under a fresh key (given out as *key). */
 CLO_R clo_collab_output_seal(const uint8_t run_id[16], const uint8_t agreement[32], clo_span plain, clo_key32 *key, clo_buf *file);
-/** Open with the combined key. plain's content is secret of the recipient. */
+/** The head alone, without a key. */
+CLO_R clo_collab_output_peek(clo_span file, clo_collab_output_head *head);
+/** Open with the combined key. plain's content is secret of the recipient. head may be NULL. */
 CLO_R clo_collab_output_open(clo_span file, const clo_key32 *key, clo_collab_output_head *head, clo_buf *plain);
 
 /* Statement: COSE_Sign1 by the runtime. Its bytes are the leaf of the transparency log. */
@@ -159,6 +172,7 @@ typedef struct {
     int64_t not_before, not_after; /* time bounds as known from the key services' replies */
 } clo_collab_statement;
 CLO_R clo_collab_statement_sign(const clo_collab_statement *s, const clo_crypto_private_key *runtime, clo_buf *out);
+/** runtime = NULL: verify under the key that the statement itself names (then only the evidence says whose key that is). */
 CLO_R clo_collab_statement_open(clo_arena *a, clo_span in, const clo_crypto_public_key *runtime, clo_collab_statement *out);
 
 /* The *.receipt file: container (CLORECPT, 1) ‖ CBOR {statement, proof, agreement, agreement_proof, request, binding, evidence}. */
