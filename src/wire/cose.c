@@ -129,6 +129,7 @@ clo_err clo_wire_cose_parse(clo_arena *a, clo_span in, bool foreign, clo_wire_co
     clo_wire_cose c = {0};
     CLO_TRY(clo_wire_cbor_decode(a, in, &limits, &root));
     CLO_TRY(open_tags(root, foreign, &array, &c.tagged));
+    CLO_CHECK(array != NULL && array->first != NULL && array->first->next != NULL, CLO_E_BUG);
     const clo_wire_node *unprotected = array->first->next, *payload = unprotected->next;
     headers h;
     CLO_TRY(read_headers(a, array->first, unprotected, foreign, &h));

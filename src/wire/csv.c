@@ -128,7 +128,7 @@ static clo_err take_field(clo_wire_csv *c, record *r, clo_span *out, bool *quote
 
 static clo_err out_of_bounds(const clo_wire_csv *c, const record *r, const clo_wire_column *column)
 {
-    return CLO_FAILF(CLO_E_RANGE, "CSV line %llu, column \"%s\": the value is outside the schema's bounds %g to %g; clip it or widen the bounds",
+    return CLO_FAILF(CLO_E_RANGE, "CSV line %llu, column \"%s\": the value is outside the schema's bounds %.12g to %.12g; clip it or widen the bounds",
                      (unsigned long long)line_at(c, r), column->name, column->min, column->max);
 }
 
@@ -168,6 +168,16 @@ static clo_err read_text(clo_wire_csv *c, const record *r, clo_span field, csv_c
     return CLO_OK;
 }
 
+/* Published bounds are often rounded: a number beyond one by less than 1e-9 of their distance is moved onto it. */
+static bool fit_bounds(const clo_wire_column *column, double *v)
+{
+    if (!column->bounded || (*v >= column->min && *v <= column->max)) return true;
+    double slack = (column->max - column->min) * 1e-9;
+    if (!(*v >= column->min - slack && *v <= column->max + slack)) return false;
+    *v = *v < column->min ? column->min : column->max;
+    return true;
+}
+
 /* The general way: any cell, quoted or not. */
 static clo_err read_field(clo_wire_csv *c, record *r, size_t index, csv_cell *cell)
 {
@@ -201,7 +211,7 @@ static clo_err read_field(clo_wire_csv *c, record *r, size_t index, csv_cell *ce
     if (clo_wire_decimal_read(field, &number) != field.n)
         return bad_field(c, &before, CLO_E_MALFORMED,
                          "the cell is not a finite decimal number (such as -1.5e3); NaN and inf are not allowed; leave a missing cell empty");
-    if (column->bounded && !(number >= column->min && number <= column->max)) return out_of_bounds(c, &before, column);
+    if (!fit_bounds(column, &number)) return out_of_bounds(c, &before, column);
     memcpy(&cell->bits, &number, sizeof number);
     return CLO_OK;
 }

@@ -121,7 +121,7 @@ static clo_err read_column(clo_arena *a, const clo_wire_node *node, bool canonic
     return CLO_OK;
 }
 
-static clo_err check_names(const clo_wire_schema *s, const clo_wire_node *codes)
+static clo_err check_names(const clo_wire_schema *s)
 {
     for (size_t i = 1; i < s->column_count; i++)
         for (size_t j = 0; j < i; j++)
@@ -129,9 +129,6 @@ static clo_err check_names(const clo_wire_schema *s, const clo_wire_node *codes)
                        s->columns[i].name);
     CLO_CHECKF(s->target[0] == '\0' || clo_wire_schema_find(s, s->target) >= 0, CLO_E_RANGE,
                "schema: target \"%s\" is not the name of a column", s->target);
-    for (const clo_wire_node *n = codes != NULL ? codes->first : NULL; n != NULL; n = n->next)
-        CLO_CHECKF(n->key->type == CLO_WIRE_TEXT && clo_wire_schema_find(s, (const char *)n->key->text.p) >= 0, CLO_E_RANGE,
-                   "schema.codes names a column that the schema does not have; remove it");
     return CLO_OK;
 }
 
@@ -173,7 +170,7 @@ clo_err clo_wire_schema_read(clo_arena *a, const clo_wire_node *node, clo_wire_s
         CLO_TRY(read_column(a, n, canonical, listed, &s.columns[s.column_count]));
         s.column_count++;
     }
-    CLO_TRY(check_names(&s, codes));
+    CLO_TRY(check_names(&s));
     CLO_TRY(schema_digest(&s));
     *out = s;
     return CLO_OK;

@@ -42,7 +42,8 @@ int clo_wire_schema_find(const clo_wire_schema *schema, const char *name);
 typedef struct clo_wire_csv clo_wire_csv;
 typedef clo_err (*clo_wire_csv_sink)(void *context, clo_span encoded_row);
 CLO_R clo_wire_csv_new(clo_wire_csv **out, const clo_wire_schema *schema, clo_wire_csv_sink sink, void *context);
-/** Feed any piece of the file. Errors name line and column: MALFORMED (type, NaN, quote), RANGE (beyond the schema's bounds), TOO_LARGE (line), … */
+/** Feed any piece of the file. A float beyond a bound by less than 1e-9 of the bounds' distance is moved onto it. Errors name line and column: MALFORMED (type, NaN, quote), RANGE (beyond the schema's bounds), TOO_LARGE (line), …;
+ *  the sink's own errors are passed on. After an error the reader is dead (USAGE). */
 CLO_R clo_wire_csv_feed(clo_wire_csv *c, clo_span piece);
 /** The file is over. */
 CLO_R clo_wire_csv_end(clo_wire_csv *c, uint64_t *row_count);
