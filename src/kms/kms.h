@@ -30,7 +30,7 @@ typedef struct clo_kms clo_kms;
 
 /* ---- the service itself ---- */
 
-/** Make the home of a new key service: identity (HPKE key, nonce key, first KEK; file identity.kms, 0600), the pinned owner (owner.party) and the
+/** Make the home of a new key service: identity (HPKE key, nonce key, first KEK; file identity.kms, 0600), the pinned owner (owner.pin) and the
  *  database. Errors: EXISTS (home is one already), IO. */
 CLO_R clo_kms_init(const char *home, const clo_collab_party *owner);
 /** Open a home: takes its lock, checks the ledger's chain, ends leases that ended meanwhile. clock NULL = the machine's (borrowed).
@@ -92,7 +92,8 @@ typedef struct {
 /** Register a signed file: complete signatures, the pinned owner among the members under its own key, this service's HPKE key in it, a proper
  *  amendment where its predecessor is known, epoch not below the lineage's. A release registers an unknown agreement by the same rule. The same file again is success. */
 CLO_R clo_kms_agreement_submit(clo_kms *kms, clo_span file, clo_kms_agreement *out);
-CLO_R clo_kms_agreement_list(clo_kms *kms, clo_arena *a, clo_kms_agreement **out, size_t *count);
+/** Newest first. viewer = key identifier of a party: only agreements that it is a member of; NULL = all. */
+CLO_R clo_kms_agreement_list(clo_kms *kms, clo_arena *a, const uint8_t *viewer, clo_kms_agreement **out, size_t *count);
 /** A member's signed order. stop: any one, at once; terminate: any one, for ever; resume: counts once every member has ordered it after (by sequence and
  *  time) the last stop. A party's sequence must rise. Errors: NOT_FOUND (agreement unknown here), REPLAYED, CONFLICT (terminated). */
 CLO_R clo_kms_order(clo_kms *kms, clo_span order, clo_kms_agreement *out);
@@ -137,7 +138,8 @@ typedef struct {
     double epsilon_limit, epsilon_spent, epsilon_left; /* for people: clo_dp_zcdp_epsilon at delta of limit, spent, left */
     uint64_t run_count;       /* committed */
 } clo_kms_budget;
-CLO_R clo_kms_budget_list(clo_kms *kms, clo_arena *a, clo_kms_budget **out, size_t *count);
+/** viewer = key identifier of a party: only datasets of agreements that it is a member of; NULL = all. */
+CLO_R clo_kms_budget_list(clo_kms *kms, clo_arena *a, const uint8_t *viewer, clo_kms_budget **out, size_t *count);
 /** The owner's explicit word: set the lifetime limit of a dataset (may raise it; agreements only ever lower it). */
 CLO_R clo_kms_budget_set(clo_kms *kms, const uint8_t dataset[32], clo_dp_rational limit);
 
