@@ -1,0 +1,412 @@
+/* Proves each check of reports, certificates and revocation lists on evidence made here under an own hierarchy: one thing is wrong at a
+ * time, everything is signed properly, and the verdict names exactly that thing. */
+#include "cmocka_all.h"
+
+#include "attest/attest.h"
+#include "base/clo_own.h"
+#include "crypto/sign.h"
+#include "crypto/x509.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NOW = 1800000000, DAY = 86400 };
+#define AMD "1.3.6.1.4.1.3704.1"
+
+typedef struct {
+    clo_buf pem, der;
+    clo_crypto_cert *cert;
+} identity;
+static identity ark, ask, other;
+static clo_buf vcek_pem;
+static clo_crypto_private_key vcek_key;
+static clo_attest_result result;
+
+/* What a case makes different. */
+typedef struct {
+    const char *product, *kind;
+    uint8_t boot_loader, hardware_id_bytes, octets, csp;
+    bool no_snp, duplicate_number, not_pss, rsa_key;
+    int64_t from, to;
+} vcek_options;
+
+static const vcek_options usual = {.product = "Simulated", .kind = "SEV-VCEK", .boot_loader = 3, .hardware_id_bytes = 64, .from = NOW - DAY, .to = NOW + DAY};
+
+static void make_ca(identity *i, const char *name, const identity *issuer, int64_t from, int64_t to)
+{
+    clo_crypto_cert_request r = {.common_name = name, .not_before = from, .not_after = to, .is_ca = true, .pss384 = true, .serial = 7};
+    clo_buf_clear(&i->der);
+    clo_crypto_cert_free(&i->cert);
+    assert_ok(clo_crypto_cert_make(&r, clo_buf_span(&i->pem), issuer == NULL ? NULL : issuer->cert, clo_buf_span(issuer == NULL ? &i->pem : &issuer->pem), &i->der));
+    assert_ok(clo_crypto_cert_parse(&i->cert, clo_buf_span(&i->der)));
+}
+
+static void make_usual_cas(void)
+{
+    make_ca(&ark, "ARK-Simulated", NULL, NOW - 10 * DAY, NOW + 10 * DAY);
+    make_ca(&ask, "SEV-Simulated", &ark, NOW - 10 * DAY, NOW + 10 * DAY);
+}
+
+static void make_vcek(const vcek_options *o, clo_buf *der)
+{
+    uint8_t number[3] = {2, 1, 0}, bl[4] = {2, 1, o->boot_loader}, ucode[4] = {2, 2, 0, 0x80}, product[34] = {0x16}, id[66];
+    size_t bl_size = 3, id_at = 2;
+    if (o->boot_loader >= 0x80) {
+        memcpy(bl, (const uint8_t[]){2, 2, 0, o->boot_loader}, 4);
+        bl_size = 4;
+    }
+    size_t length = strlen(o->product);
+    product[1] = (uint8_t)length;
+    memcpy(product + 2, o->product, length);
+    memset(id, 0xc1, sizeof id);
+    id[0] = 4;
+    id[1] = o->hardware_id_bytes;
+    if (o->octets) id_at = 0;
+    clo_span csp = clo_span_of("\x16\x05" "CN=ab", 7);
+    clo_crypto_extension list[9] = {
+        {AMD ".1", clo_span_of(number, 3)},    {AMD ".2", clo_span_of(product, length + 2)}, {AMD ".3.1", clo_span_of(bl, bl_size)},
+        {AMD ".3.2", clo_span_of(number, 3)},  {AMD ".3.8", clo_span_of(ucode, 4)},
+    };
+    size_t n = 5;
+    if (!o->no_snp) list[n++] = (clo_crypto_extension){AMD ".3.3", clo_span_of(number, 3)};
+    if (o->hardware_id_bytes != 0) list[n++] = (clo_crypto_extension){AMD ".4", clo_span_of(id + id_at, o->hardware_id_bytes + 2 - id_at)};
+    if (o->csp) list[n++] = (clo_crypto_extension){AMD ".5", csp};
+    if (o->duplicate_number) list[n++] = (clo_crypto_extension){AMD ".3.1", clo_span_of(bl, bl_size)};
+    clo_crypto_cert_request r = {.common_name = o->kind, .not_before = o->from, .not_after = o->to, .pss384 = !o->not_pss, .serial = 9, .extensions = list, .extension_count = n};
+    assert_ok(clo_crypto_cert_make(&r, clo_buf_span(o->rsa_key ? &other.pem : &vcek_pem), ask.cert, clo_buf_span(&ask.pem), der));
+}
+
+static void put_tcb(uint8_t *at, uint8_t boot_loader)
+{
+    at[0] = boot_loader;
+    at[7] = 0x80;
+}
+
+static void report_usual(uint8_t report[1184])
+{
+    memset(report, 0, 1184);
+    report[0] = 2;
+    report[0x0a] = 3;
+    report[0x34] = 1;
+    put_tcb(report + 0x38, 3);
+    put_tcb(report + 0x180, 3);
+    memset(report + 0x1a0, 0xc1, 64);
+    put_tcb(report + 0x1e0, 3);
+    memcpy(report + 0x1e8, "\x05\x37\x01\0\x05\x37\x01\0", 8);
+    put_tcb(report + 0x1f0, 3);
+}
+
+static void report_sign(uint8_t report[1184])
+{
+    uint8_t rs[96];
+    assert_ok(clo_crypto_sign(&vcek_key, clo_span_of(report, 0x2a0), rs));
+    for (size_t i = 0; i < 48; i++) {
+        report[0x2a0 + i] = rs[47 - i];
+        report[0x2e8 + i] = rs[95 - i];
+    }
+}
+
+static void policy_usual(clo_attest_policy *p)
+{
+    clo_attest_policy_init(p);
+    p->allow_simulated = true;
+    p->require_crl = false;
+    p->root_count = 1;
+    clo_crypto_cert_sha256(ark.cert, p->roots[0]);
+}
+
+static const char *verdict_of(const uint8_t *report, clo_span vcek, clo_span crl, const clo_attest_policy *p, int64_t now)
+{
+    CLO_AUTO(clo_arena_free) clo_arena a;
+    clo_arena_init(&a, 1 << 20);
+    clo_attest_part parts[5] = {{"report", clo_span_of(report, 1184)}, {"vcek_or_vlek", vcek}, {"ask", clo_buf_span(&ask.der)}, {"ark", clo_buf_span(&ark.der)}, {"crl", crl}};
+    assert_ok(clo_attest_verify(&a, "sim", parts, 1, parts + 1, crl.n == 0 ? 3 : 4, p, now, &result));
+    return result.valid ? "valid" : result.reason;
+}
+
+/* The first failing check, or "". */
+static const char *failed_check(void)
+{
+    for (size_t i = 0; i < result.check_count; i++) {
+        if (!result.checks[i].ok) return result.checks[i].name;
+    }
+    return "";
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    identity *all[] = {&ark, &ask, &other};
+    for (size_t i = 0; i < 3; i++) {
+        clo_buf_init(&all[i]->pem, 16384);
+        clo_buf_init(&all[i]->der, 16384);
+        if (clo_failed(clo_crypto_keypair_make(CLO_KEYPAIR_RSA4096, &all[i]->pem))) return -1;
+    }
+    clo_buf_init(&vcek_pem, 4096);
+    if (clo_failed(clo_crypto_keypair_make(CLO_KEYPAIR_P384, &vcek_pem))) return -1;
+    make_usual_cas();
+    make_ca(&other, "ARK-Simulated", NULL, NOW - DAY, NOW + DAY);
+    return clo_failed(clo_crypto_keypair_private(clo_buf_span(&vcek_pem), &vcek_key)) ? -1 : 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    identity *all[] = {&ark, &ask, &other};
+    for (size_t i = 0; i < 3; i++) {
+        clo_buf_free(&all[i]->pem);
+        clo_buf_free(&all[i]->der);
+        clo_crypto_cert_free(&all[i]->cert);
+    }
+    clo_buf_free(&vcek_pem);
+    return 0;
+}
+
+typedef struct {
+    const char *name;
+    size_t at;
+    uint8_t value;
+    const char *reason;
+} report_case;
+
+/* One byte of a report that is then signed. */
+static void test_reports(void **state)
+{
+    (void)state;
+    static const report_case cases[] = {
+        {"as it is", 0x50, 0, "valid"},
+        {"version 1", 0x00, 1, "malformed"},
+        {"version 3, family of no product is the simulator's", 0x00, 3, "valid"},
+        {"version 4", 0x00, 4, "malformed"},
+        {"version 5", 0x00, 5, "valid"},
+        {"unknown signature algorithm", 0x34, 2, "malformed"},
+        {"policy bit 17 clear", 0x0a, 1, "malformed"},
+        {"reserved policy bit 26", 0x0b, 0x04, "malformed"},
+        {"debug", 0x0a, 0x0b, "debug"},
+        {"migration agent", 0x0a, 0x07, "migration"},
+        {"VMPL 1", 0x30, 1, "vmpl"},
+        {"a report asked for by the host", 0x33, 0xff, "vmpl"},
+        {"RAPL must be off and is not", 0x0a, 0x83, "platform_policy"},
+        {"newer firmware demanded than there is", 0x09, 2, "platform_policy"},
+        {"masked chip key", 0x48, 2, "key_binding"},
+        {"signing key VLEK", 0x48, 4, "key_binding"},
+        {"signing key none", 0x48, 0x1c, "key_binding"},
+        {"reserved flag", 0x48, 0x20, "malformed"},
+        {"reserved word", 0x4c, 1, "malformed"},
+        {"reserved before the chip id", 0x19f, 1, "malformed"},
+        {"reserved at the end of what is signed", 0x29f, 1, "malformed"},
+        {"not signed, behind the signature", 0x330, 1, "malformed"},
+        {"not signed, the last byte", 0x49f, 1, "malformed"},
+        {"another chip", 0x1a0, 0xc0, "chip_id_mismatch"},
+        {"another chip, last byte", 0x1df, 0, "chip_id_mismatch"},
+        {"reported TCB below the certificate's", 0x180, 2, "tcb_mismatch"},
+        {"reported TCB above the certificate's", 0x180, 4, "tcb_mismatch"},
+        {"committed below reported", 0x1e0, 2, "tcb_mismatch"},
+        {"current below committed", 0x38, 2, "tcb_mismatch"},
+        {"current above committed", 0x38, 4, "provisional_firmware"},
+        {"current firmware above committed", 0x1e8, 6, "provisional_firmware"},
+        {"committed firmware above current", 0x1ec, 6, "tcb_mismatch"},
+    };
+    CLO_AUTO(clo_buf_free) clo_buf vcek;
+    clo_buf_init(&vcek, 8192);
+    make_vcek(&usual, &vcek);
+    clo_attest_policy p;
+    policy_usual(&p);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint8_t report[1184];
+        report_usual(report);
+        report[cases[i].at] = cases[i].value;
+        report_sign(report);
+        const char *got = verdict_of(report, clo_buf_span(&vcek), clo_span_of(NULL, 0), &p, NOW);
+        if (strcmp(got, cases[i].reason) != 0) fail_msg("%s: %s at %s, wanted %s", cases[i].name, got, failed_check(), cases[i].reason);
+    }
+}
+
+static void test_policies(void **state)
+{
+    (void)state;
+    CLO_AUTO(clo_buf_free) clo_buf vcek;
+    clo_buf_init(&vcek, 8192);
+    make_vcek(&usual, &vcek);
+    clo_span v = clo_buf_span(&vcek), none = clo_span_of(NULL, 0);
+    clo_attest_policy p;
+    uint8_t report[1184];
+    report_usual(report);
+    report[0x0a] = 0x0f;           /* debug, migration */
+    report[0x30] = 2;              /* VMPL */
+    report[0x38] = 5;              /* provisional */
+    report[0x330] = 9;             /* padding */
+    report[0x04] = 6;              /* guest SVN */
+    memset(report + 0x1a0, 0, 64); /* masked chip id */
+    memset(report + 0x110, 0xaa, 48);
+    report_sign(report);
+    policy_usual(&p);
+    p.allow_debug = true;
+    p.allow_migration_agent = true;
+    p.vmpl_max = 2;
+    p.allow_provisional_firmware = true;
+    p.strict_reserved = false;
+    p.min_guest_svn = 6;
+    assert_string_equal(verdict_of(report, v, none, &p, NOW), "valid");
+    p.vmpl_max = 1;
+    assert_string_equal(verdict_of(report, v, none, &p, NOW), "vmpl");
+    p.vmpl_max = 2;
+    p.min_guest_svn = 7;
+    assert_string_equal(verdict_of(report, v, none, &p, NOW), "tcb_too_low");
+    p.min_guest_svn = 0;
+    p.author_key_count = 1;
+    memset(p.author_keys[0], 0xaa, 48);
+    assert_string_equal(verdict_of(report, v, none, &p, NOW), "author_key_mismatch"); /* digest there, but not in use */
+    report[0x48] = 1;
+    report_sign(report);
+    assert_string_equal(verdict_of(report, v, none, &p, NOW), "valid");
+    p.chip_count = 1; /* a list of chips never takes a masked one */
+    memset(p.chips[0], 0xc1, 64);
+    assert_string_equal(verdict_of(report, v, none, &p, NOW), "chip_not_allowed");
+    p.chip_count = 0;
+    p.expected_nonce = clo_span_str("nonce");
+    assert_string_equal(verdict_of(report, v, none, &p, NOW), "nonce_mismatch");
+    memcpy(report + 0x50, "nonce", 5);
+    report_sign(report);
+    assert_string_equal(verdict_of(report, v, none, &p, NOW), "valid");
+    report[0x50 + 5] = 1;
+    report_sign(report);
+    assert_string_equal(verdict_of(report, v, none, &p, NOW), "nonce_mismatch");
+    /* SMT: forbidden by the guest, on at the platform. */
+    report_usual(report);
+    report[0x0a] = 2;
+    report[0x40] = 1;
+    report_sign(report);
+    policy_usual(&p);
+    assert_string_equal(verdict_of(report, v, none, &p, NOW), "platform_policy");
+    /* Several things wrong: the first decides, all are listed. */
+    report[0x30] = 1;
+    report_sign(report);
+    assert_string_equal(verdict_of(report, v, none, &p, NOW), "vmpl");
+    size_t failed = 0;
+    for (size_t i = 0; i < result.check_count; i++) failed += result.checks[i].ok ? 0 : 1;
+    assert_int_equal(failed, 2);
+}
+
+static void test_endorsements(void **state)
+{
+    (void)state;
+    clo_attest_policy p;
+    policy_usual(&p);
+    uint8_t report[1184];
+    report_usual(report);
+    report_sign(report);
+    static const struct {
+        const char *name;
+        vcek_options o;
+        const char *reason;
+    } cases[] = {
+        {"hardware id inside an octet string", {"Simulated", "SEV-VCEK", 3, 64, 1, 0, false, false, false, false, NOW, NOW}, "valid"},
+        {"stepping behind the product", {"Simulated-B0", "SEV-VCEK", 3, 64, 0, 0, false, false, false, false, NOW, NOW}, "valid"},
+        {"another product of AMD", {"Milan-B0", "SEV-VCEK", 3, 64, 0, 0, false, false, false, false, NOW, NOW}, "bad_chain"},
+        {"unknown product", {"SimulatedX", "SEV-VCEK", 3, 64, 0, 0, false, false, false, false, NOW, NOW}, "bad_chain"},
+        {"short hardware id", {"Simulated", "SEV-VCEK", 3, 8, 0, 0, false, false, false, false, NOW, NOW}, "bad_chain"},
+        {"neither chip nor provider", {"Simulated", "SEV-VCEK", 3, 0, 0, 0, false, false, false, false, NOW, NOW}, "bad_chain"},
+        {"chip and provider", {"Simulated", "SEV-VCEK", 3, 64, 0, 1, false, false, false, false, NOW, NOW}, "bad_chain"},
+        {"VLEK under the VCEK's intermediate", {"Simulated", "SEV-VLEK", 3, 0, 0, 1, false, false, false, false, NOW, NOW}, "bad_chain"},
+        {"no SNP version", {"Simulated", "SEV-VCEK", 3, 64, 0, 0, true, false, false, false, NOW, NOW}, "bad_chain"},
+        {"boot loader twice", {"Simulated", "SEV-VCEK", 3, 64, 0, 0, false, true, false, false, NOW, NOW}, "bad_chain"},
+        {"PKCS#1 v1.5 signature", {"Simulated", "SEV-VCEK", 3, 64, 0, 0, false, false, true, false, NOW, NOW}, "bad_chain"},
+        {"RSA endorsement key", {"Simulated", "SEV-VCEK", 3, 64, 0, 0, false, false, false, true, NOW, NOW}, "bad_chain"},
+        {"other name", {"Simulated", "SEV-XCEK", 3, 64, 0, 0, false, false, false, false, NOW, NOW}, "bad_chain"},
+        {"high boot loader in the certificate", {"Simulated", "SEV-VCEK", 0xc8, 64, 0, 0, false, false, false, false, NOW, NOW}, "tcb_mismatch"},
+        {"ended a second ago", {"Simulated", "SEV-VCEK", 3, 64, 0, 0, false, false, false, false, NOW - DAY, NOW - 1}, "expired"},
+        {"begins in a second", {"Simulated", "SEV-VCEK", 3, 64, 0, 0, false, false, false, false, NOW + 1, NOW + DAY}, "not_yet_valid"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        CLO_AUTO(clo_buf_free) clo_buf vcek;
+        clo_buf_init(&vcek, 8192);
+        make_vcek(&cases[i].o, &vcek);
+        const char *got = verdict_of(report, clo_buf_span(&vcek), clo_span_of(NULL, 0), &p, NOW);
+        if (strcmp(got, cases[i].reason) != 0) fail_msg("%s: %s at %s, wanted %s", cases[i].name, got, failed_check(), cases[i].reason);
+    }
+}
+
+static void test_authorities(void **state)
+{
+    (void)state;
+    clo_attest_policy p;
+    uint8_t report[1184];
+    report_usual(report);
+    report_sign(report);
+    static const struct {
+        const char *ark_name, *ask_name;
+        int64_t ark_to, ask_to;
+        const char *reason;
+    } cases[] = {
+        {"ARK-Simulated", "SEV-Simulated", NOW, NOW, "valid"},
+        {"ARK-Simulated", "SEV-Simulated", NOW - 1, NOW, "expired"},
+        {"ARK-Simulated", "SEV-Simulated", NOW, NOW - 1, "expired"},
+        {"ARK-Simulated", "SEV-VLEK-Simulated", NOW, NOW, "bad_chain"},
+        {"ARK-Milan", "SEV-Simulated", NOW, NOW, "bad_chain"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        CLO_AUTO(clo_buf_free) clo_buf vcek;
+        clo_buf_init(&vcek, 8192);
+        make_ca(&ark, cases[i].ark_name, NULL, NOW - DAY, cases[i].ark_to);
+        make_ca(&ask, cases[i].ask_name, &ark, NOW - DAY, cases[i].ask_to);
+        make_vcek(&usual, &vcek);
+        policy_usual(&p);
+        assert_string_equal(verdict_of(report, clo_buf_span(&vcek), clo_span_of(NULL, 0), &p, NOW), cases[i].reason);
+    }
+    make_usual_cas();
+}
+
+static void test_revocation(void **state)
+{
+    (void)state;
+    CLO_AUTO(clo_buf_free) clo_buf vcek;
+    CLO_AUTO(clo_buf_free) clo_buf crl;
+    clo_buf_init(&vcek, 8192);
+    clo_buf_init(&crl, 8192);
+    make_vcek(&usual, &vcek);
+    clo_attest_policy p;
+    policy_usual(&p);
+    p.require_crl = true;
+    uint8_t report[1184];
+    report_usual(report);
+    report_sign(report);
+    clo_span v = clo_buf_span(&vcek);
+    assert_string_equal(verdict_of(report, v, clo_span_of(NULL, 0), &p, NOW), "collateral_missing");
+    const clo_crypto_cert *revoked[1] = {ask.cert};
+    static const struct {
+        int64_t from, to;
+        size_t revoked;
+        bool foreign;
+        const char *reason;
+    } cases[] = {
+        {NOW - 5, NOW, 0, false, "valid"},
+        {NOW, NOW + 5, 0, false, "valid"},
+        {NOW - 5, NOW - 1, 0, false, "collateral_expired"},
+        {NOW + 1, NOW + 5, 0, false, "collateral_not_yet_valid"},
+        {NOW - 5, NOW + 5, 1, false, "revoked"},
+        {NOW - 5, NOW + 5, 0, true, "bad_collateral_signature"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        clo_buf_clear(&crl);
+        const identity *by = cases[i].foreign ? &other : &ark;
+        assert_ok(clo_crypto_crl_make(by->cert, clo_buf_span(&by->pem), cases[i].from, cases[i].to, revoked, cases[i].revoked, &crl));
+        assert_string_equal(verdict_of(report, v, clo_buf_span(&crl), &p, NOW), cases[i].reason);
+    }
+    assert_string_equal(verdict_of(report, v, clo_span_str("no list"), &p, NOW), "bad_collateral_signature");
+    /* A list that is there counts even where none is demanded. */
+    p.require_crl = false;
+    clo_buf_clear(&crl);
+    assert_ok(clo_crypto_crl_make(ark.cert, clo_buf_span(&ark.pem), NOW - 5, NOW + 5, revoked, 1, &crl));
+    assert_string_equal(verdict_of(report, v, clo_buf_span(&crl), &p, NOW), "revoked");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reports),     cmocka_unit_test(test_policies),   cmocka_unit_test(test_endorsements),
+        cmocka_unit_test(test_authorities), cmocka_unit_test(test_revocation),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
