@@ -1,17 +1,21 @@
 /* One-shot AEAD. */
 #include "crypto/aead.h"
-#include <limits.h>
 #include "base/clo_ct.h"
 #include "crypto/crypto_int.h"
+#include <limits.h>
 
 size_t clo_crypto_aead_key_size(clo_crypto_aead_alg alg)
 {
     switch (alg) {
-    case CLO_AEAD_AES_128_GCM: return 16;
-    case CLO_AEAD_AES_192_GCM: return 24;
+    case CLO_AEAD_AES_128_GCM:
+        return 16;
+    case CLO_AEAD_AES_192_GCM:
+        return 24;
     case CLO_AEAD_AES_256_GCM:
-    case CLO_AEAD_CHACHA20_POLY1305: return 32;
-    default: return 0;
+    case CLO_AEAD_CHACHA20_POLY1305:
+        return 32;
+    default:
+        return 0;
     }
 }
 
@@ -20,8 +24,8 @@ static clo_err nonce_check(clo_crypto_aead_alg alg, clo_span nonce)
     CLO_CHECKF(clo_crypto_aead_key_size(alg) != 0, CLO_E_UNSUPPORTED, "this AEAD algorithm is not available");
     size_t min = alg == CLO_AEAD_CHACHA20_POLY1305 ? CLO_AEAD_NONCE : 1;
     size_t max = alg == CLO_AEAD_CHACHA20_POLY1305 ? CLO_AEAD_NONCE : CLO_AEAD_NONCE_MAX;
-    CLO_CHECKF(nonce.n >= min && nonce.n <= max, CLO_E_RANGE, "an AEAD nonce of %zu bytes is refused; use 12 random or counted bytes",
-               nonce.n);
+    CLO_CHECKF(nonce.n >= min && nonce.n <= max, CLO_E_RANGE,
+               "an AEAD nonce of %zu bytes is refused; use 12 random or counted bytes", nonce.n);
     return CLO_OK;
 }
 
@@ -83,5 +87,6 @@ clo_err clo_crypto_aead_open(clo_crypto_aead_alg alg, const uint8_t *key, clo_sp
         aead_put(ctx, out, clo_span_of(in.p, plain)) && EVP_CipherFinal_ex(ctx, none, &n) == 1 && n == 0)
         return CLO_OK;
     clo_wipe(out, plain);
-    return clo_crypto_fail(CLO_E_AUTHENTICATION, "the sealed message does not open: it was altered, or the key or its context is another");
+    return clo_crypto_fail(CLO_E_AUTHENTICATION,
+                           "the sealed message does not open: it was altered, or the key or its context is another");
 }

@@ -1,5 +1,6 @@
-/* One-shot AEAD: AES-256-GCM, AES-192-GCM, AES-128-GCM, ChaCha20-Poly1305 (RFC 5116, RFC 8439). 16-byte tag appended to the ciphertext.
- * The product's own formats use AES-256-GCM; HPKE peers may choose the 128-bit and ChaCha20 suites; AES-192 is for what others made. */
+/* One-shot AEAD: AES-256-GCM, AES-192-GCM, AES-128-GCM, ChaCha20-Poly1305 (RFC 5116, RFC 8439). 16-byte tag appended to the
+ * ciphertext. The product's own formats use AES-256-GCM; HPKE peers may choose the 128-bit and ChaCha20 suites; AES-192 is for
+ * what others made. */
 #ifndef CLO_CRYPTO_AEAD_H
 #define CLO_CRYPTO_AEAD_H
 #include "base/clo_err.h"

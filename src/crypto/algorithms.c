@@ -1,9 +1,9 @@
 /* Start-up: OpenSSL without any configuration file, and the algorithms fetched once for all threads. */
+#include "crypto/crypto_int.h"
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/rand.h>
 #include <pthread.h>
-#include "crypto/crypto_int.h"
 
 enum { MD_COUNT = 5, CIPHER_COUNT = 4 };
 
@@ -59,7 +59,8 @@ clo_err clo_crypto_fail(uint32_t code, const char *sentence)
 
 clo_err clo_crypto_init_quick(void)
 {
-    if (!algorithms_ready()) return clo_crypto_fail(CLO_E_IO, "OpenSSL lacks an algorithm we need; install libssl3 (3.0 or later)");
+    if (!algorithms_ready())
+        return clo_crypto_fail(CLO_E_IO, "OpenSSL lacks an algorithm we need; install libssl3 (3.0 or later)");
     return CLO_OK;
 }
 

@@ -1,13 +1,13 @@
 /* Shared inside crypto only: OpenSSL handles, fetched once, and the forms of HMAC and HKDF that take their input in parts. */
 #ifndef CLO_CRYPTO_INT_H
 #define CLO_CRYPTO_INT_H
-#include <openssl/evp.h>
 #include "base/clo_err.h"
 #include "base/clo_own.h"
 #include "base/clo_span.h"
 #include "crypto/aead.h"
 #include "crypto/hash.h"
 #include "crypto/sign.h"
+#include <openssl/evp.h>
 
 /* The fetched algorithms; NULL where start-up failed (then every function fails with ENV). */
 const EVP_MD *clo_crypto_md(clo_crypto_hash_alg alg);

@@ -1,7 +1,8 @@
-/* Is an Ed25519 public key a point at all? OpenSSL loads any 32 bytes and only fails at verification, and it accepts the eight points of
- * small order, under which one signature fits many messages. Public data only: variable time is fine. RFC 8032 §5.1.3. */
-#include <openssl/bn.h>
+/* Is an Ed25519 public key a point at all? OpenSSL loads any 32 bytes and only fails at verification, and it accepts the eight
+ * points of small order, under which one signature fits many messages. Public data only: variable time is fine. RFC 8032 §5.1.3.
+ */
 #include "crypto/crypto_int.h"
+#include <openssl/bn.h>
 
 static void bn_auto(BIGNUM **p) { BN_free(*p); }
 static void bn_ctx_auto(BN_CTX **p) { BN_CTX_free(*p); }
@@ -38,8 +39,8 @@ bool clo_crypto_ed25519_usable(const uint8_t encoding[32])
     if (BN_set_bit(p, 255) != 1 || BN_sub_word(p, 19) != 1 || BN_cmp(y, p) >= 0) return false;
     /* x^2 = (y^2 - 1) / (d y^2 + 1) is a square iff (y^2 - 1)(d y^2 + 1) is, by Euler's criterion. The denominator is never 0
      * because -1/d is no square. x = 0 only for y = ±1, which were refused above. */
-    bool ok = BN_mod_sqr(y2, y, p, ctx) == 1 && BN_mod_mul(v, d, y2, p, ctx) == 1 && BN_add_word(v, 1) == 1 && BN_sub_word(y2, 1) == 1 &&
-              BN_mod_mul(v, v, y2, p, ctx) == 1 && BN_copy(e, p) != NULL && BN_sub_word(e, 1) == 1 && BN_rshift1(e, e) == 1 &&
-              BN_mod_exp(v, v, e, p, ctx) == 1;
+    bool ok = BN_mod_sqr(y2, y, p, ctx) == 1 && BN_mod_mul(v, d, y2, p, ctx) == 1 && BN_add_word(v, 1) == 1 &&
+              BN_sub_word(y2, 1) == 1 && BN_mod_mul(v, v, y2, p, ctx) == 1 && BN_copy(e, p) != NULL && BN_sub_word(e, 1) == 1 &&
+              BN_rshift1(e, e) == 1 && BN_mod_exp(v, v, e, p, ctx) == 1;
     return ok && BN_is_one(v);
 }

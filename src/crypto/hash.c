@@ -1,20 +1,26 @@
 /* SHA-2, HMAC and HKDF. */
 #include "crypto/hash.h"
+#include "crypto/crypto_int.h"
 #include <openssl/core_names.h>
 #include <openssl/params.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include "crypto/crypto_int.h"
 
 size_t clo_crypto_hash_size(clo_crypto_hash_alg alg)
 {
     switch (alg) {
-    case CLO_HASH_SHA256: return 32;
-    case CLO_HASH_SHA384: return 48;
-    case CLO_HASH_SHA512: return 64;
-    case CLO_HASH_SHA224: return 28;
-    case CLO_HASH_SHA512_256: return 32;
-    default: return 0;
+    case CLO_HASH_SHA256:
+        return 32;
+    case CLO_HASH_SHA384:
+        return 48;
+    case CLO_HASH_SHA512:
+        return 64;
+    case CLO_HASH_SHA224:
+        return 28;
+    case CLO_HASH_SHA512_256:
+        return 32;
+    default:
+        return 0;
     }
 }
 
@@ -119,7 +125,8 @@ clo_err clo_crypto_hkdf_expand_parts(clo_crypto_hash_alg alg, clo_span prk, cons
 {
     size_t size = clo_crypto_hash_size(alg);
     CLO_CHECKF(size != 0, CLO_E_UNSUPPORTED, "this hash is not available");
-    CLO_CHECKF(out_size <= 255 * size, CLO_E_RANGE, "HKDF gives at most %zu bytes with this hash, asked for %zu", 255 * size, out_size);
+    CLO_CHECKF(out_size <= 255 * size, CLO_E_RANGE, "HKDF gives at most %zu bytes with this hash, asked for %zu", 255 * size,
+               out_size);
     CLO_CHECKF(count <= EXPAND_PARTS, CLO_E_BUG, "HKDF info has at most %d parts", EXPAND_PARTS);
     uint8_t block[CLO_HASH_MAX] = {0};
     uint8_t counter = 0;

@@ -9,8 +9,8 @@
 extern "C" {
 #endif
 
-/** Start OpenSSL without any configuration file or environment, fetch the algorithms, seed the generator. Optional (first use does
- *  it), but a process calls it before it shuts itself into its sandbox. Errors: IO, RNG. */
+/** Start OpenSSL without any configuration file or environment, fetch the algorithms, seed the generator. Optional (first use
+ * does it), but a process calls it before it shuts itself into its sandbox. Errors: IO, RNG. */
 CLO_R clo_crypto_init(void);
 
 /* The product's own formats use SHA-256, SHA-384 and SHA-512; the other two are for checking what others made. */

@@ -1,8 +1,8 @@
 /* HPKE, RFC 9180: the key encapsulation is in hpke_kem.c, the key schedule and the message contexts are here. */
 #include "crypto/hpke.h"
-#include <stdlib.h>
 #include "crypto/aead.h"
 #include "crypto/hpke_int.h"
+#include <stdlib.h>
 
 const clo_crypto_hpke_suite CLO_HPKE_DEFAULT = {CLO_HPKE_KEM_X25519, CLO_HPKE_KDF_SHA256, CLO_HPKE_AEAD_AES256GCM};
 
@@ -26,15 +26,15 @@ void clo_crypto_hpke_context_free(clo_crypto_hpke_context **c)
     *c = NULL;
 }
 
-clo_err clo_crypto_hpke_labeled_extract(clo_crypto_hash_alg hash, clo_span suite_id, clo_span salt, const char *label, clo_span ikm,
-                                        uint8_t *prk)
+clo_err clo_crypto_hpke_labeled_extract(clo_crypto_hash_alg hash, clo_span suite_id, clo_span salt, const char *label,
+                                        clo_span ikm, uint8_t *prk)
 {
     clo_span parts[4] = {clo_span_str("HPKE-v1"), suite_id, clo_span_str(label), ikm};
     return clo_crypto_hmac_parts(hash, salt, parts, 4, prk);
 }
 
-clo_err clo_crypto_hpke_labeled_expand(clo_crypto_hash_alg hash, clo_span suite_id, clo_span prk, const char *label, const clo_span *info,
-                                       size_t info_count, uint8_t *out, size_t n)
+clo_err clo_crypto_hpke_labeled_expand(clo_crypto_hash_alg hash, clo_span suite_id, clo_span prk, const char *label,
+                                       const clo_span *info, size_t info_count, uint8_t *out, size_t n)
 {
     CLO_CHECKF(info_count <= 3, CLO_E_BUG, "an HPKE label has at most 3 parts of info");
     CLO_CHECKF(n <= 0xffff, CLO_E_RANGE, "HPKE derives at most 65535 bytes");
@@ -48,17 +48,32 @@ static clo_err suite_check(const clo_crypto_hpke_suite *suite, clo_crypto_hpke_c
 {
     CLO_CHECKF(clo_crypto_hpke_public_size(suite->kem) != 0, CLO_E_UNSUPPORTED, "HPKE KEM 0x%04x is not available", suite->kem);
     switch (suite->kdf) {
-    case CLO_HPKE_KDF_SHA256: c->hash = CLO_HASH_SHA256; break;
-    case CLO_HPKE_KDF_SHA384: c->hash = CLO_HASH_SHA384; break;
-    case CLO_HPKE_KDF_SHA512: c->hash = CLO_HASH_SHA512; break;
-    default: return CLO_FAILF(CLO_E_UNSUPPORTED, "HPKE KDF 0x%04x is not available", suite->kdf);
+    case CLO_HPKE_KDF_SHA256:
+        c->hash = CLO_HASH_SHA256;
+        break;
+    case CLO_HPKE_KDF_SHA384:
+        c->hash = CLO_HASH_SHA384;
+        break;
+    case CLO_HPKE_KDF_SHA512:
+        c->hash = CLO_HASH_SHA512;
+        break;
+    default:
+        return CLO_FAILF(CLO_E_UNSUPPORTED, "HPKE KDF 0x%04x is not available", suite->kdf);
     }
     switch (suite->aead) {
-    case CLO_HPKE_AEAD_AES128GCM: c->aead = CLO_AEAD_AES_128_GCM; break;
-    case CLO_HPKE_AEAD_AES256GCM: c->aead = CLO_AEAD_AES_256_GCM; break;
-    case CLO_HPKE_AEAD_CHACHA20: c->aead = CLO_AEAD_CHACHA20_POLY1305; break;
-    case CLO_HPKE_AEAD_EXPORT: break;
-    default: return CLO_FAILF(CLO_E_UNSUPPORTED, "HPKE AEAD 0x%04x is not available", suite->aead);
+    case CLO_HPKE_AEAD_AES128GCM:
+        c->aead = CLO_AEAD_AES_128_GCM;
+        break;
+    case CLO_HPKE_AEAD_AES256GCM:
+        c->aead = CLO_AEAD_AES_256_GCM;
+        break;
+    case CLO_HPKE_AEAD_CHACHA20:
+        c->aead = CLO_AEAD_CHACHA20_POLY1305;
+        break;
+    case CLO_HPKE_AEAD_EXPORT:
+        break;
+    default:
+        return CLO_FAILF(CLO_E_UNSUPPORTED, "HPKE AEAD 0x%04x is not available", suite->aead);
     }
     c->aead_id = suite->aead;
     uint16_t ids[3] = {suite->kem, suite->kdf, suite->aead};
@@ -77,7 +92,8 @@ static clo_err psk_check(const clo_crypto_hpke_setup *setup)
                setup->mode);
     bool wanted = setup->mode == CLO_HPKE_PSK || setup->mode == CLO_HPKE_AUTH_PSK;
     CLO_CHECKF((setup->psk.n != 0) == (setup->psk_id.n != 0), CLO_E_USAGE, "an HPKE pre-shared key and its id go together");
-    CLO_CHECKF((setup->psk.n != 0) == wanted, CLO_E_USAGE, "HPKE mode %d %s a pre-shared key", setup->mode, wanted ? "needs" : "takes no");
+    CLO_CHECKF((setup->psk.n != 0) == wanted, CLO_E_USAGE, "HPKE mode %d %s a pre-shared key", setup->mode,
+               wanted ? "needs" : "takes no");
     CLO_CHECKF(!wanted || setup->psk.n >= 32, CLO_E_RANGE, "an HPKE pre-shared key has at least 32 bytes");
     return CLO_OK;
 }
@@ -94,18 +110,21 @@ static clo_err schedule(clo_crypto_hpke_context *c, const clo_crypto_hpke_setup 
     uint8_t secret[CLO_HASH_MAX];
     clo_span secret_span = clo_span_of(secret, hash_size);
     clo_err e = clo_crypto_hpke_labeled_extract(c->hash, suite, clo_span_of(shared, 32), "secret", setup->psk, secret);
-    if (!clo_failed(e)) e = clo_crypto_hpke_labeled_expand(c->hash, suite, secret_span, "exp", context, 3, c->exporter, hash_size);
+    if (!clo_failed(e))
+        e = clo_crypto_hpke_labeled_expand(c->hash, suite, secret_span, "exp", context, 3, c->exporter, hash_size);
     if (!clo_failed(e) && c->aead_id != CLO_HPKE_AEAD_EXPORT) {
-        e = clo_crypto_hpke_labeled_expand(c->hash, suite, secret_span, "key", context, 3, c->key, clo_crypto_aead_key_size(c->aead));
+        e = clo_crypto_hpke_labeled_expand(c->hash, suite, secret_span, "key", context, 3, c->key,
+                                           clo_crypto_aead_key_size(c->aead));
         if (!clo_failed(e))
-            e = clo_crypto_hpke_labeled_expand(c->hash, suite, secret_span, "base_nonce", context, 3, c->base_nonce, CLO_AEAD_NONCE);
+            e = clo_crypto_hpke_labeled_expand(c->hash, suite, secret_span, "base_nonce", context, 3, c->base_nonce,
+                                               CLO_AEAD_NONCE);
     }
     clo_wipe(secret, sizeof secret);
     return e;
 }
 
-clo_err clo_crypto_hpke_sender(clo_crypto_hpke_context **out, const clo_crypto_hpke_setup *setup, const clo_crypto_hpke_public *recipient,
-                               clo_crypto_hpke_public *enc)
+clo_err clo_crypto_hpke_sender(clo_crypto_hpke_context **out, const clo_crypto_hpke_setup *setup,
+                               const clo_crypto_hpke_public *recipient, clo_crypto_hpke_public *enc)
 {
     CLO_AUTO(clo_crypto_hpke_context_free) clo_crypto_hpke_context *c = calloc(1, sizeof *c);
     CLO_CHECK(c != NULL, CLO_E_NOMEM);
@@ -113,7 +132,8 @@ clo_err clo_crypto_hpke_sender(clo_crypto_hpke_context **out, const clo_crypto_h
     CLO_TRY(suite_check(&setup->suite, c));
     CLO_TRY(psk_check(setup));
     bool auth = setup->mode == CLO_HPKE_AUTH || setup->mode == CLO_HPKE_AUTH_PSK;
-    CLO_CHECKF(auth == (setup->sender_key != NULL), CLO_E_USAGE, "HPKE mode %d %s a sender key", setup->mode, auth ? "needs" : "takes no");
+    CLO_CHECKF(auth == (setup->sender_key != NULL), CLO_E_USAGE, "HPKE mode %d %s a sender key", setup->mode,
+               auth ? "needs" : "takes no");
     CLO_KEY32(shared);
     clo_crypto_hpke_public made;
     CLO_TRY(clo_crypto_hpke_encap(setup->suite.kem, recipient, setup->sender_key, setup->ephemeral, &shared, &made));
@@ -123,8 +143,8 @@ clo_err clo_crypto_hpke_sender(clo_crypto_hpke_context **out, const clo_crypto_h
     return CLO_OK;
 }
 
-clo_err clo_crypto_hpke_recipient(clo_crypto_hpke_context **out, const clo_crypto_hpke_setup *setup, const clo_crypto_hpke_private *sk,
-                                  clo_span enc)
+clo_err clo_crypto_hpke_recipient(clo_crypto_hpke_context **out, const clo_crypto_hpke_setup *setup,
+                                  const clo_crypto_hpke_private *sk, clo_span enc)
 {
     CLO_AUTO(clo_crypto_hpke_context_free) clo_crypto_hpke_context *c = calloc(1, sizeof *c);
     CLO_CHECK(c != NULL, CLO_E_NOMEM);
@@ -181,7 +201,8 @@ clo_err clo_crypto_hpke_context_open(clo_crypto_hpke_context *c, clo_span aad, c
 clo_err clo_crypto_hpke_context_export(clo_crypto_hpke_context *c, clo_span exporter_context, uint8_t *out, size_t n)
 {
     return clo_crypto_hpke_labeled_expand(c->hash, clo_span_of(c->suite_id, sizeof c->suite_id),
-                                          clo_span_of(c->exporter, clo_crypto_hash_size(c->hash)), "sec", &exporter_context, 1, out, n);
+                                          clo_span_of(c->exporter, clo_crypto_hash_size(c->hash)), "sec", &exporter_context, 1,
+                                          out, n);
 }
 
 clo_err clo_crypto_hpke_context_seek(clo_crypto_hpke_context *c, uint64_t sequence)
@@ -214,7 +235,8 @@ clo_err clo_crypto_hpke_open(const clo_key32 *secret, clo_span info, clo_span aa
     CLO_AUTO(clo_crypto_hpke_private_wipe) clo_crypto_hpke_private sk = {.kem = CLO_HPKE_KEM_X25519};
     clo_key32_copy(&sk.secret, secret);
     clo_wipe(plain, plain_size);
-    CLO_CHECKF(in.n >= 48 && plain_size == in.n - 48, CLO_E_TRUNCATED, "an HPKE message of %zu bytes does not carry %zu", in.n, plain_size);
+    CLO_CHECKF(in.n >= 48 && plain_size == in.n - 48, CLO_E_TRUNCATED, "an HPKE message of %zu bytes does not carry %zu", in.n,
+               plain_size);
     CLO_AUTO(clo_crypto_hpke_context_free) clo_crypto_hpke_context *c = NULL;
     CLO_TRY(clo_crypto_hpke_recipient(&c, &setup, &sk, clo_span_of(in.p, 32)));
     uint8_t nonce[CLO_AEAD_NONCE];

@@ -1,5 +1,5 @@
-/* HPKE (RFC 9180): modes base, psk, auth, auth_psk for DHKEM(X25519, HKDF-SHA256) and DHKEM(P-256, HKDF-SHA256), KDF HKDF-SHA256/384/512, AEAD
- * AES-128-GCM, AES-256-GCM, ChaCha20-Poly1305 and export-only. The product's own suite is
+/* HPKE (RFC 9180): modes base, psk, auth, auth_psk for DHKEM(X25519, HKDF-SHA256) and DHKEM(P-256, HKDF-SHA256), KDF
+ * HKDF-SHA256/384/512, AEAD AES-128-GCM, AES-256-GCM, ChaCha20-Poly1305 and export-only. The product's own suite is
  * CLO_HPKE_DEFAULT = {X25519, HKDF-SHA256, AES-256-GCM}. */
 #ifndef CLO_CRYPTO_HPKE_H
 #define CLO_CRYPTO_HPKE_H
@@ -44,8 +44,8 @@ void clo_crypto_hpke_private_wipe(clo_crypto_hpke_private *sk);
 
 /** Single shot, base mode, default suite: out receives enc (32) ‖ ciphertext (in.n + 16). */
 CLO_R clo_crypto_hpke_seal(const uint8_t recipient[32], clo_span info, clo_span aad, clo_span in, clo_buf *out);
-/** Opens what clo_crypto_hpke_seal made; plain receives exactly plain_size bytes (in.n must be plain_size + 48) and is wiped on failure.
- *  Errors: TRUNCATED, AUTHENTICATION. */
+/** Opens what clo_crypto_hpke_seal made; plain receives exactly plain_size bytes (in.n must be plain_size + 48) and is wiped on
+ * failure. Errors: TRUNCATED, AUTHENTICATION. */
 CLO_R clo_crypto_hpke_open(const clo_key32 *secret, clo_span info, clo_span aad, clo_span in, uint8_t *plain, size_t plain_size);
 
 /* Full contexts, for the published vectors and for sequences of messages. */
@@ -58,10 +58,10 @@ typedef struct {
     const clo_crypto_hpke_public *sender_public; /* auth modes, recipient side */
     const clo_crypto_hpke_private *ephemeral;    /* tests only: fixes the encapsulation; NULL in the product */
 } clo_crypto_hpke_setup;
-CLO_R clo_crypto_hpke_sender(clo_crypto_hpke_context **out, const clo_crypto_hpke_setup *setup, const clo_crypto_hpke_public *recipient,
-                             clo_crypto_hpke_public *enc);
-CLO_R clo_crypto_hpke_recipient(clo_crypto_hpke_context **out, const clo_crypto_hpke_setup *setup, const clo_crypto_hpke_private *sk,
-                                clo_span enc);
+CLO_R clo_crypto_hpke_sender(clo_crypto_hpke_context **out, const clo_crypto_hpke_setup *setup,
+                             const clo_crypto_hpke_public *recipient, clo_crypto_hpke_public *enc);
+CLO_R clo_crypto_hpke_recipient(clo_crypto_hpke_context **out, const clo_crypto_hpke_setup *setup,
+                                const clo_crypto_hpke_private *sk, clo_span enc);
 CLO_R clo_crypto_hpke_context_seal(clo_crypto_hpke_context *c, clo_span aad, clo_span in, clo_buf *out);
 CLO_R clo_crypto_hpke_context_open(clo_crypto_hpke_context *c, clo_span aad, clo_span in, clo_buf *out);
 CLO_R clo_crypto_hpke_context_export(clo_crypto_hpke_context *c, clo_span exporter_context, uint8_t *out, size_t n);

@@ -26,10 +26,13 @@ clo_err clo_crypto_hpke_public_of(const clo_crypto_hpke_private *sk, clo_crypto_
     CLO_TRY(kem_check(sk->kem));
     CLO_TRY(clo_crypto_init_quick());
     clo_crypto_hpke_public made = {.kem = sk->kem, .n = clo_crypto_hpke_public_size(sk->kem)};
+    CLO_KEY32(own);
+    clo_key32_copy(&own, &sk->secret);
+    CLO_CT_PUBLIC(own.b, 32); /* as in dh: OpenSSL's arithmetic is its own concern */
     if (sk->kem == CLO_HPKE_KEM_P256) {
-        CLO_TRY(clo_crypto_ec_public(CLO_SIGN_ES256, sk->secret.b, made.bytes));
+        CLO_TRY(clo_crypto_ec_public(CLO_SIGN_ES256, own.b, made.bytes));
     } else {
-        CLO_AUTO(clo_crypto_pkey_auto) EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, sk->secret.b, 32);
+        CLO_AUTO(clo_crypto_pkey_auto) EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, own.b, 32);
         size_t n = 32;
         if (key == NULL || EVP_PKEY_get_raw_public_key(key, made.bytes, &n) != 1 || n != 32)
             return clo_crypto_fail(CLO_E_NOMEM, "the public key could not be computed");
@@ -92,7 +95,8 @@ clo_err clo_crypto_hpke_derive(uint16_t kem, clo_span ikm, clo_crypto_hpke_priva
         for (unsigned counter = 0; counter < 256 && clo_failed(e); counter++) {
             uint8_t byte = (uint8_t)counter;
             clo_span candidate = clo_span_of(&byte, 1);
-            CLO_TRY(clo_crypto_hpke_labeled_expand(CLO_HASH_SHA256, kem_suite(kem), prk_span, "candidate", &candidate, 1, made.secret.b, 32));
+            CLO_TRY(clo_crypto_hpke_labeled_expand(CLO_HASH_SHA256, kem_suite(kem), prk_span, "candidate", &candidate, 1,
+                                                   made.secret.b, 32));
             e = clo_crypto_hpke_public_of(&made, &half); /* refuses 0 and what is not below the order */
         }
         CLO_TRY(e);
@@ -105,8 +109,15 @@ clo_err clo_crypto_hpke_derive(uint16_t kem, clo_span ikm, clo_crypto_hpke_priva
 
 static clo_err dh(uint16_t kem, const clo_key32 *secret, clo_span public_key, uint8_t shared[32])
 {
-    if (kem == CLO_HPKE_KEM_X25519) return clo_crypto_x25519(secret->b, public_key.p, shared);
-    return clo_crypto_ecdh_p256(secret->b, public_key, shared);
+    CLO_KEY32(own);
+    clo_key32_copy(&own, secret);
+    CLO_CT_PUBLIC(own.b, 32); /* OpenSSL's curve arithmetic is its own concern, not ours; what it returns is secret again */
+    if (kem == CLO_HPKE_KEM_X25519)
+        CLO_TRY(clo_crypto_x25519(own.b, public_key.p, shared));
+    else
+        CLO_TRY(clo_crypto_ecdh_p256(own.b, public_key, shared));
+    CLO_CT_SECRET(shared, 32);
+    return CLO_OK;
 }
 
 typedef struct {
@@ -119,9 +130,10 @@ static void dh_wipe(dh_bytes *d) { clo_wipe(d->b, sizeof d->b); }
 static clo_err shared_secret(uint16_t kem, const dh_bytes *d, const clo_span *context, size_t context_count, clo_key32 *shared)
 {
     CLO_KEY32(prk);
-    CLO_TRY(clo_crypto_hpke_labeled_extract(CLO_HASH_SHA256, kem_suite(kem), clo_span_of(NULL, 0), "eae_prk", clo_span_of(d->b, d->n), prk.b));
-    return clo_crypto_hpke_labeled_expand(CLO_HASH_SHA256, kem_suite(kem), clo_span_of(prk.b, 32), "shared_secret", context, context_count,
-                                          shared->b, 32);
+    CLO_TRY(clo_crypto_hpke_labeled_extract(CLO_HASH_SHA256, kem_suite(kem), clo_span_of(NULL, 0), "eae_prk",
+                                            clo_span_of(d->b, d->n), prk.b));
+    return clo_crypto_hpke_labeled_expand(CLO_HASH_SHA256, kem_suite(kem), clo_span_of(prk.b, 32), "shared_secret", context,
+                                          context_count, shared->b, 32);
 }
 
 static clo_span public_span(const clo_crypto_hpke_public *pk) { return clo_span_of(pk->bytes, pk->n); }

@@ -1,11 +1,11 @@
 /* Keys: raw forms to OpenSSL's and back, key generation, Diffie-Hellman. */
+#include "base/clo_ct.h"
+#include "crypto/crypto_int.h"
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/obj_mac.h>
 #include <openssl/param_build.h>
-#include "base/clo_ct.h"
-#include "crypto/crypto_int.h"
 
 typedef struct {
     const char *group;
@@ -18,11 +18,15 @@ static const curve_facts *curve_of(clo_crypto_sign_alg alg)
     static const curve_facts curves[] = {
         {"P-256", NID_X9_62_prime256v1, 32, 65}, {"P-384", NID_secp384r1, 48, 97}, {"P-521", NID_secp521r1, 66, 133}};
     switch (alg) {
-    case CLO_SIGN_ES256: return &curves[0];
-    case CLO_SIGN_ES384: return &curves[1];
-    case CLO_SIGN_ES512: return &curves[2];
+    case CLO_SIGN_ES256:
+        return &curves[0];
+    case CLO_SIGN_ES384:
+        return &curves[1];
+    case CLO_SIGN_ES512:
+        return &curves[2];
     case CLO_SIGN_ED25519:
-    default: return NULL;
+    default:
+        return NULL;
     }
 }
 
@@ -51,7 +55,8 @@ clo_err clo_crypto_ec_public(clo_crypto_sign_alg alg, const uint8_t *scalar, uin
     CLO_AUTO(group_auto) EC_GROUP *group = EC_GROUP_new_by_curve_name(curve->nid);
     CLO_CHECK(group != NULL, CLO_E_NOMEM);
     CLO_AUTO(bn_auto) BIGNUM *d = scalar_of(group, scalar, curve->scalar);
-    if (d == NULL) return clo_crypto_fail(CLO_E_MALFORMED, "the private key is not a number between 1 and the order of its curve");
+    if (d == NULL)
+        return clo_crypto_fail(CLO_E_MALFORMED, "the private key is not a number between 1 and the order of its curve");
     CLO_AUTO(point_auto) EC_POINT *q = EC_POINT_new(group);
     if (q == NULL || EC_POINT_mul(group, q, d, NULL, NULL, NULL) != 1 ||
         EC_POINT_point2oct(group, q, POINT_CONVERSION_UNCOMPRESSED, point, curve->point, NULL) != curve->point)
@@ -79,12 +84,13 @@ clo_err clo_crypto_pkey_public(const clo_crypto_public_key *pk, EVP_PKEY **out)
     CLO_TRY(clo_crypto_init_quick());
     const curve_facts *curve = curve_of(pk->alg);
     if (curve == NULL) {
-        CLO_CHECKF(pk->alg == CLO_SIGN_ED25519 && pk->n == 32, CLO_E_MALFORMED, "an Ed25519 public key has 32 bytes, not %zu", pk->n);
+        CLO_CHECKF(pk->alg == CLO_SIGN_ED25519 && pk->n == 32, CLO_E_MALFORMED, "an Ed25519 public key has 32 bytes, not %zu",
+                   pk->n);
         *out = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, pk->bytes, 32);
         return *out != NULL ? CLO_OK : clo_crypto_fail(CLO_E_NOMEM, "the public key could not be loaded");
     }
-    CLO_CHECKF(pk->n == curve->point && pk->bytes[0] == 4, CLO_E_MALFORMED, "a %s public key is an uncompressed point of %zu bytes",
-               curve->group, curve->point);
+    CLO_CHECKF(pk->n == curve->point && pk->bytes[0] == 4, CLO_E_MALFORMED,
+               "a %s public key is an uncompressed point of %zu bytes", curve->group, curve->point);
     return ec_key_make(curve->group, EVP_PKEY_PUBLIC_KEY, NULL, clo_crypto_public_key_span(pk), out);
 }
 
@@ -169,7 +175,8 @@ static clo_err derive32(EVP_PKEY *own, EVP_PKEY *peer, uint8_t shared[32])
     CLO_CHECK(ctx != NULL, CLO_E_NOMEM);
     size_t n = 32;
     uint8_t made[32] = {0};
-    if (EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer(ctx, peer) == 1 && EVP_PKEY_derive(ctx, made, &n) == 1 && n == 32) {
+    if (EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer(ctx, peer) == 1 && EVP_PKEY_derive(ctx, made, &n) == 1 &&
+        n == 32) {
         memcpy(shared, made, 32);
         clo_wipe(made, sizeof made);
         return CLO_OK;

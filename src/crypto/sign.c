@@ -1,29 +1,37 @@
 /* Signatures over OpenSSL's EVP: Ed25519 and ECDSA with r‖s signatures. */
 #include "crypto/sign.h"
-#include <openssl/ec.h>
 #include "base/clo_ct.h"
 #include "crypto/crypto_int.h"
 #include "crypto/hash.h"
+#include <openssl/ec.h>
 
 size_t clo_crypto_signature_size(clo_crypto_sign_alg alg)
 {
     switch (alg) {
     case CLO_SIGN_ED25519:
-    case CLO_SIGN_ES256: return 64;
-    case CLO_SIGN_ES384: return 96;
-    case CLO_SIGN_ES512: return 132;
-    default: return 0;
+    case CLO_SIGN_ES256:
+        return 64;
+    case CLO_SIGN_ES384:
+        return 96;
+    case CLO_SIGN_ES512:
+        return 132;
+    default:
+        return 0;
     }
 }
 
 static const EVP_MD *sign_md(clo_crypto_sign_alg alg)
 {
     switch (alg) {
-    case CLO_SIGN_ES256: return clo_crypto_md(CLO_HASH_SHA256);
-    case CLO_SIGN_ES384: return clo_crypto_md(CLO_HASH_SHA384);
-    case CLO_SIGN_ES512: return clo_crypto_md(CLO_HASH_SHA512);
+    case CLO_SIGN_ES256:
+        return clo_crypto_md(CLO_HASH_SHA256);
+    case CLO_SIGN_ES384:
+        return clo_crypto_md(CLO_HASH_SHA384);
+    case CLO_SIGN_ES512:
+        return clo_crypto_md(CLO_HASH_SHA512);
     case CLO_SIGN_ED25519:
-    default: return NULL; /* Ed25519 hashes inside */
+    default:
+        return NULL; /* Ed25519 hashes inside */
     }
 }
 
@@ -82,7 +90,8 @@ clo_err clo_crypto_sign(const clo_crypto_private_key *sk, clo_span message, uint
         return clo_crypto_fail(CLO_E_RNG, "signing failed inside OpenSSL");
     if (sk->alg != CLO_SIGN_ED25519) {
         uint8_t fixed[CLO_SIGNATURE_MAX];
-        if (!p1363_from_der(sk->alg, made, n, fixed)) return clo_crypto_fail(CLO_E_BUG, "OpenSSL made a signature of unknown form");
+        if (!p1363_from_der(sk->alg, made, n, fixed))
+            return clo_crypto_fail(CLO_E_BUG, "OpenSSL made a signature of unknown form");
         memcpy(signature, fixed, size);
         return CLO_OK;
     }
@@ -99,9 +108,11 @@ static clo_err verify_native(const clo_crypto_public_key *pk, clo_span message, 
     CLO_CHECK(ctx != NULL, CLO_E_NOMEM);
     static const uint8_t empty[1] = {0};
     const uint8_t *m = message.n != 0 ? message.p : empty;
-    if (EVP_DigestVerifyInit(ctx, NULL, sign_md(pk->alg), NULL, key) != 1) return clo_crypto_fail(CLO_E_NOMEM, "verification could not start");
+    if (EVP_DigestVerifyInit(ctx, NULL, sign_md(pk->alg), NULL, key) != 1)
+        return clo_crypto_fail(CLO_E_NOMEM, "verification could not start");
     if (EVP_DigestVerify(ctx, signature.p, signature.n, m, message.n) != 1)
-        return clo_crypto_fail(CLO_E_BAD_SIGNATURE, "the signature does not verify: the bytes were altered or another key signed");
+        return clo_crypto_fail(CLO_E_BAD_SIGNATURE,
+                               "the signature does not verify: the bytes were altered or another key signed");
     return CLO_OK;
 }
 
@@ -109,7 +120,8 @@ clo_err clo_crypto_verify(const clo_crypto_public_key *pk, clo_span message, clo
 {
     size_t size = clo_crypto_signature_size(pk->alg);
     CLO_CHECKF(size != 0, CLO_E_UNSUPPORTED, "this signature algorithm is not available");
-    CLO_CHECKF(signature.n == size, CLO_E_BAD_SIGNATURE, "the signature has %zu bytes, this algorithm makes %zu", signature.n, size);
+    CLO_CHECKF(signature.n == size, CLO_E_BAD_SIGNATURE, "the signature has %zu bytes, this algorithm makes %zu", signature.n,
+               size);
     if (pk->alg == CLO_SIGN_ED25519) return verify_native(pk, message, signature);
     uint8_t der[DER_MAX];
     size_t n = der_from_p1363(signature, der, sizeof der);

@@ -1,4 +1,5 @@
-/* Signatures: Ed25519 (RFC 8032), ECDSA P-256/SHA-256 and P-384/SHA-384 with r‖s signatures (IEEE P1363), low-level verification for evidence. */
+/* Signatures: Ed25519 (RFC 8032), ECDSA P-256/SHA-256 and P-384/SHA-384 with r‖s signatures (IEEE P1363), low-level verification
+ * for evidence. */
 #ifndef CLO_CRYPTO_SIGN_H
 #define CLO_CRYPTO_SIGN_H
 #include "base/clo_err.h"
@@ -12,7 +13,7 @@ enum { CLO_SIGN_PUBLIC_MAX = 133, CLO_SIGN_PRIVATE_MAX = 66, CLO_SIGNATURE_MAX =
 
 typedef struct {
     clo_crypto_sign_alg alg;
-    size_t n;                           /* Ed25519 32; P-256 65, P-384 97, P-521 133 (uncompressed points) */
+    size_t n; /* Ed25519 32; P-256 65, P-384 97, P-521 133 (uncompressed points) */
     uint8_t bytes[CLO_SIGN_PUBLIC_MAX];
 } clo_crypto_public_key;
 typedef struct {
@@ -22,7 +23,8 @@ typedef struct {
 
 CLO_R clo_crypto_sign_generate(clo_crypto_sign_alg alg, clo_crypto_private_key *sk, clo_crypto_public_key *pk);
 CLO_R clo_crypto_sign_public_of(const clo_crypto_private_key *sk, clo_crypto_public_key *pk);
-/** Parse raw public bytes: 32 = Ed25519, 65 = P-256, 97 = P-384; refuses points off the curve and small-order Ed25519 encodings that do not decode. */
+/** Parse raw public bytes: 32 = Ed25519, 65 = P-256, 97 = P-384; refuses points off the curve and small-order Ed25519 encodings
+ * that do not decode. */
 CLO_R clo_crypto_public_key_parse(clo_crypto_sign_alg alg, clo_span bytes, clo_crypto_public_key *out);
 static inline clo_span clo_crypto_public_key_span(const clo_crypto_public_key *k) { return clo_span_of(k->bytes, k->n); }
 bool clo_crypto_public_key_equal(const clo_crypto_public_key *a, const clo_crypto_public_key *b);

@@ -1,9 +1,9 @@
 /* The AEAD chunk stream: format in stream.h. */
 #include "crypto/stream.h"
+#include "crypto/crypto_int.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include "crypto/crypto_int.h"
 
 enum {
     TAG = CLO_AEAD_TAG,
@@ -83,11 +83,13 @@ static void aad_build(clo_crypto_stream *s)
     s->aad_size = s->index_at + 28;
 }
 
-clo_err clo_crypto_stream_new(clo_crypto_stream **out, const clo_key32 *dek, const clo_crypto_stream_info *info, uint8_t commitment[32])
+/* The context and its commitment, which is still secret here. */
+static clo_err stream_make(clo_crypto_stream **out, const clo_key32 *dek, const clo_crypto_stream_info *info,
+                           uint8_t commitment[32])
 {
     uint64_t count = clo_crypto_stream_chunk_count(info);
-    CLO_CHECKF(count != 0, CLO_E_RANGE, "a sealed stream has chunks of %d to %d bytes and at most 2^32 of them", CLO_STREAM_CHUNK_MIN,
-               CLO_STREAM_CHUNK_MAX);
+    CLO_CHECKF(count != 0, CLO_E_RANGE, "a sealed stream has chunks of %d to %d bytes and at most 2^32 of them",
+               CLO_STREAM_CHUNK_MIN, CLO_STREAM_CHUNK_MAX);
     CLO_CHECKF(info->type[0] != 0 && memchr(info->type, 0, sizeof info->type) != NULL, CLO_E_RANGE,
                "the type of a sealed stream is a text of 1 to 15 bytes");
     CLO_AUTO(clo_crypto_stream_free) clo_crypto_stream *s = calloc(1, sizeof *s);
@@ -98,29 +100,36 @@ clo_err clo_crypto_stream_new(clo_crypto_stream **out, const clo_key32 *dek, con
     s->count = count;
     aad_build(s);
 
-    uint8_t prk[32] = {0}, committed[32] = {0};
-    clo_span prk_span = clo_span_of(prk, sizeof prk), type = clo_span_str(info->type);
+    CLO_KEY32(prk);
+    clo_span prk_span = clo_span_of(prk.b, sizeof prk.b), type = clo_span_str(info->type);
     clo_span key_info[2] = {clo_span_str("cloister/v1 chunk key"), type};
     clo_span commit_info[2] = {clo_span_str("cloister/v1 commit"), type};
-    clo_err e = clo_crypto_hkdf_extract(CLO_HASH_SHA256, clo_span_of(info->stream_id, CLO_STREAM_ID), clo_span_of(dek->b, 32), prk);
-    if (!clo_failed(e)) e = clo_crypto_hkdf_expand_parts(CLO_HASH_SHA256, prk_span, key_info, 2, s->key.b, 32);
-    if (!clo_failed(e)) e = clo_crypto_hkdf_expand_parts(CLO_HASH_SHA256, prk_span, commit_info, 2, committed, 32);
-    clo_wipe(prk, sizeof prk);
-    CLO_TRY(e);
-    memcpy(commitment, committed, 32);
+    CLO_TRY(
+        clo_crypto_hkdf_extract(CLO_HASH_SHA256, clo_span_of(info->stream_id, CLO_STREAM_ID), clo_span_of(dek->b, 32), prk.b));
+    CLO_TRY(clo_crypto_hkdf_expand_parts(CLO_HASH_SHA256, prk_span, key_info, 2, s->key.b, 32));
+    CLO_TRY(clo_crypto_hkdf_expand_parts(CLO_HASH_SHA256, prk_span, commit_info, 2, commitment, 32));
     *out = CLO_TAKE(s);
+    return CLO_OK;
+}
+
+clo_err clo_crypto_stream_new(clo_crypto_stream **out, const clo_key32 *dek, const clo_crypto_stream_info *info,
+                              uint8_t commitment[32])
+{
+    CLO_KEY32(derived);
+    CLO_TRY(stream_make(out, dek, info, derived.b));
+    CLO_CT_PUBLIC(derived.b, 32); /* it goes into the object's header; HKDF's output tells nothing about the DEK */
+    memcpy(commitment, derived.b, 32);
     return CLO_OK;
 }
 
 clo_err clo_crypto_stream_open(clo_crypto_stream **out, const clo_key32 *dek, const clo_crypto_stream_info *info,
                                const uint8_t commitment[32])
 {
-    uint8_t derived[32];
+    CLO_KEY32(derived);
     CLO_AUTO(clo_crypto_stream_free) clo_crypto_stream *s = NULL;
-    CLO_TRY(clo_crypto_stream_new(&s, dek, info, derived));
+    CLO_TRY(stream_make(&s, dek, info, derived.b));
     /* The verdict is public: the caller acts on it. */
-    int wrong = clo_ct_declassify(clo_ct_differ(derived, commitment, 32));
-    clo_wipe(derived, sizeof derived);
+    int wrong = clo_ct_declassify(clo_ct_differ(derived.b, commitment, 32));
     CLO_CHECKF(!wrong, CLO_E_AUTHENTICATION, "the key is not the one this object was sealed with (its commitment differs)");
     *out = CLO_TAKE(s);
     return CLO_OK;
@@ -134,7 +143,8 @@ static EVP_CIPHER_CTX *context_take(const clo_crypto_stream *s, int encrypt)
         if (ctx != NULL) return ctx;
     }
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-    if (ctx != NULL && EVP_CipherInit_ex2(ctx, clo_crypto_cipher(CLO_AEAD_AES_256_GCM), s->key.b, NULL, encrypt, NULL) == 1) return ctx;
+    if (ctx != NULL && EVP_CipherInit_ex2(ctx, clo_crypto_cipher(CLO_AEAD_AES_256_GCM), s->key.b, NULL, encrypt, NULL) == 1)
+        return ctx;
     EVP_CIPHER_CTX_free(ctx);
     return NULL;
 }
@@ -172,7 +182,8 @@ static clo_err chunk_failed(int encrypt, uint64_t index)
 {
     (void)clo_crypto_fail(CLO_E_AUTHENTICATION, "");
     if (encrypt) return CLO_FAILF(CLO_E_NOMEM, "sealing failed inside OpenSSL");
-    return CLO_FAILF(CLO_E_AUTHENTICATION, "chunk %llu does not open: it was altered, moved, or belongs to another object or version",
+    return CLO_FAILF(CLO_E_AUTHENTICATION,
+                     "chunk %llu does not open: it was altered, moved, or belongs to another object or version",
                      (unsigned long long)index);
 }
 
@@ -263,13 +274,19 @@ static clo_err run_many(const clo_crypto_stream *s, int encrypt, uint64_t first,
 
     worker workers[THREADS_MAX];
     unsigned used = count < threads ? (unsigned)count : threads;
-    uint64_t in_step = s->info.chunk_size + (encrypt ? 0u : (uint64_t)TAG), out_step = s->info.chunk_size + (encrypt ? (uint64_t)TAG : 0u);
+    uint64_t in_step = s->info.chunk_size + (encrypt ? 0u : (uint64_t)TAG),
+             out_step = s->info.chunk_size + (encrypt ? (uint64_t)TAG : 0u);
     for (unsigned i = 0; i < used; i++) {
         uint64_t from = count * i / used, to = count * (i + 1u) / used;
-        workers[i] = (worker){.stream = s, .encrypt = encrypt, .first = first + from, .count = to - from,
-                              .in = in.n != 0 ? in.p + from * in_step : in.p, .out = out + from * out_step};
+        workers[i] = (worker){.stream = s,
+                              .encrypt = encrypt,
+                              .first = first + from,
+                              .count = to - from,
+                              .in = in.n != 0 ? in.p + from * in_step : in.p,
+                              .out = out + from * out_step};
     }
-    for (unsigned i = 1; i < used; i++) workers[i].started = pthread_create(&workers[i].thread, NULL, worker_run, &workers[i]) == 0;
+    for (unsigned i = 1; i < used; i++)
+        workers[i].started = pthread_create(&workers[i].thread, NULL, worker_run, &workers[i]) == 0;
     for (unsigned i = 0; i < used; i++)
         if (!workers[i].started) (void)worker_run(&workers[i]);
     for (unsigned i = 1; i < used; i++)
@@ -282,12 +299,14 @@ static clo_err run_many(const clo_crypto_stream *s, int encrypt, uint64_t first,
     return CLO_OK;
 }
 
-clo_err clo_crypto_stream_seal_many(const clo_crypto_stream *s, uint64_t first, uint64_t count, clo_span in, uint8_t *out, unsigned threads)
+clo_err clo_crypto_stream_seal_many(const clo_crypto_stream *s, uint64_t first, uint64_t count, clo_span in, uint8_t *out,
+                                    unsigned threads)
 {
     return run_many(s, 1, first, count, in, out, threads);
 }
 
-clo_err clo_crypto_stream_open_many(const clo_crypto_stream *s, uint64_t first, uint64_t count, clo_span in, uint8_t *out, unsigned threads)
+clo_err clo_crypto_stream_open_many(const clo_crypto_stream *s, uint64_t first, uint64_t count, clo_span in, uint8_t *out,
+                                    unsigned threads)
 {
     return run_many(s, 0, first, count, in, out, threads);
 }

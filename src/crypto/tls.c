@@ -1,13 +1,13 @@
 /* TLS 1.3 sessions. Pins are checked inside the handshake, before any application byte. */
 #include "crypto/tls.h"
-#include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/ssl.h>
-#include <stdlib.h>
 #include "base/clo_ct.h"
 #include "base/clo_text.h"
 #include "crypto/tls_int.h"
 #include "crypto/x509_int.h"
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
 
 enum { MEMORY_MAX = 1024 * 1024 }; /* bytes that wait on either side of a memory session */
 
@@ -41,8 +41,8 @@ void clo_crypto_tls_free(clo_crypto_tls **t)
     *t = NULL;
 }
 
-/* Replaces chain building: trust is the pin (client) or is decided by the caller from the reported SPKI (server). TLS itself proves
- * that the peer holds the leaf's key. */
+/* Replaces chain building: trust is the pin (client) or is decided by the caller from the reported SPKI (server). TLS itself
+ * proves that the peer holds the leaf's key. */
 static int verify_leaf(X509_STORE_CTX *store, void *argument)
 {
     (void)argument;
@@ -57,8 +57,9 @@ static int verify_leaf(X509_STORE_CTX *store, void *argument)
         clo_hex_encode(expected, clo_span_of(t->context->pin, 32));
         clo_hex_encode(actual, clo_span_of(spki, 32));
         t->refused = true;
-        (void)CLO_DENY(CLO_E_DENIED, "tls.server.spki", expected, actual, "the pin that the caller gave",
-                       "check that the address leads to the right server; if its key was really replaced, get the new pin from its owner");
+        (void)CLO_DENY(
+            CLO_E_DENIED, "tls.server.spki", expected, actual, "the pin that the caller gave",
+            "check that the address leads to the right server; if its key was really replaced, get the new pin from its owner");
         return 0;
     }
     X509_STORE_CTX_set_error(store, X509_V_OK);
@@ -91,7 +92,8 @@ static clo_err load_leaf(clo_crypto_tls_context *c, const clo_crypto_tls_options
     if (!clo_failed(e) && (SSL_CTX_use_certificate(c->ctx, chain[0]->x509) != 1 || SSL_CTX_use_PrivateKey(c->ctx, key) != 1))
         e = clo_crypto_fail(CLO_E_USAGE, "the TLS certificate and private key do not belong together");
     for (size_t i = 1; i < count && !clo_failed(e); i++)
-        if (SSL_CTX_add1_chain_cert(c->ctx, chain[i]->x509) != 1) e = clo_crypto_fail(CLO_E_NOMEM, "the TLS certificate chain could not be loaded");
+        if (SSL_CTX_add1_chain_cert(c->ctx, chain[i]->x509) != 1)
+            e = clo_crypto_fail(CLO_E_NOMEM, "the TLS certificate chain could not be loaded");
     if (!clo_failed(e)) e = clo_crypto_cert_spki_sha256(chain[0], c->own_spki);
     for (size_t i = 0; i < count; i++) clo_crypto_cert_free(&chain[i]);
     c->has_leaf = !clo_failed(e);
@@ -108,22 +110,28 @@ clo_err clo_crypto_tls_context_new(clo_crypto_tls_context **out, const clo_crypt
     c->server = options->server;
     c->http2 = options->http2;
     if (!c->server) memcpy(c->pin, options->pinned_spki, 32);
-    c->ctx = OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) == 1 ? SSL_CTX_new(c->server ? TLS_server_method() : TLS_client_method()) : NULL;
+    int groups[3] = {NID_X25519, NID_X9_62_prime256v1, NID_secp384r1};
+    c->ctx = OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) == 1
+                 ? SSL_CTX_new(c->server ? TLS_server_method() : TLS_client_method())
+                 : NULL;
     if (c->ctx == NULL || SSL_CTX_set_min_proto_version(c->ctx, TLS1_3_VERSION) != 1 ||
-        SSL_CTX_set_max_proto_version(c->ctx, TLS1_3_VERSION) != 1 || SSL_CTX_set1_groups_list(c->ctx, "X25519:P-256:P-384") != 1 ||
+        SSL_CTX_set_max_proto_version(c->ctx, TLS1_3_VERSION) != 1 || SSL_CTX_set1_groups(c->ctx, groups, 3) != 1 ||
         SSL_CTX_set_num_tickets(c->ctx, 0) != 1)
         return clo_crypto_fail(CLO_E_NOMEM, "TLS could not start");
     /* No resumption: each session shows its leaf and has its own exporter value. */
     SSL_CTX_set_options(c->ctx, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
     (void)SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_OFF);
-    (void)SSL_CTX_set_mode(c->ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    (void)SSL_CTX_set_mode(c->ctx,
+                           SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_security_level(c->ctx, 2);
     SSL_CTX_set_cert_verify_callback(c->ctx, verify_leaf, NULL);
     SSL_CTX_set_verify(c->ctx, !c->server || options->ask_client_leaf ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
     if (options->certificate_pem.n != 0) CLO_TRY(load_leaf(c, options));
     clo_span offer = alpn_offer(c->http2);
-    if (c->server) SSL_CTX_set_alpn_select_cb(c->ctx, choose_alpn, c);
-    else if (SSL_CTX_set_alpn_protos(c->ctx, offer.p, (unsigned)offer.n) != 0) return clo_crypto_fail(CLO_E_NOMEM, "TLS could not start");
+    if (c->server)
+        SSL_CTX_set_alpn_select_cb(c->ctx, choose_alpn, c);
+    else if (SSL_CTX_set_alpn_protos(c->ctx, offer.p, (unsigned)offer.n) != 0)
+        return clo_crypto_fail(CLO_E_NOMEM, "TLS could not start");
     *out = CLO_TAKE(c);
     return CLO_OK;
 }
@@ -135,8 +143,10 @@ static clo_err session_new(clo_crypto_tls **out, clo_crypto_tls_context *context
     t->context = context;
     t->ssl = SSL_new(context->ctx);
     if (t->ssl == NULL || SSL_set_app_data(t->ssl, t) != 1) return clo_crypto_fail(CLO_E_NOMEM, "a TLS session could not start");
-    if (context->server) SSL_set_accept_state(t->ssl);
-    else SSL_set_connect_state(t->ssl);
+    if (context->server)
+        SSL_set_accept_state(t->ssl);
+    else
+        SSL_set_connect_state(t->ssl);
     *out = CLO_TAKE(t);
     return CLO_OK;
 }
@@ -174,11 +184,16 @@ clo_err clo_crypto_tls_on_memory(clo_crypto_tls **out, clo_crypto_tls_context *c
 static clo_crypto_tls_status status_of(clo_crypto_tls *t, int result)
 {
     switch (SSL_get_error(t->ssl, result)) {
-    case SSL_ERROR_NONE: return CLO_TLS_DONE;
-    case SSL_ERROR_WANT_READ: return CLO_TLS_WANT_READ;
-    case SSL_ERROR_WANT_WRITE: return CLO_TLS_WANT_WRITE;
-    case SSL_ERROR_ZERO_RETURN: return CLO_TLS_CLOSED;
-    default: break;
+    case SSL_ERROR_NONE:
+        return CLO_TLS_DONE;
+    case SSL_ERROR_WANT_READ:
+        return CLO_TLS_WANT_READ;
+    case SSL_ERROR_WANT_WRITE:
+        return CLO_TLS_WANT_WRITE;
+    case SSL_ERROR_ZERO_RETURN:
+        return CLO_TLS_CLOSED;
+    default:
+        break;
     }
     if (!t->refused) {
         unsigned long why = ERR_peek_error();
@@ -238,8 +253,8 @@ clo_err clo_crypto_tls_feed(clo_crypto_tls *t, clo_span in)
 {
     CLO_CHECKF(t->in != NULL, CLO_E_USAGE, "a TLS session on a socket reads its own bytes");
     size_t waiting = BIO_ctrl_pending(t->in);
-    CLO_CHECKF(waiting <= MEMORY_MAX && in.n <= MEMORY_MAX - waiting, CLO_E_TOO_LARGE, "more than %d bytes wait to be decrypted; read first",
-               MEMORY_MAX);
+    CLO_CHECKF(waiting <= MEMORY_MAX && in.n <= MEMORY_MAX - waiting, CLO_E_TOO_LARGE,
+               "more than %d bytes wait to be decrypted; read first", MEMORY_MAX);
     size_t written = 0;
     if (in.n != 0 && (BIO_write_ex(t->in, in.p, in.n, &written) != 1 || written != in.n))
         return clo_crypto_fail(CLO_E_NOMEM, "the TLS session could not take its input");

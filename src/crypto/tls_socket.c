@@ -1,10 +1,11 @@
-/* A socket for OpenSSL that never raises SIGPIPE: its own writes without MSG_NOSIGNAL, which would end a process whose peer hung up. */
+/* A socket for OpenSSL that never raises SIGPIPE: its own writes without MSG_NOSIGNAL, which would end a process whose peer hung
+ * up. */
+#include "crypto/tls_int.h"
 #include <errno.h>
 #include <openssl/bio.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <sys/socket.h>
-#include "crypto/tls_int.h"
 
 static BIO_METHOD *method;
 

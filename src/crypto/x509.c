@@ -1,4 +1,5 @@
 /* Reading certificates. */
+#include "crypto/x509_int.h"
 #include <limits.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -6,7 +7,6 @@
 #include <openssl/rsa.h>
 #include <stdlib.h>
 #include <time.h>
-#include "crypto/x509_int.h"
 
 enum { CERT_MAX = 64 * 1024, PEM_MAX = 1024 * 1024 };
 
@@ -113,7 +113,8 @@ clo_err clo_crypto_cert_spki_sha256(const clo_crypto_cert *c, uint8_t out[32]) {
 clo_err clo_crypto_asn1_seconds(const ASN1_TIME *t, int64_t *seconds)
 {
     struct tm tm = {0};
-    if (t == NULL || ASN1_TIME_to_tm(t, &tm) != 1) return clo_crypto_fail(CLO_E_MALFORMED, "the certificate has an unreadable time");
+    if (t == NULL || ASN1_TIME_to_tm(t, &tm) != 1)
+        return clo_crypto_fail(CLO_E_MALFORMED, "the certificate has an unreadable time");
     *seconds = (int64_t)timegm(&tm);
     return CLO_OK;
 }
@@ -140,8 +141,10 @@ static clo_err common_name(const X509_NAME *name, char *to, size_t to_size)
     int n = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
     if (n < 0) return clo_crypto_fail(CLO_E_MALFORMED, "the certificate's common name is unreadable");
     clo_err e = CLO_OK;
-    if ((size_t)n >= to_size) e = CLO_FAILF(CLO_E_TOO_LARGE, "the certificate's common name is longer than %zu bytes", to_size - 1);
-    else if (memchr(text, 0, (size_t)n) != NULL) e = CLO_FAILF(CLO_E_MALFORMED, "the certificate's common name has a zero byte");
+    if ((size_t)n >= to_size)
+        e = CLO_FAILF(CLO_E_TOO_LARGE, "the certificate's common name is longer than %zu bytes", to_size - 1);
+    else if (memchr(text, 0, (size_t)n) != NULL)
+        e = CLO_FAILF(CLO_E_MALFORMED, "the certificate's common name has a zero byte");
     else {
         memcpy(to, text, (size_t)n);
         to[n] = 0;
@@ -189,8 +192,9 @@ clo_err clo_crypto_cert_public_key(const clo_crypto_cert *c, clo_crypto_public_k
         CLO_AUTO(bn_auto) BIGNUM *x = NULL;
         CLO_AUTO(bn_auto) BIGNUM *y = NULL;
         made.bytes[0] = 4;
-        if (EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_EC_PUB_X, &x) != 1 || EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_EC_PUB_Y, &y) != 1 ||
-            BN_bn2binpad(x, made.bytes + 1, half) != half || BN_bn2binpad(y, made.bytes + 1 + half, half) != half)
+        if (EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_EC_PUB_X, &x) != 1 ||
+            EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_EC_PUB_Y, &y) != 1 || BN_bn2binpad(x, made.bytes + 1, half) != half ||
+            BN_bn2binpad(y, made.bytes + 1 + half, half) != half)
             return clo_crypto_fail(CLO_E_MALFORMED, "the certificate's public key is unreadable");
         return clo_crypto_public_key_parse(curves[i].alg, clo_span_of(made.bytes, 1 + 2 * (size_t)half), out);
     }
@@ -228,9 +232,11 @@ clo_err clo_crypto_cert_signed_by(const clo_crypto_cert *c, const clo_crypto_cer
 {
     CLO_CHECKF(critical_known(c->x509) && critical_known(issuer->x509), CLO_E_BAD_SIGNATURE,
                "a certificate has a critical extension that is not understood");
-    if (X509_check_ca(issuer->x509) != 1) return clo_crypto_fail(CLO_E_BAD_SIGNATURE, "the issuing certificate is not one of an authority");
+    if (X509_check_ca(issuer->x509) != 1)
+        return clo_crypto_fail(CLO_E_BAD_SIGNATURE, "the issuing certificate is not one of an authority");
     if (X509_check_issued(issuer->x509, c->x509) != X509_V_OK)
-        return clo_crypto_fail(CLO_E_BAD_SIGNATURE, "the certificate names another issuer, or the issuer may not sign certificates");
+        return clo_crypto_fail(CLO_E_BAD_SIGNATURE,
+                               "the certificate names another issuer, or the issuer may not sign certificates");
     EVP_PKEY *key = X509_get0_pubkey(issuer->x509);
     if (key == NULL || X509_verify(c->x509, key) != 1)
         return clo_crypto_fail(CLO_E_BAD_SIGNATURE, "the certificate's signature does not verify under its issuer's key");
@@ -261,7 +267,8 @@ bool clo_crypto_cert_is_pss384(const clo_crypto_cert *c)
     bool good = false;
     if (pss != NULL && algor_is(pss->hashAlgorithm, NID_sha384) && algor_is(pss->maskGenAlgorithm, NID_mgf1)) {
         X509_ALGOR_get0(NULL, &type, &value, pss->maskGenAlgorithm);
-        CLO_AUTO(algor_auto) X509_ALGOR *mask = type == V_ASN1_SEQUENCE ? ASN1_item_unpack(value, ASN1_ITEM_rptr(X509_ALGOR)) : NULL;
+        CLO_AUTO(algor_auto)
+        X509_ALGOR *mask = type == V_ASN1_SEQUENCE ? ASN1_item_unpack(value, ASN1_ITEM_rptr(X509_ALGOR)) : NULL;
         good = algor_is(mask, NID_sha384) && pss->saltLength != NULL && ASN1_INTEGER_get(pss->saltLength) == 48 &&
                (pss->trailerField == NULL || ASN1_INTEGER_get(pss->trailerField) == 1);
     }
@@ -273,7 +280,8 @@ clo_err clo_crypto_cert_to_pem(const clo_crypto_cert *c, clo_buf *out)
 {
     CLO_AUTO(clo_crypto_bio_auto) BIO *bio = BIO_new(BIO_s_mem());
     char *text = NULL;
-    if (bio == NULL || PEM_write_bio_X509(bio, c->x509) != 1) return clo_crypto_fail(CLO_E_NOMEM, "the certificate cannot be written as PEM");
+    if (bio == NULL || PEM_write_bio_X509(bio, c->x509) != 1)
+        return clo_crypto_fail(CLO_E_NOMEM, "the certificate cannot be written as PEM");
     long n = BIO_get_mem_data(bio, &text);
     return clo_buf_put(out, text, (size_t)n);
 }

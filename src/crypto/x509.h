@@ -55,17 +55,17 @@ typedef struct {
     const char *common_name;
     int64_t not_before, not_after;
     bool is_ca;
-    bool pss384;                /* sign RSASSA-PSS SHA-384, salt 48 */
+    bool pss384; /* sign RSASSA-PSS SHA-384, salt 48 */
     uint64_t serial;
     const clo_crypto_extension *extensions;
     size_t extension_count;
-    const char *dns_name;       /* subject alternative name, or NULL */
+    const char *dns_name; /* subject alternative name, or NULL */
 } clo_crypto_cert_request;
 typedef enum { CLO_KEYPAIR_RSA4096, CLO_KEYPAIR_P256, CLO_KEYPAIR_P384, CLO_KEYPAIR_ED25519 } clo_crypto_keypair_kind;
 CLO_R clo_crypto_keypair_make(clo_crypto_keypair_kind kind, clo_buf *private_pem);
 /** Certify the public half of subject_pem with issuer_pem; issuer NULL = self-signed. out receives DER. */
-CLO_R clo_crypto_cert_make(const clo_crypto_cert_request *request, clo_span subject_pem, const clo_crypto_cert *issuer, clo_span issuer_pem,
-                           clo_buf *der);
+CLO_R clo_crypto_cert_make(const clo_crypto_cert_request *request, clo_span subject_pem, const clo_crypto_cert *issuer,
+                           clo_span issuer_pem, clo_buf *der);
 /** An (empty or listing) CRL signed by issuer. */
 CLO_R clo_crypto_crl_make(const clo_crypto_cert *issuer, clo_span issuer_pem, int64_t this_update, int64_t next_update,
                           const clo_crypto_cert *const *revoked, size_t revoked_count, clo_buf *der);

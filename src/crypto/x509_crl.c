@@ -1,8 +1,8 @@
 /* Revocation lists: reading and making them. */
+#include "crypto/x509_int.h"
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <stdlib.h>
-#include "crypto/x509_int.h"
 
 enum { CRL_MAX = 16 * 1024 * 1024 };
 
@@ -32,7 +32,8 @@ clo_err clo_crypto_crl_parse(clo_crypto_crl **out, clo_span der_or_pem)
     if (der_or_pem.p[0] == 0x30) {
         const uint8_t *at = der_or_pem.p;
         crl = d2i_X509_CRL(NULL, &at, (long)der_or_pem.n);
-        if (crl != NULL && at != der_or_pem.p + der_or_pem.n) return clo_crypto_fail(CLO_E_TRAILING, "there are bytes behind the revocation list");
+        if (crl != NULL && at != der_or_pem.p + der_or_pem.n)
+            return clo_crypto_fail(CLO_E_TRAILING, "there are bytes behind the revocation list");
     } else {
         CLO_AUTO(clo_crypto_bio_auto) BIO *bio = BIO_new_mem_buf(der_or_pem.p, (int)der_or_pem.n);
         if (bio != NULL) crl = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL);
@@ -64,7 +65,8 @@ clo_err clo_crypto_crl_window(const clo_crypto_crl *c, int64_t *this_update, int
 {
     int64_t from = 0, to = 0;
     CLO_TRY(clo_crypto_asn1_seconds(X509_CRL_get0_lastUpdate(c->crl), &from));
-    CLO_CHECKF(X509_CRL_get0_nextUpdate(c->crl) != NULL, CLO_E_MISSING_FIELD, "the revocation list does not say until when it holds");
+    CLO_CHECKF(X509_CRL_get0_nextUpdate(c->crl) != NULL, CLO_E_MISSING_FIELD,
+               "the revocation list does not say until when it holds");
     CLO_TRY(clo_crypto_asn1_seconds(X509_CRL_get0_nextUpdate(c->crl), &to));
     *this_update = from;
     *next_update = to;
@@ -100,8 +102,8 @@ clo_err clo_crypto_crl_make(const clo_crypto_cert *issuer, clo_span issuer_pem, 
     CLO_AUTO(time_auto) ASN1_TIME *from = ASN1_TIME_set(NULL, (time_t)this_update);
     CLO_AUTO(time_auto) ASN1_TIME *to = ASN1_TIME_set(NULL, (time_t)next_update);
     bool ok = crl != NULL && from != NULL && to != NULL && X509_CRL_set_version(crl, 1) == 1 &&
-              X509_CRL_set_issuer_name(crl, X509_get_subject_name(issuer->x509)) == 1 && X509_CRL_set1_lastUpdate(crl, from) == 1 &&
-              X509_CRL_set1_nextUpdate(crl, to) == 1;
+              X509_CRL_set_issuer_name(crl, X509_get_subject_name(issuer->x509)) == 1 &&
+              X509_CRL_set1_lastUpdate(crl, from) == 1 && X509_CRL_set1_nextUpdate(crl, to) == 1;
     for (size_t i = 0; ok && i < revoked_count; i++) ok = crl_add(crl, revoked[i], from);
     if (!ok) return clo_crypto_fail(CLO_E_NOMEM, "the revocation list could not be made");
     X509_CRL_sort(crl);

@@ -1,11 +1,11 @@
 /* Shared by the files about certificates. */
 #ifndef CLO_CRYPTO_X509_INT_H
 #define CLO_CRYPTO_X509_INT_H
+#include "crypto/crypto_int.h"
+#include "crypto/x509.h"
 #include <openssl/bio.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
-#include "crypto/crypto_int.h"
-#include "crypto/x509.h"
 
 struct clo_crypto_cert {
     X509 *x509;

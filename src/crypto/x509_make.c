@@ -1,21 +1,30 @@
 /* Making key pairs and certificates: the development root of the software TEE, self-signed TLS leaves. */
+#include "base/clo_ct.h"
+#include "crypto/x509_int.h"
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
-#include "base/clo_ct.h"
-#include "crypto/x509_int.h"
 
 clo_err clo_crypto_keypair_make(clo_crypto_keypair_kind kind, clo_buf *private_pem)
 {
     CLO_TRY(clo_crypto_init_quick());
     CLO_AUTO(clo_crypto_pkey_auto) EVP_PKEY *key = NULL;
     switch (kind) {
-    case CLO_KEYPAIR_RSA4096: key = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)4096); break;
-    case CLO_KEYPAIR_P256: key = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256"); break;
-    case CLO_KEYPAIR_P384: key = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-384"); break;
-    case CLO_KEYPAIR_ED25519: key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"); break;
-    default: return CLO_FAILF(CLO_E_UNSUPPORTED, "this kind of key pair is not available");
+    case CLO_KEYPAIR_RSA4096:
+        key = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)4096);
+        break;
+    case CLO_KEYPAIR_P256:
+        key = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+        break;
+    case CLO_KEYPAIR_P384:
+        key = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-384");
+        break;
+    case CLO_KEYPAIR_ED25519:
+        key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+        break;
+    default:
+        return CLO_FAILF(CLO_E_UNSUPPORTED, "this kind of key pair is not available");
     }
     CLO_AUTO(clo_crypto_bio_auto) BIO *bio = BIO_new(BIO_s_mem()); /* OpenSSL clears it when it is freed */
     char *text = NULL;
@@ -40,7 +49,8 @@ static int no_passphrase(char *to, int size, int writing, void *data)
 clo_err clo_crypto_pem_key(clo_span private_pem, EVP_PKEY **out)
 {
     CLO_TRY(clo_crypto_init_quick());
-    CLO_CHECKF(private_pem.n != 0 && private_pem.n <= 64 * 1024, CLO_E_TOO_LARGE, "a private key file has between 1 byte and 64 KiB");
+    CLO_CHECKF(private_pem.n != 0 && private_pem.n <= 64 * 1024, CLO_E_TOO_LARGE,
+               "a private key file has between 1 byte and 64 KiB");
     CLO_AUTO(clo_crypto_bio_auto) BIO *bio = BIO_new_mem_buf(private_pem.p, (int)private_pem.n);
     CLO_CHECK(bio != NULL, CLO_E_NOMEM);
     *out = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
@@ -74,7 +84,8 @@ clo_err clo_crypto_keypair_private(clo_span private_pem, clo_crypto_private_key 
         if (strcmp(group, curves[i].group) != 0) continue;
         CLO_AUTO(bn_auto) BIGNUM *d = NULL;
         made.alg = curves[i].alg;
-        if (EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_PRIV_KEY, &d) != 1 || BN_bn2binpad(d, made.bytes, curves[i].size) != curves[i].size)
+        if (EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_PRIV_KEY, &d) != 1 ||
+            BN_bn2binpad(d, made.bytes, curves[i].size) != curves[i].size)
             return clo_crypto_fail(CLO_E_MALFORMED, "the private key is unreadable");
         *out = made;
         return CLO_OK;
@@ -87,8 +98,10 @@ static bool sign_start(EVP_MD_CTX *ctx, EVP_PKEY *key, bool pss384)
 {
     const EVP_MD *md = clo_crypto_md(CLO_HASH_SHA256);
     EVP_PKEY_CTX *borrowed = NULL;
-    if (EVP_PKEY_is_a(key, "ED25519")) md = NULL;
-    else if (pss384 || EVP_PKEY_get_bits(key) == 384) md = clo_crypto_md(CLO_HASH_SHA384);
+    if (EVP_PKEY_is_a(key, "ED25519"))
+        md = NULL;
+    else if (pss384 || EVP_PKEY_get_bits(key) == 384)
+        md = clo_crypto_md(CLO_HASH_SHA384);
     if (EVP_DigestSignInit(ctx, &borrowed, md, NULL, key) != 1) return false;
     if (!pss384) return true;
     return EVP_PKEY_is_a(key, "RSA") && EVP_PKEY_CTX_set_rsa_padding(borrowed, RSA_PKCS1_PSS_PADDING) == 1 &&
@@ -152,10 +165,12 @@ static bool fill(X509 *x, const clo_crypto_cert_request *request, EVP_PKEY *subj
     X509_NAME *name = X509_get_subject_name(x);
     CLO_AUTO(time_auto) ASN1_TIME *from = ASN1_TIME_set(NULL, (time_t)request->not_before);
     CLO_AUTO(time_auto) ASN1_TIME *to = ASN1_TIME_set(NULL, (time_t)request->not_after);
-    if (from == NULL || to == NULL || X509_set_version(x, 2) != 1 || ASN1_INTEGER_set_uint64(X509_get_serialNumber(x), request->serial) != 1 ||
-        X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8, (const unsigned char *)request->common_name, -1, -1, 0) != 1 ||
-        X509_set_issuer_name(x, issuer != NULL ? X509_get_subject_name(issuer->x509) : name) != 1 || X509_set1_notBefore(x, from) != 1 ||
-        X509_set1_notAfter(x, to) != 1 || X509_set_pubkey(x, subject) != 1)
+    if (from == NULL || to == NULL || X509_set_version(x, 2) != 1 ||
+        ASN1_INTEGER_set_uint64(X509_get_serialNumber(x), request->serial) != 1 ||
+        X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8, (const unsigned char *)request->common_name, -1, -1, 0) !=
+            1 ||
+        X509_set_issuer_name(x, issuer != NULL ? X509_get_subject_name(issuer->x509) : name) != 1 ||
+        X509_set1_notBefore(x, from) != 1 || X509_set1_notAfter(x, to) != 1 || X509_set_pubkey(x, subject) != 1)
         return false;
     X509 *signer = issuer != NULL ? issuer->x509 : x;
     bool ok = add_text(x, signer, NID_basic_constraints, request->is_ca ? "critical,CA:TRUE" : "critical,CA:FALSE") &&
@@ -165,8 +180,8 @@ static bool fill(X509 *x, const clo_crypto_cert_request *request, EVP_PKEY *subj
     return ok;
 }
 
-clo_err clo_crypto_cert_make(const clo_crypto_cert_request *request, clo_span subject_pem, const clo_crypto_cert *issuer, clo_span issuer_pem,
-                             clo_buf *der)
+clo_err clo_crypto_cert_make(const clo_crypto_cert_request *request, clo_span subject_pem, const clo_crypto_cert *issuer,
+                             clo_span issuer_pem, clo_buf *der)
 {
     CLO_CHECKF(request->not_before <= request->not_after, CLO_E_RANGE, "the certificate would end before it begins");
     CLO_AUTO(clo_crypto_pkey_auto) EVP_PKEY *subject = NULL;
@@ -177,7 +192,8 @@ clo_err clo_crypto_cert_make(const clo_crypto_cert_request *request, clo_span su
                "the issuer's certificate and private key do not belong together");
     CLO_AUTO(clo_crypto_x509_auto) X509 *x = X509_new();
     CLO_AUTO(clo_crypto_md_ctx_auto) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    if (x == NULL || ctx == NULL || !fill(x, request, subject, issuer)) return clo_crypto_fail(CLO_E_MALFORMED, "the certificate could not be made of this request");
+    if (x == NULL || ctx == NULL || !fill(x, request, subject, issuer))
+        return clo_crypto_fail(CLO_E_MALFORMED, "the certificate could not be made of this request");
     if (!sign_start(ctx, signer, request->pss384) || X509_sign_ctx(x, ctx) <= 0)
         return clo_crypto_fail(CLO_E_USAGE, "the certificate could not be signed with this key");
     int n = i2d_X509(x, NULL);

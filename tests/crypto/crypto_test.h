@@ -1,14 +1,14 @@
 /* Small helpers of the crypto tests. */
 #ifndef CLO_CRYPTO_TEST_H
 #define CLO_CRYPTO_TEST_H
-#include "cmocka_all.h"
-#include <stdlib.h>
-#include <string.h>
 #include "base/clo_buf.h"
 #include "base/clo_err.h"
 #include "base/clo_own.h"
 #include "base/clo_span.h"
 #include "base/clo_text.h"
+#include "cmocka_all.h"
+#include <stdlib.h>
+#include <string.h>
 
 typedef struct {
     uint8_t b[512];

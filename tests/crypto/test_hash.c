@@ -1,6 +1,6 @@
 /* Proves digests, HMAC, HKDF and the random generator: published values, empty input, each limit and each refusal. */
-#include "crypto_test.h"
 #include "crypto/hash.h"
+#include "crypto_test.h"
 
 static void hash_known(void **state)
 {
@@ -12,9 +12,11 @@ static void hash_known(void **state)
         /* FIPS 180-4 examples "abc" and the empty message */
         {CLO_HASH_SHA256, "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
         {CLO_HASH_SHA256, "", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
-        {CLO_HASH_SHA384, "abc", "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed8086072ba1e7cc2358baeca134c825a7"},
+        {CLO_HASH_SHA384, "abc",
+         "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed8086072ba1e7cc2358baeca134c825a7"},
         {CLO_HASH_SHA512, "abc",
-         "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f"},
+         "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94"
+         "fa54ca49f"},
         {CLO_HASH_SHA224, "abc", "23097d223405d8228642a477bda255b32aadbce4bda0b3f7e36c9da7"},
         {CLO_HASH_SHA512_256, "abc", "53048e2681941ef99b2e29b76b4c7dabe4c2d0c634fc6d46e0e2f13107e7af23"},
     };
@@ -85,7 +87,8 @@ static void hkdf_limits(void **state)
     for (size_t i = 0; i < 3; i++) {
         size_t most = 255 * clo_crypto_hash_size(algs[i]);
         assert_ok(clo_crypto_hkdf(algs[i], clo_span_str("salt"), clo_span_str("key"), clo_span_str("info"), out, most));
-        assert_code(clo_crypto_hkdf(algs[i], clo_span_str("salt"), clo_span_str("key"), clo_span_str("info"), out, most + 1), CLO_E_RANGE);
+        assert_code(clo_crypto_hkdf(algs[i], clo_span_str("salt"), clo_span_str("key"), clo_span_str("info"), out, most + 1),
+                    CLO_E_RANGE);
         /* a shorter output is the front of a longer one */
         uint8_t front[100];
         for (size_t n = 0; n <= sizeof front; n++) {

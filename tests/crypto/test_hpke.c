@@ -1,7 +1,7 @@
-/* Proves HPKE beyond the published vectors (which the vector runner replays): round trips of every suite and mode, single-shot messages cut
- * and altered at every place, wrong roles, keys and modes refused, and buffers unchanged on failure. */
-#include "crypto_test.h"
+/* Proves HPKE beyond the published vectors (which the vector runner replays): round trips of every suite and mode, single-shot
+ * messages cut and altered at every place, wrong roles, keys and modes refused, and buffers unchanged on failure. */
 #include "crypto/hpke.h"
+#include "crypto_test.h"
 
 static const uint16_t kems[] = {CLO_HPKE_KEM_P256, CLO_HPKE_KEM_X25519};
 
@@ -18,7 +18,8 @@ static void rfc9180_base(void **state)
     clo_crypto_hpke_public e_public, r_public, enc;
     assert_ok(clo_crypto_hpke_derive(CLO_HPKE_KEM_X25519, span(&ikm_e), &e, &e_public));
     assert_ok(clo_crypto_hpke_derive(CLO_HPKE_KEM_X25519, span(&ikm_r), &r, &r_public));
-    clo_crypto_hpke_setup setup = {.suite = {CLO_HPKE_KEM_X25519, CLO_HPKE_KDF_SHA256, CLO_HPKE_AEAD_AES128GCM}, .info = span(&info), .ephemeral = &e};
+    clo_crypto_hpke_setup setup = {
+        .suite = {CLO_HPKE_KEM_X25519, CLO_HPKE_KDF_SHA256, CLO_HPKE_AEAD_AES128GCM}, .info = span(&info), .ephemeral = &e};
     CLO_AUTO(clo_crypto_hpke_context_free) clo_crypto_hpke_context *c = NULL;
     CLO_AUTO(clo_buf_free) clo_buf out;
     clo_buf_init(&out, 4096);
@@ -42,7 +43,8 @@ static void every_suite(void **state)
             clo_crypto_hpke_public pk, own_public, enc;
             assert_ok(clo_crypto_hpke_generate(kems[k], &sk, &pk));
             assert_ok(clo_crypto_hpke_generate(kems[k], &own, &own_public));
-            clo_crypto_hpke_setup setup = {.suite = {kems[k], kdfs[i / 16], aeads[(i / 4) % 4]}, .mode = mode, .info = clo_span_str("info")};
+            clo_crypto_hpke_setup setup = {
+                .suite = {kems[k], kdfs[i / 16], aeads[(i / 4) % 4]}, .mode = mode, .info = clo_span_str("info")};
             if (with_psk) {
                 setup.psk = clo_span_of(psk, 32);
                 setup.psk_id = clo_span_str("id");
@@ -94,7 +96,8 @@ static void single_shot(void **state)
     CLO_AUTO(clo_buf_free) clo_buf out;
     clo_buf_init(&out, 4096);
     assert_ok(clo_buf_put_str(&out, "before"));
-    clo_span info = clo_span_str("cloister test"), aad = clo_span_str("aad"), secret = clo_span_str("thirty-two bytes of key material");
+    clo_span info = clo_span_str("cloister test"), aad = clo_span_str("aad"),
+             secret = clo_span_str("thirty-two bytes of key material");
     assert_ok(clo_crypto_hpke_seal(pk.bytes, info, aad, secret, &out));
     assert_int_equal(out.len, 6 + 48 + 32);
     uint8_t *sealed = out.p + 6, plain[33];
@@ -102,8 +105,10 @@ static void single_shot(void **state)
     assert_memory_equal(plain, secret.p, 32);
     assert_code(clo_crypto_hpke_open(&other.secret, info, aad, clo_span_of(sealed, 80), plain, 32), CLO_E_AUTHENTICATION);
     assert_true(all_zero(plain, 32));
-    assert_code(clo_crypto_hpke_open(&sk.secret, clo_span_str("other"), aad, clo_span_of(sealed, 80), plain, 32), CLO_E_AUTHENTICATION);
-    assert_code(clo_crypto_hpke_open(&sk.secret, info, clo_span_str("bad"), clo_span_of(sealed, 80), plain, 32), CLO_E_AUTHENTICATION);
+    assert_code(clo_crypto_hpke_open(&sk.secret, clo_span_str("other"), aad, clo_span_of(sealed, 80), plain, 32),
+                CLO_E_AUTHENTICATION);
+    assert_code(clo_crypto_hpke_open(&sk.secret, info, clo_span_str("bad"), clo_span_of(sealed, 80), plain, 32),
+                CLO_E_AUTHENTICATION);
     for (size_t bit = 0; bit < 8 * 80; bit++) {
         memset(plain, 0x31, sizeof plain);
         sealed[bit / 8] ^= (uint8_t)(1u << (bit % 8));
@@ -116,7 +121,8 @@ static void single_shot(void **state)
         memset(plain, 0x31, sizeof plain);
         assert_code(clo_crypto_hpke_open(&sk.secret, info, aad, clo_span_of(sealed, n), plain, 32), CLO_E_TRUNCATED);
         assert_true(all_zero(plain, 32));
-        if (n >= 48) assert_code(clo_crypto_hpke_open(&sk.secret, info, aad, clo_span_of(sealed, n), plain, n - 48), CLO_E_AUTHENTICATION);
+        if (n >= 48)
+            assert_code(clo_crypto_hpke_open(&sk.secret, info, aad, clo_span_of(sealed, n), plain, n - 48), CLO_E_AUTHENTICATION);
     }
     /* a full buffer stays as it was */
     CLO_AUTO(clo_buf_free) clo_buf small;
@@ -189,7 +195,7 @@ static void refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(rfc9180_base), cmocka_unit_test(every_suite), cmocka_unit_test(single_shot),
-                                       cmocka_unit_test(refusals)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(rfc9180_base), cmocka_unit_test(every_suite),
+                                       cmocka_unit_test(single_shot), cmocka_unit_test(refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

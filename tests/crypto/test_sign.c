@@ -1,7 +1,7 @@
-/* Proves signatures and key agreement: published values, round trips of every algorithm, every flipped bit of a signature refused, keys
- * that are no keys refused. */
-#include "crypto_test.h"
+/* Proves signatures and key agreement: published values, round trips of every algorithm, every flipped bit of a signature
+ * refused, keys that are no keys refused. */
 #include "crypto/sign.h"
+#include "crypto_test.h"
 
 static const clo_crypto_sign_alg algs[] = {CLO_SIGN_ED25519, CLO_SIGN_ES256, CLO_SIGN_ES384, CLO_SIGN_ES512};
 
@@ -43,7 +43,8 @@ static void round_trips(void **state)
             assert_code(clo_crypto_verify(&pk, message, clo_span_of(sig, n)), CLO_E_BAD_SIGNATURE);
             sig[bit / 8] ^= (uint8_t)(1u << (bit % 8));
         }
-        for (size_t cut = 0; cut < n; cut++) assert_code(clo_crypto_verify(&pk, message, clo_span_of(sig, cut)), CLO_E_BAD_SIGNATURE);
+        for (size_t cut = 0; cut < n; cut++)
+            assert_code(clo_crypto_verify(&pk, message, clo_span_of(sig, cut)), CLO_E_BAD_SIGNATURE);
         assert_code(clo_crypto_verify(&pk, message, clo_span_of(sig, n + 1)), CLO_E_BAD_SIGNATURE);
         assert_code(clo_crypto_verify(&pk, clo_span_str("The message"), clo_span_of(sig, n)), CLO_E_BAD_SIGNATURE);
         assert_ok(clo_crypto_sign(&sk, clo_span_of(NULL, 0), sig));
@@ -149,7 +150,7 @@ static void der_forms(void **state)
     for (size_t half = 0; half < 2; half++) {
         const uint8_t *v = raw + 32 * half;
         size_t n = 32;
-        while (n > 1 && v[0] == 0) v++, n--;
+        for (; n > 1 && v[0] == 0; n--) v++;
         bool pad = (v[0] & 0x80) != 0;
         body[at++] = 2;
         body[at++] = (uint8_t)(n + (pad ? 1 : 0));
@@ -161,7 +162,8 @@ static void der_forms(void **state)
     der[1] = (uint8_t)at;
     memcpy(der + 2, body, at);
     assert_ok(clo_crypto_verify_der(&pk, clo_span_str("m"), clo_span_of(der, at + 2)));
-    for (size_t n = 0; n < at + 2; n++) assert_code(clo_crypto_verify_der(&pk, clo_span_str("m"), clo_span_of(der, n)), CLO_E_BAD_SIGNATURE);
+    for (size_t n = 0; n < at + 2; n++)
+        assert_code(clo_crypto_verify_der(&pk, clo_span_str("m"), clo_span_of(der, n)), CLO_E_BAD_SIGNATURE);
     der[at + 2] = 0;
     assert_code(clo_crypto_verify_der(&pk, clo_span_str("m"), clo_span_of(der, at + 3)), CLO_E_BAD_SIGNATURE);
     uint8_t longer[82] = {0x30, 0x81, (uint8_t)at}; /* BER: length in the long form */
@@ -171,7 +173,8 @@ static void der_forms(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(ed25519_known), cmocka_unit_test(round_trips), cmocka_unit_test(bad_keys),
-                                       cmocka_unit_test(ed25519_points), cmocka_unit_test(agreement), cmocka_unit_test(der_forms)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(ed25519_known), cmocka_unit_test(round_trips),
+                                       cmocka_unit_test(bad_keys),      cmocka_unit_test(ed25519_points),
+                                       cmocka_unit_test(agreement),     cmocka_unit_test(der_forms)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

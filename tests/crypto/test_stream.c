@@ -1,8 +1,9 @@
-/* Proves the chunk stream: one golden sealed object, all sizes around the chunk borders, random access, many threads against one, and that
- * every alteration (bit, order, truncation, splice between objects and versions, other key, other commitment) is refused and wiped. */
-#include "crypto_test.h"
+/* Proves the chunk stream: one golden sealed object, all sizes around the chunk borders, random access, many threads against one,
+ * and that every alteration (bit, order, truncation, splice between objects and versions, other key, other commitment) is refused
+ * and wiped. */
 #include "crypto/hash.h"
 #include "crypto/stream.h"
+#include "crypto_test.h"
 
 static clo_crypto_stream_info info_of(uint32_t chunk_size, uint64_t plain_size)
 {
@@ -52,7 +53,8 @@ static void sizes(void **state)
         assert_ok(clo_crypto_stream_new(&s, &dek, &info, commitment));
         assert_ok(clo_crypto_stream_open(&r, &dek, &info, commitment));
         for (uint64_t i = 0; i < count; i++)
-            assert_ok(clo_crypto_stream_seal(s, i, clo_span_of(plain + i * 1024, clo_crypto_stream_chunk_plain(&info, i)), sealed + i * 1040));
+            assert_ok(clo_crypto_stream_seal(s, i, clo_span_of(plain + i * 1024, clo_crypto_stream_chunk_plain(&info, i)),
+                                             sealed + i * 1040));
         for (unsigned threads = 1; threads <= 16; threads += 5) {
             memset(other, 0, sealed_size);
             assert_ok(clo_crypto_stream_seal_many(s, 0, count, clo_span_of(plain, n), other, threads));
@@ -87,7 +89,8 @@ static void tampering(void **state)
     for (size_t at = 0; at < SEALED; at += 13) {
         memset(out, 0x55, sizeof out);
         sealed[at] ^= 0x10;
-        assert_code(clo_crypto_stream_open_many(s, 0, 3, clo_span_of(sealed, SEALED), out, 1 + (unsigned)(at % 3)), CLO_E_AUTHENTICATION);
+        assert_code(clo_crypto_stream_open_many(s, 0, 3, clo_span_of(sealed, SEALED), out, 1 + (unsigned)(at % 3)),
+                    CLO_E_AUTHENTICATION);
         assert_true(all_zero(out, N));
         sealed[at] ^= 0x10;
     }
@@ -154,8 +157,12 @@ static void bounds(void **state)
     (void)state;
     uint8_t committed[32];
     clo_crypto_stream *s = NULL;
-    clo_crypto_stream_info bad[] = {info_of(1023, 1), info_of(16 * 1024 * 1024 + 1, 1), info_of(1024, ((uint64_t)1024 << 32) + 1),
-                                    info_of(1024, UINT64_MAX), info_of(1024, 1), info_of(1024, 1)};
+    clo_crypto_stream_info bad[] = {info_of(1023, 1),
+                                    info_of(16 * 1024 * 1024 + 1, 1),
+                                    info_of(1024, ((uint64_t)1024 << 32) + 1),
+                                    info_of(1024, UINT64_MAX),
+                                    info_of(1024, 1),
+                                    info_of(1024, 1)};
     memset(bad[4].type, 0, 16);
     memset(bad[5].type, 'x', 16);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {

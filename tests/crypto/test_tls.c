@@ -1,11 +1,12 @@
-/* Proves TLS sessions: memory against memory and socket against memory, exporter and SPKI on both sides, wrong pin refused with its denial,
- * ALPN, a cut at every byte of the server's first flight, altered records, an attacker in the middle, orderly and rude closing, limits. */
+/* Proves TLS sessions: memory against memory and socket against memory, exporter and SPKI on both sides, wrong pin refused with
+ * its denial, ALPN, a cut at every byte of the server's first flight, altered records, an attacker in the middle, orderly and
+ * rude closing, limits. */
+#include "crypto/tls.h"
+#include "crypto/x509.h"
 #include "crypto_test.h"
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include "crypto/tls.h"
-#include "crypto/x509.h"
 
 typedef struct {
     clo_buf key, pem;
@@ -22,7 +23,8 @@ static void identity_make(identity *id, clo_crypto_keypair_kind kind)
     clo_buf_init(&id->key, 65536);
     clo_buf_init(&id->pem, 65536);
     /* long expired: trust is the pin, not the calendar */
-    clo_crypto_cert_request request = {.common_name = "leaf", .not_before = 0, .not_after = 10, .serial = 1, .dns_name = "localhost"};
+    clo_crypto_cert_request request = {
+        .common_name = "leaf", .not_before = 0, .not_after = 10, .serial = 1, .dns_name = "localhost"};
     assert_ok(clo_crypto_keypair_make(kind, &id->key));
     assert_ok(clo_crypto_cert_make(&request, clo_buf_span(&id->key), NULL, clo_span_of(NULL, 0), &der));
     assert_ok(clo_crypto_cert_parse(&c, clo_buf_span(&der)));
@@ -125,7 +127,8 @@ static void memory_pair(void **state)
             sent += n;
         }
         carry(c, s);
-        while (clo_crypto_tls_read(s, got + received, 777 < sizeof got - received ? 777 : sizeof got - received, &n) == CLO_TLS_DONE) {
+        while (clo_crypto_tls_read(s, got + received, 777 < sizeof got - received ? 777 : sizeof got - received, &n) ==
+               CLO_TLS_DONE) {
             received += n;
             if (received == sizeof got) break;
         }
@@ -163,12 +166,14 @@ static void wrong_pin(void **state)
     assert_false(clo_crypto_tls_own_spki(c, a));
 }
 
-/* Whoever sits between the two and ends both sessions fails the pin, and even with a stolen pin list sees another exporter value. */
+/* Whoever sits between the two and ends both sessions fails the pin, and even with a stolen pin list sees another exporter value.
+ */
 static void middle(void **state)
 {
     (void)state;
     CLO_AUTO(clo_crypto_tls_context_free) clo_crypto_tls_context *evil = context_make(true, &other_id, NULL, true, true);
-    CLO_AUTO(clo_crypto_tls_context_free) clo_crypto_tls_context *fooled = context_make(false, &client_id, other_id.spki, false, true);
+    CLO_AUTO(clo_crypto_tls_context_free)
+    clo_crypto_tls_context *fooled = context_make(false, &client_id, other_id.spki, false, true);
     CLO_AUTO(clo_crypto_tls_free) clo_crypto_tls *c = NULL;
     CLO_AUTO(clo_crypto_tls_free) clo_crypto_tls *m = NULL;
     CLO_AUTO(clo_crypto_tls_free) clo_crypto_tls *forward = NULL;
@@ -225,8 +230,8 @@ static void damaged(void **state)
         flight[at] ^= 0x40;
         assert_ok(clo_crypto_tls_feed(c, clo_span_of(flight + at, n - at)));
         clo_crypto_tls_status status = clo_crypto_tls_handshake(c);
-        /* a changed length may leave the client waiting for more; it must never finish. Record headers say "legacy" bytes that TLS 1.3
-         * tells receivers to ignore. */
+        /* a changed length may leave the client waiting for more; it must never finish. Record headers say "legacy" bytes that
+         * TLS 1.3 tells receivers to ignore. */
         if (status == CLO_TLS_DONE) assert_true(at < 16 || flight[at] == (0x03 ^ 0x40));
     }
 }
@@ -322,9 +327,14 @@ static void memory_write_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(memory_pair), cmocka_unit_test(wrong_pin),           cmocka_unit_test(middle),
-        cmocka_unit_test(damaged),     cmocka_unit_test(no_client_leaf_and_http1), cmocka_unit_test(rude_close_on_socket),
-        cmocka_unit_test(limits_and_options), cmocka_unit_test(memory_write_limit),
+        cmocka_unit_test(memory_pair),
+        cmocka_unit_test(wrong_pin),
+        cmocka_unit_test(middle),
+        cmocka_unit_test(damaged),
+        cmocka_unit_test(no_client_leaf_and_http1),
+        cmocka_unit_test(rude_close_on_socket),
+        cmocka_unit_test(limits_and_options),
+        cmocka_unit_test(memory_write_limit),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,8 +1,9 @@
-/* Proves certificates and revocation lists: a development root (RSA-4096, RSASSA-PSS), its authority and leaf with private extensions, CRLs,
- * refusal of wrong issuers, of non-authorities, of altered, cut and trailing bytes; and real SEV-SNP chains where the vectors are at hand. */
+/* Proves certificates and revocation lists: a development root (RSA-4096, RSASSA-PSS), its authority and leaf with private
+ * extensions, CRLs, refusal of wrong issuers, of non-authorities, of altered, cut and trailing bytes; and real SEV-SNP chains
+ * where the vectors are at hand. */
+#include "crypto/x509.h"
 #include "crypto_test.h"
 #include <stdio.h>
-#include "crypto/x509.h"
 
 enum { T0 = 1700000000, T1 = 1900000000 };
 static clo_buf root_key, leaf_key, root_der, leaf_der;
@@ -18,9 +19,16 @@ static int make_chain(void **state)
     static const uint8_t number[3] = {2, 1, 7};
     const clo_crypto_extension extensions[2] = {{"1.3.6.1.4.1.3704.1.3.1", clo_span_of(number, 3)},
                                                 {"1.3.6.1.4.1.3704.1.4", clo_span_of("chip", 4)}};
-    clo_crypto_cert_request ca = {.common_name = "Development root", .not_before = T0, .not_after = T1, .is_ca = true, .pss384 = true, .serial = 1};
-    clo_crypto_cert_request end = {.common_name = "Development leaf", .not_before = T0, .not_after = T1, .pss384 = true,
-                                   .serial = 0xfedcba9876543210u, .extensions = extensions, .extension_count = 2, .dns_name = "leaf.example"};
+    clo_crypto_cert_request ca = {
+        .common_name = "Development root", .not_before = T0, .not_after = T1, .is_ca = true, .pss384 = true, .serial = 1};
+    clo_crypto_cert_request end = {.common_name = "Development leaf",
+                                   .not_before = T0,
+                                   .not_after = T1,
+                                   .pss384 = true,
+                                   .serial = 0xfedcba9876543210u,
+                                   .extensions = extensions,
+                                   .extension_count = 2,
+                                   .dns_name = "leaf.example"};
     assert_ok(clo_crypto_keypair_make(CLO_KEYPAIR_RSA4096, &root_key));
     assert_ok(clo_crypto_keypair_make(CLO_KEYPAIR_P384, &leaf_key));
     assert_ok(clo_crypto_cert_make(&ca, clo_buf_span(&root_key), NULL, clo_span_of(NULL, 0), &root_der));

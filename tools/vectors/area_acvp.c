@@ -3,8 +3,8 @@
 #include "base/clo_buf.h"
 #include "base/clo_own.h"
 
-/* A sealed message with a short tag would be forged in 2^32 tries or fewer: the product opens 16-byte tags only. A tag that is to be
- * made short is the front of the whole one, so those cases still check our seal. */
+/* A sealed message with a short tag would be forged in 2^32 tries or fewer: the product opens 16-byte tags only. A tag that is to
+ * be made short is the front of the whole one, so those cases still check our seal. */
 static void gcm_case(clo_arena *a, const char *file, const char *name, const clo_wire_node *group, const clo_wire_node *test,
                      clo_vectors_report *r)
 {
@@ -12,7 +12,8 @@ static void gcm_case(clo_arena *a, const char *file, const char *name, const clo
     const char *direction = clo_vectors_text(group, "direction");
     bool encrypt = direction != NULL && strcmp(direction, "encrypt") == 0;
     size_t tag_size = (size_t)clo_vectors_int(group, "tagLen", 128) / 8;
-    clo_span key = clo_vectors_bytes(a, prompt, "key"), iv = clo_vectors_bytes(a, prompt, "iv"), aad = clo_vectors_bytes(a, prompt, "aad");
+    clo_span key = clo_vectors_bytes(a, prompt, "key"), iv = clo_vectors_bytes(a, prompt, "iv"),
+             aad = clo_vectors_bytes(a, prompt, "aad");
     clo_crypto_aead_alg alg = CLO_AEAD_AES_256_GCM;
     if (!clo_vectors_gcm_alg(key.n, &alg) || tag_size > CLO_AEAD_TAG || clo_wire_get(prompt, "iv") == NULL) {
         clo_vectors_skip(r, file, name, CLO_VECTORS_NO_PRIMITIVE);
@@ -23,7 +24,8 @@ static void gcm_case(clo_arena *a, const char *file, const char *name, const clo
         return;
     }
     if (encrypt) {
-        clo_span pt = clo_vectors_bytes(a, prompt, "pt"), ct = clo_vectors_bytes(a, expected, "ct"), tag = clo_vectors_bytes(a, expected, "tag");
+        clo_span pt = clo_vectors_bytes(a, prompt, "pt"), ct = clo_vectors_bytes(a, expected, "ct"),
+                 tag = clo_vectors_bytes(a, expected, "tag");
         uint8_t *got = clo_vectors_scratch(a, pt.n + CLO_AEAD_TAG), *want = clo_vectors_scratch(a, ct.n + tag.n);
         if (clo_failed(clo_crypto_aead_seal(alg, key.p, iv, aad, pt, got))) {
             clo_vectors_fail(r, file, name, "sealed bytes", clo_err_text());
@@ -34,16 +36,20 @@ static void gcm_case(clo_arena *a, const char *file, const char *name, const clo
         clo_vectors_expect(a, r, file, name, clo_span_of(want, ct.n + tag.n), clo_span_of(got, pt.n + tag_size));
         return;
     }
-    clo_span ct = clo_vectors_bytes(a, prompt, "ct"), tag = clo_vectors_bytes(a, prompt, "tag"), pt = clo_vectors_bytes(a, expected, "pt");
+    clo_span ct = clo_vectors_bytes(a, prompt, "ct"), tag = clo_vectors_bytes(a, prompt, "tag"),
+             pt = clo_vectors_bytes(a, expected, "pt");
     const clo_wire_node *verdict = clo_wire_get(expected, "testPassed");
     bool good = verdict == NULL || verdict->boolean;
     uint8_t *sealed = clo_vectors_scratch(a, ct.n + tag.n), *got = clo_vectors_scratch(a, ct.n);
     if (ct.n != 0) memcpy(sealed, ct.p, ct.n);
     if (tag.n != 0) memcpy(sealed + ct.n, tag.p, tag.n);
     bool opened = !clo_failed(clo_crypto_aead_open(alg, key.p, iv, aad, clo_span_of(sealed, ct.n + tag.n), got));
-    if (opened != good) clo_vectors_fail(r, file, name, good ? "opens" : "refused", opened ? "opens" : "refused");
-    else if (!good) clo_vectors_pass(r);
-    else clo_vectors_expect(a, r, file, name, pt, clo_span_of(got, ct.n));
+    if (opened != good)
+        clo_vectors_fail(r, file, name, good ? "opens" : "refused", opened ? "opens" : "refused");
+    else if (!good)
+        clo_vectors_pass(r);
+    else
+        clo_vectors_expect(a, r, file, name, pt, clo_span_of(got, ct.n));
 }
 
 /* FixedInfo (SP 800-56C): the parts that the pattern names, one behind the other; false for a part we do not know. */
@@ -87,7 +93,8 @@ static void hkdf_case(clo_arena *a, const char *file, const char *name, const cl
         return;
     }
     size_t size = (size_t)clo_vectors_int(parameter, "l", 0) / 8;
-    clo_span salt = clo_vectors_bytes(a, parameter, "salt"), z = clo_vectors_bytes(a, parameter, "z"), t = clo_vectors_bytes(a, parameter, "t");
+    clo_span salt = clo_vectors_bytes(a, parameter, "salt"), z = clo_vectors_bytes(a, parameter, "z"),
+             t = clo_vectors_bytes(a, parameter, "t");
     uint8_t *secret = clo_vectors_scratch(a, z.n + t.n), *got = clo_vectors_scratch(a, size);
     if (z.n != 0) memcpy(secret, z.p, z.n);
     if (t.n != 0) memcpy(secret + z.n, t.p, t.n); /* hybrid secrets: Z ‖ T */
@@ -101,8 +108,10 @@ static void hkdf_case(clo_arena *a, const char *file, const char *name, const cl
         return;
     }
     bool same = clo_span_equal(clo_vectors_bytes(a, prompt, "dkm"), clo_span_of(got, size));
-    if (same == verdict->boolean) clo_vectors_pass(r);
-    else clo_vectors_fail(r, file, name, verdict->boolean ? "equal" : "different", same ? "equal" : "different");
+    if (same == verdict->boolean)
+        clo_vectors_pass(r);
+    else
+        clo_vectors_fail(r, file, name, verdict->boolean ? "equal" : "different", same ? "equal" : "different");
 }
 
 static void acvp_file(clo_arena *a, const char *file, const clo_wire_node *root, clo_vectors_report *r)
@@ -116,9 +125,12 @@ static void acvp_file(clo_arena *a, const char *file, const clo_wire_node *root,
             const clo_wire_node *tests = clo_wire_get(group, "tests");
             for (const clo_wire_node *test = tests != NULL ? tests->first : NULL; test != NULL; test = test->next) {
                 const char *name = clo_vectors_name(a, test, "tcId");
-                if (gcm) gcm_case(a, file, name, group, test, r);
-                else if (hkdf) hkdf_case(a, file, name, group, test, r);
-                else clo_vectors_skip(r, file, name, CLO_VECTORS_NO_PRIMITIVE);
+                if (gcm)
+                    gcm_case(a, file, name, group, test, r);
+                else if (hkdf)
+                    hkdf_case(a, file, name, group, test, r);
+                else
+                    clo_vectors_skip(r, file, name, CLO_VECTORS_NO_PRIMITIVE);
             }
         }
     }

@@ -3,7 +3,8 @@
 
 static void aead_case(clo_arena *a, const char *file, const char *name, const clo_wire_node *test, clo_vectors_report *r)
 {
-    clo_span key = clo_vectors_bytes(a, test, "key"), aad = clo_vectors_bytes(a, test, "aad"), pt = clo_vectors_bytes(a, test, "pt");
+    clo_span key = clo_vectors_bytes(a, test, "key"), aad = clo_vectors_bytes(a, test, "aad"),
+             pt = clo_vectors_bytes(a, test, "pt");
     clo_span ct = clo_vectors_bytes(a, test, "ct"), tag = clo_vectors_bytes(a, test, "tag");
     bool gcm = clo_wire_get(test, "iv") != NULL;
     clo_span nonce = clo_vectors_bytes(a, test, gcm ? "iv" : "nonce");

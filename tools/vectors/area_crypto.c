@@ -1,9 +1,9 @@
 #include "area_crypto.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include "base/clo_own.h"
 #include "base/clo_text.h"
+#include <stdio.h>
+#include <stdlib.h>
 
 /* The runner cannot go on: memory or a file is bad in a way that is no verdict about the product. */
 static void give_up(const char *what)
@@ -70,10 +70,17 @@ void clo_vectors_expect(clo_arena *a, clo_vectors_report *r, const char *file, c
 bool clo_vectors_gcm_alg(size_t key_size, clo_crypto_aead_alg *alg)
 {
     switch (key_size) {
-    case 16: *alg = CLO_AEAD_AES_128_GCM; return true;
-    case 24: *alg = CLO_AEAD_AES_192_GCM; return true;
-    case 32: *alg = CLO_AEAD_AES_256_GCM; return true;
-    default: return false;
+    case 16:
+        *alg = CLO_AEAD_AES_128_GCM;
+        return true;
+    case 24:
+        *alg = CLO_AEAD_AES_192_GCM;
+        return true;
+    case 32:
+        *alg = CLO_AEAD_AES_256_GCM;
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -82,10 +89,10 @@ bool clo_vectors_hash_alg(const char *name, clo_crypto_hash_alg *alg)
     static const struct {
         const char *name;
         clo_crypto_hash_alg alg;
-    } known[] = {{"sha256", CLO_HASH_SHA256},       {"SHA-256", CLO_HASH_SHA256},  {"SHA2-256", CLO_HASH_SHA256},
-                 {"sha384", CLO_HASH_SHA384},       {"SHA-384", CLO_HASH_SHA384},  {"SHA2-384", CLO_HASH_SHA384},
-                 {"sha512", CLO_HASH_SHA512},       {"SHA-512", CLO_HASH_SHA512},  {"SHA2-512", CLO_HASH_SHA512},
-                 {"sha224", CLO_HASH_SHA224},       {"SHA2-224", CLO_HASH_SHA224}, {"SHA-224", CLO_HASH_SHA224},
+    } known[] = {{"sha256", CLO_HASH_SHA256},          {"SHA-256", CLO_HASH_SHA256},  {"SHA2-256", CLO_HASH_SHA256},
+                 {"sha384", CLO_HASH_SHA384},          {"SHA-384", CLO_HASH_SHA384},  {"SHA2-384", CLO_HASH_SHA384},
+                 {"sha512", CLO_HASH_SHA512},          {"SHA-512", CLO_HASH_SHA512},  {"SHA2-512", CLO_HASH_SHA512},
+                 {"sha224", CLO_HASH_SHA224},          {"SHA2-224", CLO_HASH_SHA224}, {"SHA-224", CLO_HASH_SHA224},
                  {"SHA2-512/256", CLO_HASH_SHA512_256}};
     for (size_t i = 0; name != NULL && i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(name, known[i].name) != 0) continue;

@@ -48,7 +48,8 @@ static void messages(run *t, const clo_wire_node *c, clo_crypto_hpke_context *se
         }
         if (next == NULL) return;
         last = clo_vectors_int(next, "seq", -1);
-        clo_span aad = clo_vectors_bytes(t->a, next, "aad"), pt = clo_vectors_bytes(t->a, next, "pt"), ct = clo_vectors_bytes(t->a, next, "ct");
+        clo_span aad = clo_vectors_bytes(t->a, next, "aad"), pt = clo_vectors_bytes(t->a, next, "pt"),
+                 ct = clo_vectors_bytes(t->a, next, "ct");
         clo_buf_clear(&sealed);
         clo_buf_clear(&opened);
         check(t, "seek", !clo_failed(clo_crypto_hpke_context_seek(sender, (uint64_t)last)));
@@ -57,7 +58,8 @@ static void messages(run *t, const clo_wire_node *c, clo_crypto_hpke_context *se
         check(t, "ciphertext", clo_span_equal(clo_buf_span(&sealed), ct));
         if (t->failed) return;
         sealed.p[0] ^= 1;
-        check(t, "altered message refused", clo_failed(clo_crypto_hpke_context_open(recipient, aad, clo_buf_span(&sealed), &opened)));
+        check(t, "altered message refused",
+              clo_failed(clo_crypto_hpke_context_open(recipient, aad, clo_buf_span(&sealed), &opened)));
         check(t, "open", !clo_failed(clo_crypto_hpke_context_open(recipient, aad, ct, &opened)));
         check(t, "plaintext", clo_span_equal(clo_buf_span(&opened), pt));
     }
@@ -81,7 +83,8 @@ static void hpke_case(clo_arena *a, const char *file, const char *name, const cl
 {
     int64_t kem_id = clo_vectors_int(c, "kem_id", 0), mode = clo_vectors_int(c, "mode", -1);
     int64_t kdf_id = clo_vectors_int(c, "kdf_id", 0), aead_id = clo_vectors_int(c, "aead_id", 0);
-    if ((kem_id != CLO_HPKE_KEM_X25519 && kem_id != CLO_HPKE_KEM_P256) || kdf_id < CLO_HPKE_KDF_SHA256 || kdf_id > CLO_HPKE_KDF_SHA512 ||
+    if ((kem_id != CLO_HPKE_KEM_X25519 && kem_id != CLO_HPKE_KEM_P256) || kdf_id < CLO_HPKE_KDF_SHA256 ||
+        kdf_id > CLO_HPKE_KDF_SHA512 ||
         ((aead_id < CLO_HPKE_AEAD_AES128GCM || aead_id > CLO_HPKE_AEAD_CHACHA20) && aead_id != CLO_HPKE_AEAD_EXPORT)) {
         clo_vectors_skip(r, file, name, CLO_VECTORS_NO_PRIMITIVE);
         return;
@@ -124,7 +127,8 @@ static void hpke_file(clo_arena *a, const char *file, const clo_wire_node *root,
     for (const clo_wire_node *c = root->first; c != NULL; c = c->next, index++) {
         const char *name = NULL;
         if (clo_failed(clo_arena_printf(a, &name, "%d (mode %lld, kem 0x%04llx, kdf %lld, aead %lld)", index,
-                                        (long long)clo_vectors_int(c, "mode", -1), (unsigned long long)clo_vectors_int(c, "kem_id", 0),
+                                        (long long)clo_vectors_int(c, "mode", -1),
+                                        (unsigned long long)clo_vectors_int(c, "kem_id", 0),
                                         (long long)clo_vectors_int(c, "kdf_id", 0), (long long)clo_vectors_int(c, "aead_id", 0))))
             return;
         hpke_case(a, file, name, c, r);

@@ -9,7 +9,8 @@ static void kdf_case(clo_arena *a, const char *file, const clo_wire_node *test, 
         clo_vectors_skip(r, file, name, CLO_VECTORS_NO_PRIMITIVE);
         return;
     }
-    clo_span ikm = clo_vectors_bytes(a, test, "ikm"), salt = clo_vectors_bytes(a, test, "salt"), info = clo_vectors_bytes(a, test, "info");
+    clo_span ikm = clo_vectors_bytes(a, test, "ikm"), salt = clo_vectors_bytes(a, test, "salt"),
+             info = clo_vectors_bytes(a, test, "info");
     clo_span prk = clo_vectors_bytes(a, test, "prk"), okm = clo_vectors_bytes(a, test, "okm");
     size_t size = (size_t)clo_vectors_int(test, "L", 0), hash_size = clo_crypto_hash_size(alg);
     uint8_t extracted[CLO_HASH_MAX];

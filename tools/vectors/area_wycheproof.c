@@ -5,19 +5,25 @@
 typedef enum { REFUSED, ACCEPTED, WRONG, NO_PRIMITIVE, LONG_NONCE } outcome;
 typedef outcome (*case_run)(clo_arena *a, const clo_wire_node *root, const clo_wire_node *group, const clo_wire_node *test);
 
-static outcome compare(clo_span want, const uint8_t *got, size_t n) { return clo_span_equal(want, clo_span_of(got, n)) ? ACCEPTED : WRONG; }
+static outcome compare(clo_span want, const uint8_t *got, size_t n)
+{
+    return clo_span_equal(want, clo_span_of(got, n)) ? ACCEPTED : WRONG;
+}
 static bool text_is(const char *a, const char *b) { return a != NULL && strcmp(a, b) == 0; }
 
 static outcome aead_case(clo_arena *a, const clo_wire_node *root, const clo_wire_node *group, const clo_wire_node *test)
 {
     (void)group;
-    clo_span key = clo_vectors_bytes(a, test, "key"), iv = clo_vectors_bytes(a, test, "iv"), aad = clo_vectors_bytes(a, test, "aad");
-    clo_span msg = clo_vectors_bytes(a, test, "msg"), ct = clo_vectors_bytes(a, test, "ct"), tag = clo_vectors_bytes(a, test, "tag");
+    clo_span key = clo_vectors_bytes(a, test, "key"), iv = clo_vectors_bytes(a, test, "iv"),
+             aad = clo_vectors_bytes(a, test, "aad");
+    clo_span msg = clo_vectors_bytes(a, test, "msg"), ct = clo_vectors_bytes(a, test, "ct"),
+             tag = clo_vectors_bytes(a, test, "tag");
     clo_crypto_aead_alg alg = CLO_AEAD_CHACHA20_POLY1305;
     if (text_is(clo_vectors_text(root, "algorithm"), "AES-GCM") && !clo_vectors_gcm_alg(key.n, &alg)) return NO_PRIMITIVE;
     if (key.n != clo_crypto_aead_key_size(alg)) return REFUSED;
     if (alg != CLO_AEAD_CHACHA20_POLY1305 && iv.n > CLO_AEAD_NONCE_MAX) return LONG_NONCE;
-    uint8_t *sealed = clo_vectors_scratch(a, ct.n + tag.n), *opened = clo_vectors_scratch(a, ct.n), *made = clo_vectors_scratch(a, msg.n + 16);
+    uint8_t *sealed = clo_vectors_scratch(a, ct.n + tag.n), *opened = clo_vectors_scratch(a, ct.n),
+            *made = clo_vectors_scratch(a, msg.n + 16);
     if (ct.n != 0) memcpy(sealed, ct.p, ct.n);
     if (tag.n != 0) memcpy(sealed + ct.n, tag.p, tag.n);
     if (clo_failed(clo_crypto_aead_open(alg, key.p, iv, aad, clo_span_of(sealed, ct.n + tag.n), opened))) return REFUSED;
@@ -32,12 +38,17 @@ static outcome group_key(clo_arena *a, const clo_wire_node *group, clo_crypto_pu
     const clo_wire_node *key = clo_wire_get(group, "publicKey");
     const char *curve = clo_vectors_text(key, "curve"), *sha = clo_vectors_text(group, "sha");
     if (text_is(curve, "edwards25519"))
-        return clo_failed(clo_crypto_public_key_parse(CLO_SIGN_ED25519, clo_vectors_bytes(a, key, "pk"), pk)) ? REFUSED : ACCEPTED;
+        return clo_failed(clo_crypto_public_key_parse(CLO_SIGN_ED25519, clo_vectors_bytes(a, key, "pk"), pk)) ? REFUSED
+                                                                                                              : ACCEPTED;
     clo_crypto_sign_alg alg = CLO_SIGN_ES256;
-    if (text_is(curve, "secp256r1") && text_is(sha, "SHA-256")) alg = CLO_SIGN_ES256;
-    else if (text_is(curve, "secp384r1") && text_is(sha, "SHA-384")) alg = CLO_SIGN_ES384;
-    else if (text_is(curve, "secp521r1") && text_is(sha, "SHA-512")) alg = CLO_SIGN_ES512;
-    else return NO_PRIMITIVE;
+    if (text_is(curve, "secp256r1") && text_is(sha, "SHA-256"))
+        alg = CLO_SIGN_ES256;
+    else if (text_is(curve, "secp384r1") && text_is(sha, "SHA-384"))
+        alg = CLO_SIGN_ES384;
+    else if (text_is(curve, "secp521r1") && text_is(sha, "SHA-512"))
+        alg = CLO_SIGN_ES512;
+    else
+        return NO_PRIMITIVE;
     return clo_failed(clo_crypto_public_key_parse(alg, clo_vectors_bytes(a, key, "uncompressed"), pk)) ? REFUSED : ACCEPTED;
 }
 
@@ -62,8 +73,8 @@ static outcome hkdf_case(clo_arena *a, const clo_wire_node *root, const clo_wire
     int64_t size = clo_vectors_int(test, "size", 0);
     if (size < 0 || size > 1 << 24) return NO_PRIMITIVE;
     uint8_t *got = clo_vectors_scratch(a, (size_t)size);
-    if (clo_failed(clo_crypto_hkdf(alg, clo_vectors_bytes(a, test, "salt"), clo_vectors_bytes(a, test, "ikm"), clo_vectors_bytes(a, test, "info"),
-                                   got, (size_t)size)))
+    if (clo_failed(clo_crypto_hkdf(alg, clo_vectors_bytes(a, test, "salt"), clo_vectors_bytes(a, test, "ikm"),
+                                   clo_vectors_bytes(a, test, "info"), got, (size_t)size)))
         return REFUSED;
     return compare(clo_vectors_bytes(a, test, "okm"), got, (size_t)size);
 }
@@ -73,9 +84,12 @@ static outcome hmac_case(clo_arena *a, const clo_wire_node *root, const clo_wire
 {
     const char *algorithm = clo_vectors_text(root, "algorithm");
     clo_crypto_hash_alg alg = CLO_HASH_SHA256;
-    if (text_is(algorithm, "HMACSHA384")) alg = CLO_HASH_SHA384;
-    else if (text_is(algorithm, "HMACSHA512")) alg = CLO_HASH_SHA512;
-    else if (!text_is(algorithm, "HMACSHA256")) return NO_PRIMITIVE;
+    if (text_is(algorithm, "HMACSHA384"))
+        alg = CLO_HASH_SHA384;
+    else if (text_is(algorithm, "HMACSHA512"))
+        alg = CLO_HASH_SHA512;
+    else if (!text_is(algorithm, "HMACSHA256"))
+        return NO_PRIMITIVE;
     uint8_t got[CLO_HASH_MAX];
     size_t size = (size_t)clo_vectors_int(group, "tagSize", 0) / 8;
     if (size == 0 || size > clo_crypto_hash_size(alg)) return NO_PRIMITIVE;
@@ -119,21 +133,16 @@ static case_run find_run(const clo_wire_node *root, const clo_wire_node *group)
     static const struct {
         const char *type, *algorithm;
         case_run run;
-    } runs[] = {{"AeadTest", "AES-GCM", aead_case},
-                {"AeadTest", "CHACHA20-POLY1305", aead_case},
-                {"EcdsaVerify", NULL, verify_case},
-                {"EcdsaP1363Verify", NULL, verify_case},
-                {"EddsaVerify", NULL, verify_case},
-                {"HkdfTest", NULL, hkdf_case},
-                {"MacTest", "HMACSHA256", hmac_case},
-                {"MacTest", "HMACSHA384", hmac_case},
-                {"MacTest", "HMACSHA512", hmac_case},
-                {"XdhComp", NULL, x25519_case},
-                {"EcdhTest", NULL, ecdh_case},
-                {"EcdhEcpointTest", NULL, ecdh_case}};
+    } runs[] = {{"AeadTest", "AES-GCM", aead_case},   {"AeadTest", "CHACHA20-POLY1305", aead_case},
+                {"EcdsaVerify", NULL, verify_case},   {"EcdsaP1363Verify", NULL, verify_case},
+                {"EddsaVerify", NULL, verify_case},   {"HkdfTest", NULL, hkdf_case},
+                {"MacTest", "HMACSHA256", hmac_case}, {"MacTest", "HMACSHA384", hmac_case},
+                {"MacTest", "HMACSHA512", hmac_case}, {"XdhComp", NULL, x25519_case},
+                {"EcdhTest", NULL, ecdh_case},        {"EcdhEcpointTest", NULL, ecdh_case}};
     const char *type = clo_vectors_text(group, "type"), *algorithm = clo_vectors_text(root, "algorithm");
     for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++)
-        if (text_is(type, runs[i].type) && (runs[i].algorithm == NULL || text_is(algorithm, runs[i].algorithm))) return runs[i].run;
+        if (text_is(type, runs[i].type) && (runs[i].algorithm == NULL || text_is(algorithm, runs[i].algorithm)))
+            return runs[i].run;
     return NULL;
 }
 
@@ -141,10 +150,14 @@ static void judge(clo_vectors_report *r, const char *file, const char *name, con
 {
     static const char *const words[] = {"refused", "accepted", "accepted with a wrong value"};
     bool valid = text_is(result, "valid"), invalid = text_is(result, "invalid");
-    if (got == NO_PRIMITIVE) clo_vectors_skip(r, file, name, CLO_VECTORS_NO_PRIMITIVE);
-    else if (got == LONG_NONCE) clo_vectors_skip(r, file, name, "the product takes AES-GCM nonces of at most 128 bytes");
-    else if ((valid && got == ACCEPTED) || (invalid && got == REFUSED) || (!valid && !invalid && got != WRONG)) clo_vectors_pass(r);
-    else clo_vectors_fail(r, file, name, result != NULL ? result : "a verdict", words[got]);
+    if (got == NO_PRIMITIVE)
+        clo_vectors_skip(r, file, name, CLO_VECTORS_NO_PRIMITIVE);
+    else if (got == LONG_NONCE)
+        clo_vectors_skip(r, file, name, "the product takes AES-GCM nonces of at most 128 bytes");
+    else if ((valid && got == ACCEPTED) || (invalid && got == REFUSED) || (!valid && !invalid && got != WRONG))
+        clo_vectors_pass(r);
+    else
+        clo_vectors_fail(r, file, name, result != NULL ? result : "a verdict", words[got]);
 }
 
 static void wycheproof_file(clo_arena *a, const char *file, const clo_wire_node *root, clo_vectors_report *r)
