@@ -17,14 +17,6 @@ struct clo_crypto_tls_context {
     uint8_t pin[32], own_spki[32];
 };
 
-struct clo_crypto_tls {
-    SSL *ssl;
-    const clo_crypto_tls_context *context; /* borrowed */
-    BIO *in, *out;                         /* memory sessions; owned by ssl */
-    bool refused;                          /* our own verdict failed the handshake: its sentence stands */
-    char alpn[16];
-};
-
 void clo_crypto_tls_context_free(clo_crypto_tls_context **c)
 {
     if (*c == NULL) return;
@@ -136,7 +128,7 @@ clo_err clo_crypto_tls_context_new(clo_crypto_tls_context **out, const clo_crypt
     return CLO_OK;
 }
 
-static clo_err session_new(clo_crypto_tls **out, clo_crypto_tls_context *context)
+clo_err clo_crypto_tls_session(clo_crypto_tls **out, clo_crypto_tls_context *context)
 {
     CLO_AUTO(clo_crypto_tls_free) clo_crypto_tls *t = calloc(1, sizeof *t);
     CLO_CHECK(t != NULL, CLO_E_NOMEM);
@@ -151,21 +143,10 @@ static clo_err session_new(clo_crypto_tls **out, clo_crypto_tls_context *context
     return CLO_OK;
 }
 
-clo_err clo_crypto_tls_on_socket(clo_crypto_tls **out, clo_crypto_tls_context *context, int fd)
-{
-    CLO_AUTO(clo_crypto_tls_free) clo_crypto_tls *t = NULL;
-    CLO_TRY(session_new(&t, context));
-    BIO *bio = clo_crypto_tls_socket_bio(fd);
-    if (bio == NULL) return clo_crypto_fail(CLO_E_NOMEM, "a TLS session could not take its socket");
-    SSL_set_bio(t->ssl, bio, bio); /* takes it */
-    *out = CLO_TAKE(t);
-    return CLO_OK;
-}
-
 clo_err clo_crypto_tls_on_memory(clo_crypto_tls **out, clo_crypto_tls_context *context)
 {
     CLO_AUTO(clo_crypto_tls_free) clo_crypto_tls *t = NULL;
-    CLO_TRY(session_new(&t, context));
+    CLO_TRY(clo_crypto_tls_session(&t, context));
     BIO *in = BIO_new(BIO_s_mem());
     BIO *to = BIO_new(BIO_s_mem());
     if (in == NULL || to == NULL) {

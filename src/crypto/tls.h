@@ -3,7 +3,8 @@
  * Trust is by pinned SubjectPublicKeyInfo, not by certificate authority: a client names the SHA-256 that the server's leaf
  * must have; a server may ask for a client leaf and reports its SPKI. The exporter binds attestation to the channel. No
  * resumption, no tickets: every session shows its leaf and has its own exporter value. A session belongs to one thread at a time.
- * Socket sessions never raise SIGPIPE. */
+ * The first socket
+ * session makes a process that left SIGPIPE at its default ignore it (children that it starts must reset it). */
 #ifndef CLO_CRYPTO_TLS_H
 #define CLO_CRYPTO_TLS_H
 #include "base/clo_err.h"
