@@ -21,6 +21,7 @@ struct clo_client_http {
     char pin[80];
     char authorization[TOKEN_MAX + 32];
     char instance[80];
+    char refusal[256];
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -67,6 +68,8 @@ CLO_R clo_client_http_token(clo_client_http *c, const char *token)
     if (token != NULL) (void)snprintf(c->authorization, sizeof c->authorization, "Authorization: Bearer %s", token);
     return CLO_OK;
 }
+
+const char *clo_client_http_refusal(const clo_client_http *c) { return c->refusal; }
 
 const char *clo_client_http_instance(const clo_client_http *c) { return c->instance; }
 
@@ -222,6 +225,7 @@ CLO_R clo_client_http_do(clo_client_http *c, const clo_client_http_request *requ
     long http = 0;
     (void)curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &http);
     if (status != NULL) *status = (unsigned)http;
+    (void)snprintf(c->refusal, sizeof c->refusal, "%.*s", (int)(t.problem.len < 255 ? t.problem.len : 255), t.problem.len > 0 ? (const char *)t.problem.p : "");
     if (!clo_failed(e)) {
         /* Our own error explains more than curl's "write failed"; a problem document more than a reset behind it. */
         if (clo_failed(t.err))

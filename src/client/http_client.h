@@ -37,6 +37,8 @@ typedef struct {
  *  denial, as if it had failed here; *status (may be NULL) is the HTTP status, 0 where none came; the problem's instance id is kept for
  *  clo_client_http_instance. Errors also: UNREACHABLE (says which url and why; a wrong pin is DENIED with claim "tls.pin"), TIMEOUT, TOO_LARGE. */
 CLO_R clo_client_http_do(clo_client_http *c, const clo_client_http_request *request, clo_buf *answer, unsigned *status);
+/** The first 255 bytes of the last answer that was no success, as text; for protocols whose failures are no problem documents. */
+const char *clo_client_http_refusal(const clo_client_http *c);
 /** The last failure's id for `cloister explain`, or "". */
 const char *clo_client_http_instance(const clo_client_http *c);
 

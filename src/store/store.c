@@ -15,6 +15,7 @@ static const char schema[] =
     " not_after INTEGER NOT NULL, created INTEGER NOT NULL, title TEXT NOT NULL, state TEXT NOT NULL, signed INTEGER NOT NULL,"
     " resumes INTEGER NOT NULL, log_index INTEGER NOT NULL, file BLOB NOT NULL, proof BLOB NOT NULL) STRICT;"
     "CREATE TABLE IF NOT EXISTS member(kid BLOB NOT NULL, agreement BLOB NOT NULL, PRIMARY KEY(kid, agreement)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS scope(dataset BLOB NOT NULL, agreement BLOB NOT NULL, PRIMARY KEY(dataset, agreement)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS orders(agreement BLOB NOT NULL, party TEXT NOT NULL, sequence INTEGER NOT NULL, verb TEXT NOT NULL,"
     " file BLOB NOT NULL, PRIMARY KEY(agreement, party, sequence)) STRICT;"
     "CREATE TABLE IF NOT EXISTS dataset(row INTEGER PRIMARY KEY, version BLOB NOT NULL UNIQUE, id BLOB NOT NULL, name TEXT NOT NULL, owner TEXT NOT NULL,"

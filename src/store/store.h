@@ -45,6 +45,10 @@ typedef struct {
 } clo_store_agreement;
 /** Insert or replace, with the kids of its members (their only way to see it). */
 CLO_R clo_store_agreement_put(clo_store *s, const clo_store_agreement *g, const uint8_t (*member_kids)[32], size_t member_count);
+/** Note that the agreement names this dataset: its members may then see it. */
+CLO_R clo_store_scope_put(clo_store *s, const uint8_t dataset[32], const uint8_t agreement[32]);
+/** Is the dataset named by an agreement of this key? */
+CLO_R clo_store_scope_has(clo_store *s, const uint8_t dataset[32], const uint8_t kid[32], bool *visible);
 CLO_R clo_store_agreement_get(clo_store *s, clo_arena *a, const uint8_t id[32], clo_store_agreement *out); /* NOT_FOUND */
 /** Is this key a member? */
 CLO_R clo_store_agreement_member(clo_store *s, const uint8_t id[32], const uint8_t kid[32], bool *member);
@@ -103,7 +107,9 @@ CLO_R clo_store_run_list(clo_store *s, clo_arena *a, const uint8_t kid[32], cons
                          clo_store_run **out, size_t *count, int64_t *next);
 /** Oldest queued run becomes "starting" and is returned; NOT_FOUND where none waits. */
 CLO_R clo_store_run_take(clo_store *s, clo_arena *a, clo_store_run *out);
-/** After a restart: every run that was under way becomes failed with this sentence. *count = how many. */
+/** After a restart: a run that was released but not yet registered in the log; NOT_FOUND where there is none. */
+CLO_R clo_store_run_unregistered(clo_store *s, clo_arena *a, clo_store_run *out);
+/** After a restart: every run that was under way without having been released becomes failed with this sentence. *count = how many. */
 CLO_R clo_store_run_fail_lost(clo_store *s, const char *text, size_t *count);
 /** Runs now in a state that is neither queued nor final. */
 CLO_R clo_store_run_active(clo_store *s, uint64_t *queued, uint64_t *active);

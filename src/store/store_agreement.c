@@ -189,3 +189,22 @@ CLO_R clo_store_order_put(clo_store *s, const uint8_t agreement[32], const char 
                         "sign a new order");
     return CLO_OK;
 }
+
+CLO_R clo_store_scope_put(clo_store *s, const uint8_t dataset[32], const uint8_t agreement[32])
+{
+    clo_store_query q;
+    clo_store_query_begin(&q, s, "INSERT OR IGNORE INTO scope(dataset, agreement) VALUES(?, ?)");
+    clo_store_bind_blob(&q, clo_store_kid(dataset));
+    clo_store_bind_blob(&q, clo_store_kid(agreement));
+    return clo_store_query_run(&q, NULL);
+}
+
+CLO_R clo_store_scope_has(clo_store *s, const uint8_t dataset[32], const uint8_t kid[32], bool *visible)
+{
+    clo_store_query q;
+    clo_store_query_begin(&q, s, "SELECT 1 FROM scope s JOIN member m ON m.agreement = s.agreement WHERE s.dataset = ? AND m.kid = ? LIMIT 1");
+    clo_store_bind_blob(&q, clo_store_kid(dataset));
+    clo_store_bind_blob(&q, clo_store_kid(kid));
+    *visible = clo_store_query_row(&q);
+    return clo_store_query_end(&q);
+}

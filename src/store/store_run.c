@@ -158,10 +158,22 @@ CLO_R clo_store_run_fail_lost(clo_store *s, const char *text, size_t *count)
 {
     clo_store_query q;
     int changed = 0;
-    clo_store_query_begin(&q, s, "UPDATE run SET state = 'failed', code = 'closed', text = ? WHERE state NOT IN " FINAL " AND state <> 'queued'");
+    clo_store_query_begin(&q, s, "UPDATE run SET state = 'failed', code = 'closed', text = ? WHERE state NOT IN " FINAL " AND state <> 'queued' AND length(statement) = 0");
     clo_store_bind_text(&q, text);
     CLO_TRY(clo_store_query_run(&q, &changed));
     *count = (size_t)changed;
+    return CLO_OK;
+}
+
+CLO_R clo_store_run_unregistered(clo_store *s, clo_arena *a, clo_store_run *out)
+{
+    clo_store_query q;
+    memset(out, 0, sizeof *out);
+    clo_store_query_begin(&q, s, "SELECT " LONG " FROM run WHERE state NOT IN " FINAL " AND length(statement) > 0 ORDER BY row LIMIT 1");
+    bool found = clo_store_query_row(&q);
+    if (found) read_long(&q, a, out);
+    CLO_TRY(clo_store_query_end(&q));
+    CLO_CHECK(found, CLO_E_NOT_FOUND);
     return CLO_OK;
 }
 

@@ -1,0 +1,47 @@
+#include "service/routes_int.h"
+
+#include "base/clo_text.h"
+
+CLO_HANDLER(clo_service_get_info)
+{
+    clo_wire_node *tree = NULL;
+    CLO_TRY(clo_service_info(context, request->arena, &tree));
+    return clo_gateway_response_tree(response, tree);
+}
+
+static clo_err view(clo_arena *a, const char *name, const uint8_t kid[32], clo_wire_node **out)
+{
+    CLO_TRY(clo_wire_map(a, out));
+    CLO_TRY(clo_wire_set_text(a, *out, "name", name));
+    return clo_service_set_hex(a, *out, "kid", kid, 32);
+}
+
+CLO_HANDLER(clo_service_post_party)
+{
+    clo_service *s = context;
+    clo_collab_party party;
+    clo_store_party record = {.file = request->body, .created = clo_os_clock_wall(s->clock)};
+    clo_wire_node *tree = NULL;
+    CLO_TRY(clo_collab_party_decode(request->body, &party));
+    CLO_TRY(clo_collab_party_kid(&party, record.kid));
+    CLO_TRY(clo_str_set(record.name, sizeof record.name, clo_span_str(party.name)));
+    CLO_TRY(clo_store_party_put(s->store, &record));
+    CLO_TRY(view(request->arena, record.name, record.kid, &tree));
+    return clo_gateway_response_tree(response, tree);
+}
+
+CLO_HANDLER(clo_service_get_parties)
+{
+    clo_service *s = context;
+    clo_store_party *list = NULL;
+    size_t count = 0;
+    clo_wire_node *array = NULL;
+    CLO_TRY(clo_store_party_list(s->store, request->arena, &list, &count));
+    CLO_TRY(clo_wire_array(request->arena, &array));
+    for (size_t i = 0; i < count; i++) {
+        clo_wire_node *tree = NULL;
+        CLO_TRY(view(request->arena, list[i].name, list[i].kid, &tree));
+        CLO_TRY(clo_wire_append(array, tree));
+    }
+    return clo_service_answer_list(request, response, "parties", array, 0);
+}

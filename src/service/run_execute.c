@@ -1,0 +1,301 @@
+#include "service/service_int.h"
+
+#include "base/clo_own.h"
+#include "base/clo_text.h"
+#include "collab/leaf.h"
+#include "collab/run.h"
+#include "crypto/hash.h"
+#include "os/file.h"
+#include "os/net.h"
+#include "service/runtime_host.h"
+#include "wire/cbor.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* One run under way: what the host needs to serve the runtime, and the record that people see. */
+typedef struct {
+    clo_service *service;
+    clo_store_run *run;
+    clo_arena *arena;
+    const bool *cancel;
+    clo_collab_agreement *agreement;
+    clo_store_agreement *record;
+    clo_collab_run_request *request;
+    struct {
+        clo_collab_manifest manifest;
+        int fd; /* the chunk stream */
+    } data[CLO_DATASETS_MAX];
+    size_t data_count;
+    clo_span manifests[CLO_DATASETS_MAX];
+    char output_path[640];
+    int output_fd;
+    uint64_t output_size;
+} execution;
+
+static void save(execution *x)
+{
+    x->run->changed = clo_os_clock_wall(x->service->clock);
+    (void)clo_store_run_update(x->service->store, x->run).code; /* the next change tries again; the final one is checked */
+    clo_service_run_publish(x->service, x->run);
+}
+
+static clo_err load_inputs(execution *x)
+{
+    clo_service *s = x->service;
+    for (size_t i = 0; i < x->request->dataset_count; i++) {
+        clo_store_dataset d;
+        char path[640];
+        CLO_TRY(clo_store_dataset_get(s->store, x->arena, x->request->datasets[i].version, &d));
+        CLO_CHECKF(d.complete, CLO_E_NOT_FOUND, "dataset %s is not uploaded completely; its owner runs: cloister dataset push %s", d.name, d.name);
+        CLO_TRY(clo_collab_manifest_open(x->arena, d.manifest, NULL, &x->data[i].manifest));
+        CLO_TRY(clo_store_blob_path(s->store, "dataset", clo_span_of(d.version, 32), path));
+        x->data[i].fd = -1;
+        CLO_TRY(clo_os_file_open(&x->data[i].fd, path, CLO_OS_OPEN_READ, 0));
+        x->manifests[i] = d.manifest;
+        x->data_count = i + 1;
+    }
+    return CLO_OK;
+}
+
+static clo_err load(execution *x)
+{
+    void *memory = NULL;
+    const clo_collab_run_terms *terms = NULL;
+    uint32_t signed_mask = 0;
+    CLO_TRY(clo_arena_alloc(x->arena, sizeof *x->record, &memory));
+    x->record = memory;
+    CLO_TRY(clo_store_agreement_get(x->service->store, x->arena, x->run->agreement, x->record));
+    CLO_TRY(clo_collab_agreement_new(x->arena, &x->agreement));
+    CLO_TRY(clo_collab_agreement_file_open(x->arena, x->record->file, x->agreement, &signed_mask));
+    CLO_TRY(clo_arena_alloc(x->arena, sizeof *x->request, &memory));
+    x->request = memory;
+    CLO_TRY(clo_collab_run_request_open(x->arena, x->run->request, x->agreement, x->request, &terms));
+    CLO_TRY(load_inputs(x));
+    CLO_TRY(clo_store_blob_path(x->service->store, "output", clo_span_of(x->run->id, 16), x->output_path));
+    CLO_TRY(clo_os_file_remove(x->output_path));
+    return clo_os_file_open(&x->output_fd, x->output_path, CLO_OS_OPEN_NEW, 0600);
+}
+
+static clo_err op_fetch(void *context, const clo_enclave_fetch *m, clo_buf *out)
+{
+    execution *x = context;
+    for (size_t i = 0; i < x->data_count; i++) {
+        const clo_collab_manifest *manifest = &x->data[i].manifest;
+        if (memcmp(manifest->id, m->dataset, 32) != 0) continue;
+        CLO_CHECK(m->count > 0 && m->first < manifest->chunk_count && m->count <= manifest->chunk_count - m->first, CLO_E_RANGE);
+        uint64_t size = clo_collab_sealed_span(manifest, m->first, m->count);
+        CLO_CHECK(size <= CLO_ENCLAVE_FETCH_MAX, CLO_E_TOO_LARGE);
+        uint8_t *at = NULL;
+        CLO_TRY(clo_buf_reserve(out, (size_t)size, &at));
+        CLO_TRY(clo_os_file_pread(x->data[i].fd, m->first * ((uint64_t)manifest->chunk_size + 16), at, (size_t)size));
+        out->len += (size_t)size;
+        return CLO_OK;
+    }
+    return CLO_FAILF(CLO_E_NOT_FOUND, "the run has no such dataset");
+}
+
+static clo_err op_address(void *context, const char *owner, char host[256], uint16_t *port)
+{
+    const execution *x = context;
+    const clo_collab_member *member = clo_collab_agreement_member(x->agreement, owner);
+    CLO_CHECKF(member != NULL && member->data_owner, CLO_E_NOT_FOUND, "%s has no key service in this agreement", owner);
+    clo_os_net_url url;
+    CLO_TRY(clo_os_net_url_parse(&url, member->kms_url));
+    (void)snprintf(host, 256, "%s", url.host);
+    *port = url.port;
+    return CLO_OK;
+}
+
+static clo_err keep_binding(execution *x, const clo_enclave_evidence *m)
+{
+    CLO_AUTO(clo_buf_free) clo_buf frame;
+    clo_buf_init(&frame, 1 << 20);
+    CLO_TRY(clo_enclave_evidence_encode(m, &frame));
+    CLO_TRY(clo_arena_copy(x->arena, clo_buf_span(&frame), &x->run->binding));
+    return clo_arena_copy(x->arena, m->evidence, &x->run->evidence);
+}
+
+static void op_evidence(void *context, const clo_enclave_evidence *m)
+{
+    execution *x = context;
+    if (m->renewal) return;
+    (void)clo_str_set(x->run->tee, sizeof x->run->tee, clo_span_str(m->tee)).code;
+    (void)keep_binding(x, m).code; /* without it the receipt cannot be made, and the run says so */
+    save(x);
+}
+
+static void op_progress(void *context, const clo_enclave_progress *m)
+{
+    execution *x = context;
+    const char *phase = clo_enclave_phase_name(m->phase);
+    bool changed = strcmp(x->run->phase, phase) != 0;
+    (void)snprintf(x->run->phase, sizeof x->run->phase, "%s", phase);
+    (void)snprintf(x->run->state, sizeof x->run->state, "%s", phase);
+    (void)snprintf(x->run->text, sizeof x->run->text, "%s", m->text);
+    x->run->done = m->done;
+    x->run->total = m->total;
+    if (changed)
+        save(x);
+    else
+        clo_service_run_publish(x->service, x->run);
+}
+
+static clo_err op_output(void *context, const clo_enclave_output *m)
+{
+    execution *x = context;
+    CLO_CHECK(m->offset == x->output_size && x->output_size + m->bytes.n <= CLO_ENCLAVE_OUTPUT_FILE_MAX, CLO_E_RANGE);
+    CLO_TRY(clo_os_file_pwrite(x->output_fd, m->offset, m->bytes));
+    x->output_size += m->bytes.n;
+    return m->last ? clo_os_file_sync(x->output_fd) : CLO_OK;
+}
+
+static clo_err keep_commits(execution *x, const clo_enclave_finish *m)
+{
+    clo_wire_node *array = NULL, *item = NULL;
+    CLO_TRY(clo_wire_array(x->arena, &array));
+    for (size_t i = 0; i < m->commit_count; i++) {
+        CLO_TRY(clo_wire_bytes(x->arena, m->commits[i], &item));
+        CLO_TRY(clo_wire_append(array, item));
+    }
+    CLO_AUTO(clo_buf_free) clo_buf bytes;
+    clo_buf_init(&bytes, 4 << 20);
+    CLO_TRY(clo_wire_cbor_encode(array, &bytes));
+    return clo_arena_copy(x->arena, clo_buf_span(&bytes), &x->run->commits);
+}
+
+static clo_err check_output(execution *x, const clo_enclave_finish *m)
+{
+    CLO_AUTO(clo_buf_free) clo_buf file;
+    clo_buf_init(&file, CLO_ENCLAVE_OUTPUT_FILE_MAX);
+    CLO_TRY(clo_os_file_read(x->output_path, CLO_ENCLAVE_OUTPUT_FILE_MAX, &file));
+    uint8_t digest[32];
+    CLO_TRY(clo_crypto_sha256(clo_buf_span(&file), digest));
+    CLO_CHECKF(m->output_size == file.len && memcmp(digest, m->output, 32) == 0, CLO_E_CONFLICT, "the stored output is not the one that the runtime sealed");
+    return CLO_OK;
+}
+
+/* The run is over and released; what is left is registration and the receipt. */
+static clo_err op_finish(void *context, const clo_enclave_finish *m)
+{
+    execution *x = context;
+    CLO_TRY(check_output(x, m));
+    CLO_TRY(keep_commits(x, m));
+    CLO_TRY(clo_arena_copy(x->arena, m->statement, &x->run->statement));
+    (void)snprintf(x->run->state, sizeof x->run->state, "committing");
+    (void)snprintf(x->run->text, sizeof x->run->text, "registering the statement in the transparency log");
+    x->run->changed = clo_os_clock_wall(x->service->clock);
+    return clo_store_run_update(x->service->store, x->run); /* from here on a restart finishes the run */
+}
+
+static void op_failed(void *context, const clo_enclave_failed *m)
+{
+    execution *x = context;
+    (void)snprintf(x->run->owner, sizeof x->run->owner, "%s", m->owner);
+}
+
+static bool op_cancelled(void *context)
+{
+    const execution *x = context;
+    return __atomic_load_n(x->cancel, __ATOMIC_ACQUIRE);
+}
+
+static clo_err make_receipt(execution *x)
+{
+    clo_service *s = x->service;
+    uint64_t index = 0;
+    CLO_TRY(clo_service_log_append(s, CLO_LEAF_STATEMENT, x->run->statement, &index));
+    x->run->log_index = (int64_t)index;
+    CLO_AUTO(clo_buf_free) clo_buf proof, file;
+    clo_buf_init(&proof, CLO_NOTE_MAX + 65536);
+    clo_buf_init(&file, 8 << 20);
+    CLO_TRY(clo_service_log_proof(s, index, &proof));
+    void *memory = NULL;
+    CLO_TRY(clo_arena_alloc(x->arena, sizeof(clo_enclave_evidence), &memory));
+    clo_enclave_evidence *evidence = memory;
+    CLO_CHECKF(x->run->binding.n > 0, CLO_E_CONFLICT, "the runtime never showed its evidence to the operator");
+    CLO_TRY(clo_enclave_evidence_decode(x->arena, x->run->binding, evidence));
+    CLO_TRY(clo_arena_alloc(x->arena, sizeof(clo_collab_receipt), &memory));
+    clo_collab_receipt *receipt = memory;
+    *receipt = (clo_collab_receipt){.statement = x->run->statement, .proof = clo_buf_span(&proof), .agreement_file = x->record->file,
+                                    .agreement_proof = x->record->proof, .request = x->run->request, .evidence = evidence->evidence,
+                                    .binding = evidence->binding};
+    CLO_TRY(clo_collab_receipt_encode(receipt, &file));
+    return clo_arena_copy(x->arena, clo_buf_span(&file), &x->run->receipt);
+}
+
+static clo_err run_it(execution *x)
+{
+    clo_service *s = x->service;
+    CLO_TRY(load(x));
+    clo_enclave_start start = {.agreement_file = x->record->file, .agreement_proof = x->record->proof, .request = x->run->request,
+                               .manifest_count = x->data_count};
+    memcpy(start.manifests, x->manifests, sizeof start.manifests);
+    const clo_service_host_options options = {
+        .enclave_path = s->config.enclave, .sim = s->sim, .start = &start,
+        .ops = {.fetch = op_fetch, .address = op_address, .evidence = op_evidence, .progress = op_progress, .output = op_output,
+                .finish = op_finish, .failed = op_failed, .cancelled = op_cancelled, .context = x}};
+    CLO_TRY(clo_service_host_run(&options));
+    return make_receipt(x);
+}
+
+static void conclude(execution *x, clo_err e)
+{
+    clo_store_run *r = x->run;
+    (void)snprintf(r->state, sizeof r->state, "%s", !clo_failed(e) ? "done" : e.code == CLO_E_CANCELLED ? "cancelled" : "failed");
+    r->text[0] = 0;
+    if (clo_failed(e)) {
+        const clo_denial *d = clo_err_denial();
+        (void)snprintf(r->code, sizeof r->code, "%s", clo_err_name(e));
+        (void)snprintf(r->text, sizeof r->text, "%s", clo_err_text());
+        r->have_denial = d != NULL;
+        if (d != NULL) r->denial = *d;
+        clo_store_reason reason = {.time = clo_os_clock_wall(x->service->clock), .have_denial = r->have_denial, .denial = r->denial};
+        clo_hex_encode(reason.id, clo_span_of(r->id, 16));
+        (void)snprintf(reason.what, sizeof reason.what, "run %.50s", r->run);
+        (void)snprintf(reason.code, sizeof reason.code, "%s", r->code);
+        (void)snprintf(reason.text, sizeof reason.text, "%s", r->text);
+        (void)clo_store_reason_put(x->service->store, &reason).code;
+    }
+    clo_gateway_metric_add(clo_failed(e) ? x->service->runs_failed : x->service->runs_done, 1);
+    save(x);
+}
+
+static execution *begin(clo_service *s, clo_store_run *run, clo_arena *a)
+{
+    void *memory = NULL;
+    if (clo_failed(clo_arena_alloc(a, sizeof(execution), &memory))) return NULL;
+    execution *x = memory;
+    x->service = s;
+    x->run = run;
+    x->arena = a;
+    x->output_fd = -1;
+    return x;
+}
+
+void clo_service_run_register(clo_service *s, clo_store_run *run)
+{
+    CLO_AUTO(clo_arena_free) clo_arena a;
+    clo_arena_init(&a, SERVICE_ARENA_MAX);
+    void *memory = NULL;
+    execution *x = begin(s, run, &a);
+    if (x == NULL || clo_failed(clo_arena_alloc(&a, sizeof *x->record, &memory))) return;
+    x->record = memory;
+    clo_err e = clo_store_agreement_get(s->store, &a, run->agreement, x->record);
+    if (!clo_failed(e)) e = make_receipt(x);
+    conclude(x, e);
+}
+
+void clo_service_run_execute(clo_service *s, clo_store_run *run, const bool *cancel)
+{
+    CLO_AUTO(clo_arena_free) clo_arena a;
+    clo_arena_init(&a, SERVICE_ARENA_MAX);
+    execution *x = begin(s, run, &a);
+    if (x == NULL) return;
+    x->cancel = cancel;
+    save(x);
+    clo_err e = run_it(x);
+    for (size_t i = 0; i < x->data_count; i++) clo_os_fd_close(&x->data[i].fd);
+    clo_os_fd_close(&x->output_fd);
+    conclude(x, e);
+}

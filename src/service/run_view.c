@@ -1,0 +1,75 @@
+#include "service/service_int.h"
+
+#include "base/clo_own.h"
+#include "base/clo_text.h"
+#include "wire/json.h"
+
+#include <string.h>
+
+static clo_err set_time(clo_arena *a, clo_wire_node *map, const char *key, int64_t t)
+{
+    char text[21];
+    clo_time_format(text, t);
+    return clo_wire_set_text(a, map, key, text);
+}
+
+static clo_err denial_tree(clo_arena *a, const clo_store_run *r, clo_wire_node **out)
+{
+    if (!r->have_denial) return clo_wire_null(a, out);
+    CLO_TRY(clo_wire_map(a, out));
+    CLO_TRY(clo_wire_set_text(a, *out, "claim", r->denial.claim));
+    CLO_TRY(clo_wire_set_text(a, *out, "expected", r->denial.expected));
+    CLO_TRY(clo_wire_set_text(a, *out, "actual", r->denial.actual));
+    CLO_TRY(clo_wire_set_text(a, *out, "source", r->denial.source));
+    CLO_TRY(clo_wire_set_text(a, *out, "remedy", r->denial.remedy));
+    return clo_wire_set_text(a, *out, "owner", r->owner);
+}
+
+CLO_R clo_service_run_tree(clo_arena *a, const clo_store_run *r, clo_wire_node **out)
+{
+    clo_wire_node *map = NULL, *child = NULL;
+    char hex[65];
+    CLO_TRY(clo_wire_map(a, &map));
+    clo_hex_encode(hex, clo_span_of(r->id, 16));
+    CLO_TRY(clo_wire_set_text(a, map, "id", hex));
+    clo_hex_encode(hex, clo_span_of(r->agreement, 32));
+    CLO_TRY(clo_wire_set_text(a, map, "agreement", hex));
+    CLO_TRY(clo_wire_set_text(a, map, "run", r->run));
+    CLO_TRY(clo_wire_set_text(a, map, "starter", r->starter));
+    CLO_TRY(clo_wire_set_text(a, map, "state", r->state));
+    CLO_TRY(clo_wire_set_text(a, map, "phase", r->phase));
+    CLO_TRY(clo_wire_set_text(a, map, "text", r->text));
+    CLO_TRY(clo_wire_set_int(a, map, "done", (int64_t)r->done));
+    CLO_TRY(clo_wire_set_int(a, map, "total", (int64_t)r->total));
+    CLO_TRY(set_time(a, map, "created", r->created));
+    CLO_TRY(set_time(a, map, "changed", r->changed));
+    CLO_TRY(clo_wire_set_text(a, map, "tee", r->tee));
+    CLO_TRY(clo_wire_set_bool(a, map, "simulated", strcmp(r->tee, "sim") == 0));
+    CLO_TRY(clo_wire_set_text(a, map, "error", r->code));
+    CLO_TRY(denial_tree(a, r, &child));
+    CLO_TRY(clo_wire_set(a, map, "denial", child));
+    if (r->log_index < 0)
+        CLO_TRY(clo_wire_null(a, &child));
+    else
+        CLO_TRY(clo_wire_int(a, r->log_index, &child));
+    CLO_TRY(clo_wire_set(a, map, "log_index", child));
+    *out = map;
+    return CLO_OK;
+}
+
+void clo_service_run_publish(clo_service *s, const clo_store_run *r)
+{
+    CLO_AUTO(clo_arena_free) clo_arena a;
+    clo_arena_init(&a, 64 * 1024);
+    CLO_AUTO(clo_buf_free) clo_buf text;
+    clo_buf_init(&text, 16 * 1024);
+    clo_wire_node *tree = NULL;
+    char topic[65];
+    clo_err e = clo_service_run_tree(&a, r, &tree);
+    if (!clo_failed(e)) e = clo_wire_json_encode(tree, 0, &text);
+    clo_hex_encode(topic, clo_span_of(r->id, 16));
+    if (!clo_failed(e)) e = clo_gateway_hub_publish(s->hub, topic, "run", clo_buf_span(&text));
+    clo_hex_encode(topic, clo_span_of(r->agreement, 32));
+    if (!clo_failed(e)) e = clo_gateway_hub_publish(s->hub, topic, "run", clo_buf_span(&text));
+    (void)e.code; /* a listener that misses an event asks again */
+}

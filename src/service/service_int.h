@@ -1,0 +1,102 @@
+/* Inside of the operator's daemon. */
+#ifndef CLO_SERVICE_INT_H
+#define CLO_SERVICE_INT_H
+#include "audit/tlog.h"
+#include "gateway/server.h"
+#include "os/loop.h"
+#include "service/service.h"
+#include "store/store.h"
+#include "tee/sim_device.h"
+
+#include <pthread.h>
+
+enum { SERVICE_WITNESSES_MAX = 4, SERVICE_RUNS_MAX = 16, SERVICE_ARENA_MAX = 64 << 20 };
+
+typedef struct {
+    char url[256];
+    uint8_t spki[32];
+    char vkey[512];
+    uint64_t size; /* as the witness last said; committer thread only */
+} clo_service_witness;
+
+/* cloisterd.yaml */
+typedef struct {
+    char home[512], name[64], url[256], address[64], enclave[512];
+    uint16_t port;
+    int64_t runs_max;
+    size_t witness_count;
+    clo_service_witness witnesses[SERVICE_WITNESSES_MAX];
+} clo_service_config;
+
+/* A run under way: which, and whether somebody asked to end it. */
+typedef struct {
+    bool used, cancel;
+    uint8_t id[16];
+} clo_service_slot;
+
+typedef struct clo_service {
+    clo_service_config config;
+    const clo_os_clock *clock;
+    clo_store *store;
+    clo_audit_log *log;
+    clo_gateway_hub *hub;
+    clo_gateway_replay_store *replay;
+    clo_tee_sim *sim;
+    clo_crypto_private_key log_sk;
+    clo_wire_note_key log_key;
+    char log_vkey[512], origin[256];
+    char audience[65];
+    uint8_t spki[32], measurement[48];
+    clo_gateway_server *server;
+    clo_gateway_options listen;
+    /* Scheduler: one thread per run that may be under way. */
+    pthread_mutex_t lock; /* guards slots, stop */
+    pthread_cond_t wake;
+    bool stop, locks_ready;
+    clo_service_slot slots[SERVICE_RUNS_MAX];
+    struct clo_service_worker {
+        struct clo_service *service;
+        size_t index;
+    } workers[SERVICE_RUNS_MAX];
+    clo_os_thread *threads[SERVICE_RUNS_MAX];
+    clo_gateway_metric *runs_done, *runs_failed;
+} clo_service;
+
+extern const clo_gateway_route clo_service_routes[];
+extern const size_t clo_service_route_count;
+
+/* service_config.c */
+CLO_R clo_service_config_make(clo_service_config *c);               /* write home/cloisterd.yaml */
+CLO_R clo_service_config_load(clo_service_config *c, const char *path); /* over the defaults in c */
+
+/* service_state.c */
+CLO_R clo_service_open(clo_service *s);
+void clo_service_close(clo_service *s);
+CLO_R clo_service_info(clo_service *s, clo_arena *a, clo_wire_node **out);
+
+/* scheduler.c */
+CLO_R clo_service_scheduler_start(clo_service *s);
+void clo_service_scheduler_wake(clo_service *s);
+void clo_service_scheduler_stop(clo_service *s);
+/** End a run that is under way; false where it is not. */
+bool clo_service_scheduler_cancel(clo_service *s, const uint8_t id[16]);
+
+/* run_execute.c: do one run that was taken from the queue; leaves it in a final state. */
+void clo_service_run_execute(clo_service *s, clo_store_run *run, const bool *cancel);
+
+/** Finish a run that was released before a restart: register its statement, make its receipt. */
+void clo_service_run_register(clo_service *s, clo_store_run *run);
+
+/* run_view.c */
+CLO_R clo_service_run_tree(clo_arena *a, const clo_store_run *r, clo_wire_node **out);
+/** Publish the run on its topic and on its agreement's. */
+void clo_service_run_publish(clo_service *s, const clo_store_run *r);
+
+/* witness_link.c */
+clo_err clo_service_witness_ask(void *service, clo_audit_log *log, clo_span note, uint64_t size, clo_buf *lines);
+
+/* registration.c: register an object in the log; *index >= 0. */
+CLO_R clo_service_log_append(clo_service *s, const char *type, clo_span object, uint64_t *index);
+CLO_R clo_service_log_proof(clo_service *s, uint64_t index, clo_buf *proof);
+
+#endif
