@@ -9,11 +9,11 @@
 __extension__ typedef unsigned __int128 u128;
 
 enum {
-    UNIFORM_TRIES_MAX = 512,     /* each fails with probability < 1/2 */
-    FACTORIAL_MAX = 120,         /* survival of k rounds of algorithm 1 has probability <= 1/k!; 120! > 2^660 */
-    GEOMETRIC_MAX = 512,         /* survival of each trial e^-1: e^-512 < 2^-738 */
-    LAPLACE_TRIES_MAX = 4096,    /* each accepts with probability > 1 - 1/e times 1/2 at worst: 0.69^4096 */
-    GAUSSIAN_TRIES_MAX = 8192,   /* each accepts with probability > 0.25 (theorem 23) */
+    UNIFORM_TRIES_MAX = 512,   /* each fails with probability < 1/2 */
+    FACTORIAL_MAX = 120,       /* survival of k rounds of algorithm 1 has probability <= 1/k!; 120! > 2^660 */
+    GEOMETRIC_MAX = 512,       /* survival of each trial e^-1: e^-512 < 2^-738 */
+    LAPLACE_TRIES_MAX = 4096,  /* each accepts with probability > 1 - 1/e times 1/2 at worst: 0.69^4096 */
+    GAUSSIAN_TRIES_MAX = 8192, /* each accepts with probability > 0.25 (theorem 23) */
 };
 static const uint64_t SCALE_MAX = (uint64_t)1 << 40, SCALE_DEN_MAX = (uint64_t)1 << 20;
 static const uint64_t SIGMA2_MAX = (uint64_t)1 << 54, SIGMA2_NUM_MAX = (uint64_t)1 << 56, SIGMA2_DEN_MAX = (uint64_t)1 << 32;

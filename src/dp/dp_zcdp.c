@@ -4,7 +4,8 @@
 
 __extension__ typedef unsigned __int128 u128;
 
-static const uint64_t SIGMA2_WHOLE_MAX = (uint64_t)1 << 54, SIGMA2_NUM_MAX = (uint64_t)1 << 56, SIGMA2_DEN_MAX = (uint64_t)1 << 32;
+static const uint64_t SIGMA2_WHOLE_MAX = (uint64_t)1 << 54, SIGMA2_NUM_MAX = (uint64_t)1 << 56,
+                      SIGMA2_DEN_MAX = (uint64_t)1 << 32;
 static const uint64_t SCALE_GRID = 1024, SCALE_MAX = (uint64_t)1 << 40;
 static const uint64_t RHO_GRID = 1000000000u; /* budgets have at most 9 decimals */
 static const double RHO_MAX = 1e9, EPSILON_MAX = 1000.0;

@@ -20,7 +20,7 @@ enum { CLO_ML_FEATURES_MAX = 4096, CLO_ML_STEPS_MAX = 1000, CLO_ML_MODEL_VERSION
 /* One column of the feature matrix: where it comes from. */
 typedef struct {
     char column[64];
-    char *code;     /* code columns: the code that makes it 1; else NULL */
+    char *code;      /* code columns: the code that makes it 1; else NULL */
     double min, max; /* numeric columns: public bounds */
 } clo_ml_feature;
 
@@ -28,7 +28,7 @@ typedef struct {
 typedef struct {
     clo_ml_feature *features;
     size_t feature_count;
-    float *x; /* row_count x feature_count, row-major, each in [-1, 1] */
+    float *x;   /* row_count x feature_count, row-major, each in [-1, 1] */
     uint8_t *y; /* row_count labels; NULL where the data set has no target */
     size_t row_count, row_capacity;
     char target[64];

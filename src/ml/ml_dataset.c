@@ -60,14 +60,16 @@ static clo_err set_target(clo_ml_dataset *d, const clo_wire_schema *schema, cons
         return set_label(d->labels[1], c->codes[1]);
     }
     bool binary = c->type == CLO_COLUMN_INT && c->bounded && fabs(c->min) < 0.5 && fabs(c->max - 1) < 0.5;
-    CLO_CHECKF(binary, CLO_E_UNSUPPORTED, "\"%s\" cannot be predicted: a target is a whole number with bounds 0 and 1, or has two codes", target);
+    CLO_CHECKF(binary, CLO_E_UNSUPPORTED,
+               "\"%s\" cannot be predicted: a target is a whole number with bounds 0 and 1, or has two codes", target);
     CLO_TRY(set_label(d->labels[0], "0"));
     return set_label(d->labels[1], "1");
 }
 
 static clo_err add_feature(clo_ml_dataset *d, const clo_wire_column *c, const char *code)
 {
-    CLO_CHECKF(d->feature_count < CLO_ML_FEATURES_MAX, CLO_E_TOO_MANY, "the columns make more than %d features; leave some out", CLO_ML_FEATURES_MAX);
+    CLO_CHECKF(d->feature_count < CLO_ML_FEATURES_MAX, CLO_E_TOO_MANY, "the columns make more than %d features; leave some out",
+               CLO_ML_FEATURES_MAX);
     clo_ml_feature *f = &d->features[d->feature_count];
     memcpy(f->column, c->name, sizeof f->column);
     f->min = code == NULL ? c->min : 0;
@@ -113,7 +115,8 @@ clo_err clo_ml_dataset_new(const clo_wire_schema *schema, const char *target, cl
     d->schema = schema;
     memcpy(d->schema_digest, schema->digest, sizeof d->schema_digest);
     if (target == NULL) target = schema->target;
-    CLO_CHECKF(target != schema->target || target[0] != '\0', CLO_E_MISSING_FIELD, "the schema names no target; say which column to predict");
+    CLO_CHECKF(target != schema->target || target[0] != '\0', CLO_E_MISSING_FIELD,
+               "the schema names no target; say which column to predict");
     if (target[0] != '\0') CLO_TRY(set_target(d, schema, target));
     CLO_TRY(set_features(d, schema));
     *out = CLO_TAKE(d);
@@ -126,8 +129,8 @@ static clo_err reserve(clo_ml_dataset *d, uint64_t more)
     size_t rows = 0, cells = 0, bytes = 0;
     CLO_CHECKF(!__builtin_add_overflow(d->row_count, more, &rows), CLO_E_TOO_LARGE, "the tables have too many rows");
     if (rows <= d->row_capacity && d->x != NULL) return CLO_OK;
-    CLO_CHECKF(!__builtin_mul_overflow(rows, d->feature_count, &cells) && !__builtin_mul_overflow(cells, sizeof *d->x, &bytes), CLO_E_TOO_LARGE,
-               "the tables have too many rows");
+    CLO_CHECKF(!__builtin_mul_overflow(rows, d->feature_count, &cells) && !__builtin_mul_overflow(cells, sizeof *d->x, &bytes),
+               CLO_E_TOO_LARGE, "the tables have too many rows");
     float *x = malloc(bytes + sizeof *d->x);
     uint8_t *y = malloc(rows + 1);
     if (x == NULL || y == NULL) {
@@ -193,7 +196,8 @@ static void cell_row_free(cell_row *r)
 clo_err clo_ml_dataset_add(clo_ml_dataset *d, clo_span table)
 {
     CLO_CHECKF(d->schema != NULL, CLO_E_USAGE, "rows can be added only where they were read before");
-    CLO_AUTO(cell_row_free) cell_row row = {.cells = calloc(d->schema->column_count + 1, sizeof *row.cells), .count = d->schema->column_count + 1};
+    CLO_AUTO(cell_row_free)
+    cell_row row = {.cells = calloc(d->schema->column_count + 1, sizeof *row.cells), .count = d->schema->column_count + 1};
     clo_wire_table rows = {0};
     uint64_t count = 0;
     CLO_CHECK(row.cells != NULL, CLO_E_NOMEM);
@@ -248,7 +252,8 @@ static clo_err like(const clo_ml_dataset *d, size_t rows, clo_ml_dataset **out)
     return CLO_OK;
 }
 
-clo_err clo_ml_dataset_fold(const clo_ml_dataset *d, size_t fold_count, size_t fold, clo_ml_dataset **train, clo_ml_dataset **test)
+clo_err clo_ml_dataset_fold(const clo_ml_dataset *d, size_t fold_count, size_t fold, clo_ml_dataset **train,
+                            clo_ml_dataset **test)
 {
     CLO_CHECKF(fold_count >= 2 && fold < fold_count, CLO_E_RANGE, "a split needs at least 2 folds");
     CLO_AUTO(clo_ml_dataset_free) clo_ml_dataset *in = NULL;

@@ -203,7 +203,8 @@ static clo_err take_model(clo_arena *a, const clo_wire_node *node, clo_ml_model 
     CLO_TRY(take_amount(&f, "rho", &m->rho));
     CLO_TRY(take_amount(&f, "sigma_squared", &m->sigma_squared));
     CLO_TRY(clo_wire_fields_end(&f));
-    CLO_CHECKF(strcmp(kind, "logistic") == 0, CLO_E_UNSUPPORTED, "the model is of kind \"%s\"; this program knows logistic", kind);
+    CLO_CHECKF(strcmp(kind, "logistic") == 0, CLO_E_UNSUPPORTED, "the model is of kind \"%s\"; this program knows logistic",
+               kind);
     CLO_CHECKF(features->count > 0 && m->target[0] != '\0', CLO_E_MALFORMED, "the model has no features or no target");
     CLO_CHECKF(m->scale > 0 && m->scale <= 1e6, CLO_E_RANGE, "model.scale is out of range");
     m->row_count = (uint64_t)rows;

@@ -9,15 +9,18 @@ static bool same_number(double a, double b) { return !(a < b) && !(a > b); }
 
 static clo_err check_features(const clo_ml_model *m, const clo_ml_dataset *d)
 {
-    CLO_CHECKF(m->feature_count == d->feature_count, CLO_E_MALFORMED, "the model has %zu features, the rows have %zu; use rows of the model's schema",
-               m->feature_count, d->feature_count);
+    CLO_CHECKF(m->feature_count == d->feature_count, CLO_E_MALFORMED,
+               "the model has %zu features, the rows have %zu; use rows of the model's schema", m->feature_count,
+               d->feature_count);
     for (size_t i = 0; i < m->feature_count; i++) {
         const clo_ml_feature *a = &m->features[i], *b = &d->features[i];
         bool same = strcmp(a->column, b->column) == 0 && (a->code == NULL) == (b->code == NULL);
         if (same && a->code != NULL) same = strcmp(a->code, b->code) == 0;
         if (same && a->code == NULL) same = same_number(a->min, b->min) && same_number(a->max, b->max);
-        CLO_CHECKF(same, CLO_E_MALFORMED, "feature %zu is \"%s\" in the model and \"%s\" in the rows, or has other bounds; use rows of the model's schema",
-                   i + 1, a->column, b->column);
+        CLO_CHECKF(
+            same, CLO_E_MALFORMED,
+            "feature %zu is \"%s\" in the model and \"%s\" in the rows, or has other bounds; use rows of the model's schema",
+            i + 1, a->column, b->column);
     }
     return CLO_OK;
 }
@@ -82,7 +85,8 @@ static void count(clo_ml_evaluation *e, bool label, bool predicted)
 
 clo_err clo_ml_model_evaluate(const clo_ml_model *m, const clo_ml_dataset *d, clo_ml_evaluation *out)
 {
-    CLO_CHECKF(strcmp(d->target, m->target) == 0 && d->row_count > 0, CLO_E_MALFORMED, "there are no rows labelled with \"%s\"", m->target);
+    CLO_CHECKF(strcmp(d->target, m->target) == 0 && d->row_count > 0, CLO_E_MALFORMED, "there are no rows labelled with \"%s\"",
+               m->target);
     double *p = calloc(d->row_count, sizeof *p);
     scored *rows = calloc(d->row_count, sizeof *rows);
     clo_ml_evaluation e = {0};

@@ -1,17 +1,18 @@
 /* Logistic regression by full-batch gradients of clipped residuals, on an integer grid, with exact discrete Gaussian noise.
  *
- *   centre:    s = sum over rows of round(GRID_CENTER * x) + noise; c = s / (n GRID_CENTER), clamped, shrunk where noise dominates
- *   row:       u = (scale (x - c), BIAS_INPUT), scaled down to a norm below 1, X = round(GRID_ROW * u)          (integers)
- *   each step: r = clamp(sigmoid(w u) - y, -clip, clip), R = round(GRID_RESIDUAL * r)                          (integer)
- *              g = sum over rows of R X + noise;  w <- w - rate * (g / (n GRID_ROW GRID_RESIDUAL) + decay * w)
- *   result:    mean of the last half of the w, a function of released values (post-processing)
+ *   centre:    s = sum over rows of round(GRID_CENTER * x) + noise; c = s / (n GRID_CENTER), clamped, shrunk where noise
+ * dominates row:       u = (scale (x - c), BIAS_INPUT), scaled down to a norm below 1, X = round(GRID_ROW * u) (integers) each
+ * step: r = clamp(sigmoid(w u) - y, -clip, clip), R = round(GRID_RESIDUAL * r)                          (integer) g = sum over
+ * rows of R X + noise;  w <- w - rate * (g / (n GRID_ROW GRID_RESIDUAL) + decay * w) result:    mean of the last half of the w, a
+ * function of released values (post-processing)
  *
  * What it costs (zCDP; neighbours replace one row; n is public):
- * - Centre. A numeric feature is in [-1, 1], so its integer moves by at most 2 GRID_CENTER; the features of one code column move in at
- *   most two places by GRID_CENTER. L2^2 <= GRID_CENTER^2 (4 numeric + 2 code columns). The Gaussian noise is set to cost rho 3/20.
+ * - Centre. A numeric feature is in [-1, 1], so its integer moves by at most 2 GRID_CENTER; the features of one code column move
+ * in at most two places by GRID_CENTER. L2^2 <= GRID_CENTER^2 (4 numeric + 2 code columns). The Gaussian noise is set to cost rho
+ * 3/20.
  * - Step. Given c and w (already released), a row contributes the integer vector R X, which depends on that row alone. |R| <=
- *   GRID_RESIDUAL clip and ||X|| <= GRID_ROW are checked in integers, so one row has norm at most B = GRID_RESIDUAL clip GRID_ROW, and a
- *   replacement moves g by at most 2 B. The noise of each of T steps is set to cost rho 17 / (20 T).
+ *   GRID_RESIDUAL clip and ||X|| <= GRID_ROW are checked in integers, so one row has norm at most B = GRID_RESIDUAL clip
+ * GRID_ROW, and a replacement moves g by at most 2 B. The noise of each of T steps is set to cost rho 17 / (20 T).
  * - Adaptive composition: 3/20 + T 17 / (20 T) = 1, exactly rho.
  * Floating point is inside a row or behind the noise only; the sums over rows are integers, so neither their order nor rounding
  * changes the sensitivity. All noise is drawn before the rows are used, in one batch. */
@@ -35,7 +36,7 @@ enum {
     CENTER_SHARE = 3,
     SHARES = 20,
 };
-_Static_assert((int64_t)GRID_ROW * GRID_RESIDUAL * BLOCK_ROWS <= INT32_MAX, "a block of rows must not overflow its 32-bit sums");
+_Static_assert((int64_t)GRID_ROW *GRID_RESIDUAL *BLOCK_ROWS <= INT32_MAX, "a block of rows must not overflow its 32-bit sums");
 static const double BIAS_INPUT = 0.25, SCALE = 4.0, WEIGHT_NORM_MAX = 1000.0;
 
 typedef struct {
@@ -50,11 +51,11 @@ typedef struct {
     uint32_t steps;
     size_t features, width, stride; /* width = features + 1, stride = width rounded up to LANES */
     clo_ml_model *model;
-    int16_t *rows;                  /* row_count x stride */
-    int64_t *noise;                 /* features of the centre, then steps x width */
+    int16_t *rows;  /* row_count x stride */
+    int64_t *noise; /* features of the centre, then steps x width */
     size_t noise_count;
-    double center_sigma;            /* of a centre sum, in units of a feature */
-    float *weights32;               /* of the current step, divided by GRID_ROW; stride long */
+    double center_sigma; /* of a centre sum, in units of a feature */
+    float *weights32;    /* of the current step, divided by GRID_ROW; stride long */
     double *weights, *velocity, *mean;
     int64_t *gradient;
     int32_t *block;
@@ -275,10 +276,12 @@ static clo_err allocate(training *t)
 static clo_err check(const clo_ml_dataset *d, const clo_ml_options *o)
 {
     CLO_CHECKF(d->row_count >= 1 && d->target[0] != '\0', CLO_E_RANGE, "there are no labelled rows to train on");
-    CLO_CHECKF(d->feature_count >= 1 && d->feature_count <= CLO_ML_FEATURES_MAX, CLO_E_RANGE, "there are no features to train on");
+    CLO_CHECKF(d->feature_count >= 1 && d->feature_count <= CLO_ML_FEATURES_MAX, CLO_E_RANGE,
+               "there are no features to train on");
     CLO_CHECKF(o->steps <= CLO_ML_STEPS_MAX, CLO_E_RANGE, "a training has at most %d steps", CLO_ML_STEPS_MAX);
     if (!o->is_private) return CLO_OK;
-    CLO_CHECKF(clo_dp_rational_valid(o->rho) && !clo_dp_rational_is_zero(o->rho), CLO_E_RANGE, "the privacy budget of a training must be above 0");
+    CLO_CHECKF(clo_dp_rational_valid(o->rho) && !clo_dp_rational_is_zero(o->rho), CLO_E_RANGE,
+               "the privacy budget of a training must be above 0");
     CLO_CHECKF(o->rng.fill != NULL, CLO_E_RNG, "a private training needs a random source");
     return CLO_OK;
 }
@@ -286,7 +289,8 @@ static clo_err check(const clo_ml_dataset *d, const clo_ml_options *o)
 clo_err clo_ml_train(const clo_ml_dataset *d, const clo_ml_options *options, clo_ml_model **out)
 {
     CLO_TRY(check(d, options));
-    CLO_AUTO(training_free) training t = {.d = d, .options = options, .features = d->feature_count, .width = d->feature_count + 1};
+    CLO_AUTO(training_free)
+    training t = {.d = d, .options = options, .features = d->feature_count, .width = d->feature_count + 1};
     t.stride = (t.width + LANES - 1) / LANES * LANES;
     t.steps = options->steps > 0 ? options->steps : options->is_private ? PRIVATE_STEPS : PLAIN_STEPS;
     t.how = options->is_private ? (method){.rate = 16, .clip = 0.5, .averaged = (t.steps + 1) / 2}

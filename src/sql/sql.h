@@ -33,7 +33,7 @@ typedef struct {
     const clo_wire_node *parameters; /* map name -> TEXT, INT or FLOAT for :name; NULL = none. All of them must be used */
     clo_dp_rational rho;             /* cost of the whole run, > 0; spent in full */
     clo_sql_mechanism mechanism;
-    uint64_t min_rows; /* a group whose noisy row count is below is withheld; 0 = 1 */
+    uint64_t min_rows;   /* a group whose noisy row count is below is withheld; 0 = 1 */
     uint64_t memory_max; /* bytes for the in-memory database; 0 = 1 GiB */
     clo_dp_rng rng;
     clo_dp_progress progress;

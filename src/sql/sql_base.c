@@ -32,10 +32,13 @@ enum {
 static clo_err database_error(sqlite3 *db, int code)
 {
     if (code == SQLITE_NOMEM)
-        return CLO_FAILF(CLO_E_NOMEM, "the rows do not fit into the memory that the run may use; use fewer columns or more memory");
+        return CLO_FAILF(CLO_E_NOMEM,
+                         "the rows do not fit into the memory that the run may use; use fewer columns or more memory");
     if (code == SQLITE_TOOBIG) return CLO_FAILF(CLO_E_TOO_LARGE, "a value of the program is too large");
-    if (code == SQLITE_AUTH || code == SQLITE_ERROR) return CLO_FAILF(CLO_E_MALFORMED, "the program is not accepted: simplify its WHERE expression");
-    return CLO_FAILF(CLO_E_BUG, "the in-memory database failed with code %d (%d)", code, db != NULL ? sqlite3_extended_errcode(db) : 0);
+    if (code == SQLITE_AUTH || code == SQLITE_ERROR)
+        return CLO_FAILF(CLO_E_MALFORMED, "the program is not accepted: simplify its WHERE expression");
+    return CLO_FAILF(CLO_E_BUG, "the in-memory database failed with code %d (%d)", code,
+                     db != NULL ? sqlite3_extended_errcode(db) : 0);
 }
 
 static clo_err run_text(clo_sql_base *b, const char *text)
@@ -62,13 +65,19 @@ static int authorize(void *context, int action, const char *first, const char *s
 static clo_err limit(clo_sql_base *b)
 {
     static const int limits[][2] = {
-        {SQLITE_LIMIT_LENGTH, 1 << 20},         {SQLITE_LIMIT_SQL_LENGTH, SQL_TEXT_MAX}, {SQLITE_LIMIT_COLUMN, 2000},
-        {SQLITE_LIMIT_EXPR_DEPTH, 1000},        {SQLITE_LIMIT_COMPOUND_SELECT, 1},       {SQLITE_LIMIT_VDBE_OP, 100000},
-        {SQLITE_LIMIT_FUNCTION_ARG, 8},         {SQLITE_LIMIT_ATTACHED, 0},              {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1},
-        {SQLITE_LIMIT_VARIABLE_NUMBER, 1024},   {SQLITE_LIMIT_TRIGGER_DEPTH, 1},         {SQLITE_LIMIT_WORKER_THREADS, 0},
+        {SQLITE_LIMIT_LENGTH, 1 << 20},        {SQLITE_LIMIT_SQL_LENGTH, SQL_TEXT_MAX},
+        {SQLITE_LIMIT_COLUMN, 2000},           {SQLITE_LIMIT_EXPR_DEPTH, 1000},
+        {SQLITE_LIMIT_COMPOUND_SELECT, 1},     {SQLITE_LIMIT_VDBE_OP, 100000},
+        {SQLITE_LIMIT_FUNCTION_ARG, 8},        {SQLITE_LIMIT_ATTACHED, 0},
+        {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1}, {SQLITE_LIMIT_VARIABLE_NUMBER, 1024},
+        {SQLITE_LIMIT_TRIGGER_DEPTH, 1},       {SQLITE_LIMIT_WORKER_THREADS, 0},
     };
-    static const int off[] = {SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, SQLITE_DBCONFIG_ENABLE_TRIGGER, SQLITE_DBCONFIG_ENABLE_VIEW,
-                              SQLITE_DBCONFIG_DQS_DML, SQLITE_DBCONFIG_DQS_DDL, SQLITE_DBCONFIG_TRUSTED_SCHEMA};
+    static const int off[] = {SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION,
+                              SQLITE_DBCONFIG_ENABLE_TRIGGER,
+                              SQLITE_DBCONFIG_ENABLE_VIEW,
+                              SQLITE_DBCONFIG_DQS_DML,
+                              SQLITE_DBCONFIG_DQS_DDL,
+                              SQLITE_DBCONFIG_TRUSTED_SCHEMA};
     for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) (void)sqlite3_limit(b->db, limits[i][0], limits[i][1]);
     for (size_t i = 0; i < sizeof off / sizeof off[0]; i++) {
         int code = sqlite3_db_config(b->db, off[i], 0, NULL);
@@ -81,10 +90,13 @@ static clo_err limit(clo_sql_base *b)
 static const char *storage(const clo_wire_column *c)
 {
     switch (c->type) {
-    case CLO_COLUMN_INT: return "INTEGER";
-    case CLO_COLUMN_FLOAT: return "REAL";
+    case CLO_COLUMN_INT:
+        return "INTEGER";
+    case CLO_COLUMN_FLOAT:
+        return "REAL";
     case CLO_COLUMN_CODE:
-    case CLO_COLUMN_TEXT: break;
+    case CLO_COLUMN_TEXT:
+        break;
     }
     return "TEXT";
 }
@@ -116,8 +128,8 @@ static clo_err create(clo_sql_base *b)
     return code == SQLITE_OK ? CLO_OK : database_error(b->db, code);
 }
 
-clo_err clo_sql_base_open(const clo_sql_program *program, const clo_sql_plan *plan, const clo_wire_schema *schema, uint64_t memory_max,
-                          clo_sql_base **out)
+clo_err clo_sql_base_open(const clo_sql_program *program, const clo_sql_plan *plan, const clo_wire_schema *schema,
+                          uint64_t memory_max, clo_sql_base **out)
 {
     if (memory_max == 0) memory_max = MEMORY_DEFAULT;
     CLO_CHECKF(memory_max >= MEMORY_MIN && memory_max <= INT64_MAX, CLO_E_RANGE, "a run needs at least 1 MiB of memory");
@@ -238,18 +250,22 @@ static clo_err bind_parameters(clo_sql_base *b, const clo_wire_node *parameters)
     for (size_t i = 0; i < b->program->parameter_count; i++) {
         const char *name = b->program->parameters[i];
         const clo_wire_node *v = given > 0 ? clo_wire_get(parameters, name) : NULL;
-        CLO_CHECKF(v != NULL, CLO_E_MISSING_FIELD, "the program needs the parameter \"%s\"; give it with --param %s=VALUE", name, name);
+        CLO_CHECKF(v != NULL, CLO_E_MISSING_FIELD, "the program needs the parameter \"%s\"; give it with --param %s=VALUE", name,
+                   name);
         int at = (int)i + 1, code = SQLITE_MISMATCH;
         if (v->type == CLO_WIRE_INT) code = sqlite3_bind_int64(b->select, at, v->integer);
         if (v->type == CLO_WIRE_FLOAT) code = sqlite3_bind_double(b->select, at, v->number);
-        if (v->type == CLO_WIRE_TEXT) code = sqlite3_bind_text64(b->select, at, (const char *)v->text.p, v->text.n, SQLITE_STATIC, SQLITE_UTF8);
+        if (v->type == CLO_WIRE_TEXT)
+            code = sqlite3_bind_text64(b->select, at, (const char *)v->text.p, v->text.n, SQLITE_STATIC, SQLITE_UTF8);
         CLO_CHECKF(code == SQLITE_OK, CLO_E_MALFORMED, "the parameter \"%s\" must be a text or a number", name);
     }
-    CLO_CHECKF(given <= b->program->parameter_count, CLO_E_UNKNOWN_FIELD, "a parameter is given that the program does not use; leave it out");
+    CLO_CHECKF(given <= b->program->parameter_count, CLO_E_UNKNOWN_FIELD,
+               "a parameter is given that the program does not use; leave it out");
     return CLO_OK;
 }
 
-clo_err clo_sql_base_query(clo_sql_base *b, const clo_wire_node *parameters, const clo_dp_progress *progress, uint64_t row_count, int64_t *totals)
+clo_err clo_sql_base_query(clo_sql_base *b, const clo_wire_node *parameters, const clo_dp_progress *progress, uint64_t row_count,
+                           int64_t *totals)
 {
     CLO_TRY(bind_parameters(b, parameters));
     b->progress = progress;

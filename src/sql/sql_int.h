@@ -7,16 +7,16 @@
 enum {
     CLO_SQL_PARAMETERS_MAX = 32,
     CLO_SQL_GROUP_COLUMNS_MAX = 8,
-    CLO_SQL_DEPTH_MAX = 24,      /* nested parentheses and calls */
-    CLO_SQL_TERMS_MAX = 400,     /* operands in the WHERE expression */
+    CLO_SQL_DEPTH_MAX = 24,  /* nested parentheses and calls */
+    CLO_SQL_TERMS_MAX = 400, /* operands in the WHERE expression */
     CLO_SQL_PRIMITIVES_MAX = 2 * CLO_SQL_ITEMS_MAX + 1,
     CLO_SQL_NAME_MAX = 128,
 };
 
 typedef enum {
     CLO_SQL_TOKEN_END,
-    CLO_SQL_TOKEN_WORD,      /* identifier or keyword */
-    CLO_SQL_TOKEN_QUOTED,    /* "identifier" */
+    CLO_SQL_TOKEN_WORD,   /* identifier or keyword */
+    CLO_SQL_TOKEN_QUOTED, /* "identifier" */
     CLO_SQL_TOKEN_NUMBER,
     CLO_SQL_TOKEN_STRING,    /* 'text' */
     CLO_SQL_TOKEN_PARAMETER, /* :name */
@@ -57,11 +57,12 @@ typedef struct {
     char parameters[CLO_SQL_PARAMETERS_MAX][64];
     size_t parameter_count;
     bool has_where;
-    clo_buf where;                              /* canonical text over the columns c0, c1, ... and ?1, ?2, ... */
-    bool where_columns[CLO_TABLE_COLUMNS_MAX];  /* columns that it reads */
+    clo_buf where;                             /* canonical text over the columns c0, c1, ... and ?1, ?2, ... */
+    bool where_columns[CLO_TABLE_COLUMNS_MAX]; /* columns that it reads */
 } clo_sql_program;
 
-/** Parse a program against a schema. `out` is large: give it heap memory. Free it with clo_sql_program_free, also after an error. */
+/** Parse a program against a schema. `out` is large: give it heap memory. Free it with clo_sql_program_free, also after an error.
+ */
 CLO_R clo_sql_parse(clo_span program, const clo_wire_schema *schema, clo_sql_program *out);
 void clo_sql_program_free(clo_sql_program *p);
 /** The WHERE expression up to the clause's end; the lexer stands on its first token. */
@@ -74,13 +75,13 @@ clo_err clo_sql_error_at(const clo_sql_token *t, uint32_t code, const char *fmt,
 /* A primitive is one integer per group that gets noise: a row count, or a sum of centred grid values. */
 typedef struct {
     bool is_sum;
-    bool all_rows;            /* COUNT(*): column is unused */
+    bool all_rows; /* COUNT(*): column is unused */
     size_t column;
-    double middle, step;      /* sums: value = middle + step * grid value */
-    int64_t half;             /* sums: grid values lie in -half .. half */
+    double middle, step;          /* sums: value = middle + step * grid value */
+    int64_t half;                 /* sums: grid values lie in -half .. half */
     uint64_t sensitivity_squared; /* L2, over all groups */
     uint64_t sensitivity;         /* L1, over all groups */
-    clo_dp_rational noise;    /* sigma^2 or scale, grid units */
+    clo_dp_rational noise;        /* sigma^2 or scale, grid units */
     clo_dp_rational rho;
 } clo_sql_primitive;
 
@@ -104,13 +105,14 @@ CLO_R clo_sql_group_of(const clo_sql_program *program, const clo_sql_plan *plan,
 /* The in-memory database. */
 typedef struct clo_sql_base clo_sql_base;
 /** Open an empty database whose table has what the program needs, and prepare the loading of rows. */
-CLO_R clo_sql_base_open(const clo_sql_program *program, const clo_sql_plan *plan, const clo_wire_schema *schema, uint64_t memory_max,
-                        clo_sql_base **out);
+CLO_R clo_sql_base_open(const clo_sql_program *program, const clo_sql_plan *plan, const clo_wire_schema *schema,
+                        uint64_t memory_max, clo_sql_base **out);
 void clo_sql_base_free(clo_sql_base **b);
 /** Load all rows of one table; *row_count grows by their number. */
 CLO_R clo_sql_base_load(clo_sql_base *b, clo_span table, const clo_dp_progress *progress, uint64_t *row_count);
 /** Loading is over: from here on only the one SELECT can run. Prepares it, which proves that SQLite accepts the WHERE text. */
 CLO_R clo_sql_base_seal(clo_sql_base *b);
 /** Run it over all rows: totals[group * primitive_count + primitive] are the exact values. */
-CLO_R clo_sql_base_query(clo_sql_base *b, const clo_wire_node *parameters, const clo_dp_progress *progress, uint64_t row_count, int64_t *totals);
+CLO_R clo_sql_base_query(clo_sql_base *b, const clo_wire_node *parameters, const clo_dp_progress *progress, uint64_t row_count,
+                         int64_t *totals);
 #endif

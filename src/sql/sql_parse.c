@@ -7,7 +7,8 @@ void clo_sql_program_free(clo_sql_program *p)
     if (p != NULL) clo_buf_free(&p->where);
 }
 
-static const char *const reserved[] = {"SELECT", "FROM", "WHERE", "GROUP", "BY", "AS", "AND", "OR", "NOT", "IN", "BETWEEN", "IS", "NULL"};
+static const char *const reserved[] = {"SELECT", "FROM", "WHERE", "GROUP",   "BY", "AS",  "AND",
+                                       "OR",     "NOT",  "IN",    "BETWEEN", "IS", "NULL"};
 
 static bool is_reserved(const clo_sql_token *t)
 {
@@ -49,13 +50,16 @@ clo_err clo_sql_parse_column(clo_sql_lexer *x, const clo_wire_schema *schema, si
     CLO_TRY(identifier(&t, name, sizeof name));
     int found = clo_wire_schema_find(schema, name);
     if (found < 0)
-        return clo_sql_error_at(&t, CLO_E_MALFORMED, "there is no column \"%s\"; use a column of the schema (functions: COUNT, SUM, AVG; in "
-                                                     "WHERE: COALESCE, IFNULL, NULLIF, LENGTH, LOWER, UPPER, ROUND)", name);
+        return clo_sql_error_at(&t, CLO_E_MALFORMED,
+                                "there is no column \"%s\"; use a column of the schema (functions: COUNT, SUM, AVG; in "
+                                "WHERE: COALESCE, IFNULL, NULLIF, LENGTH, LOWER, UPPER, ROUND)",
+                                name);
     *column = (size_t)found;
     return clo_sql_lexer_next(x);
 }
 
-static clo_err aggregate(clo_sql_lexer *x, const clo_wire_schema *schema, clo_sql_item_kind kind, const char *label, clo_sql_item *item)
+static clo_err aggregate(clo_sql_lexer *x, const clo_wire_schema *schema, clo_sql_item_kind kind, const char *label,
+                         clo_sql_item *item)
 {
     clo_sql_token call = x->token;
     CLO_TRY(clo_sql_lexer_next(x));
@@ -71,8 +75,9 @@ static clo_err aggregate(clo_sql_lexer *x, const clo_wire_schema *schema, clo_sq
     const clo_wire_column *c = &schema->columns[item->column];
     bool numeric = c->type == CLO_COLUMN_INT || c->type == CLO_COLUMN_FLOAT;
     if (kind != CLO_SQL_COUNT && !(numeric && c->bounded))
-        return clo_sql_error_at(&call, CLO_E_MALFORMED, "%s needs a numeric column with public bounds; give \"%s\" a min and a max in the schema",
-                                label, c->name);
+        return clo_sql_error_at(&call, CLO_E_MALFORMED,
+                                "%s needs a numeric column with public bounds; give \"%s\" a min and a max in the schema", label,
+                                c->name);
     (void)snprintf(item->name, sizeof item->name, "%s_%s", label, c->name);
     return expect(x, ")");
 }
@@ -132,8 +137,10 @@ static clo_err grouping(clo_sql_lexer *x, const clo_wire_schema *schema, clo_sql
         CLO_TRY(clo_sql_parse_column(x, schema, &column));
         const clo_wire_column *c = &schema->columns[column];
         if (c->type != CLO_COLUMN_CODE && !(c->type == CLO_COLUMN_INT && c->bounded))
-            return clo_sql_error_at(&start, CLO_E_MALFORMED, "the values of a grouping column must be public: \"%s\" needs codes, or whole numbers "
-                                                             "with a min and a max, in the schema", c->name);
+            return clo_sql_error_at(&start, CLO_E_MALFORMED,
+                                    "the values of a grouping column must be public: \"%s\" needs codes, or whole numbers "
+                                    "with a min and a max, in the schema",
+                                    c->name);
         for (size_t i = 0; i < out->group_count; i++)
             if (out->groups[i] == column) return clo_sql_error_at(&start, CLO_E_DUPLICATE, "\"%s\" is grouped by twice", c->name);
         if (out->group_count == CLO_SQL_GROUP_COLUMNS_MAX)
@@ -182,7 +189,8 @@ clo_err clo_sql_parse(clo_span program, const clo_wire_schema *schema, clo_sql_p
     if (clo_sql_token_is(&x.token, "GROUP")) CLO_TRY(grouping(&x, schema, out));
     if (clo_sql_token_is(&x.token, ";")) CLO_TRY(clo_sql_lexer_next(&x));
     if (x.token.type != CLO_SQL_TOKEN_END)
-        return clo_sql_error_at(&x.token, CLO_E_MALFORMED, "the program should end here; the dialect has SELECT ... FROM rows [WHERE ...] "
-                                                           "[GROUP BY ...] and nothing else");
+        return clo_sql_error_at(&x.token, CLO_E_MALFORMED,
+                                "the program should end here; the dialect has SELECT ... FROM rows [WHERE ...] "
+                                "[GROUP BY ...] and nothing else");
     return check_items(out, schema);
 }

@@ -1,18 +1,19 @@
 /* What is measured, and why the noise suffices.
  *
  * Let D and D' be neighbours: the same number of rows, one row x replaced by x'. The run releases, for each primitive j and each
- * group g of a public domain, the integer T_j[g] = sum over the rows of g that pass WHERE of f_j(row), plus noise; everything else in
- * the output is computed from these noisy integers and public facts (post-processing), the withholding of small groups included.
+ * group g of a public domain, the integer T_j[g] = sum over the rows of g that pass WHERE of f_j(row), plus noise; everything
+ * else in the output is computed from these noisy integers and public facts (post-processing), the withholding of small groups
+ * included.
  *
- * 1. WHERE and the group of a row are functions of that row alone (sql_where.c; clo_sql_group_of), and so is f_j: 1 for counts (of
- *    rows, or of rows where the column is not null), the grid value clo_sql_grid(v) in [-H, H] for sums (0 for null). No error
+ * 1. WHERE and the group of a row are functions of that row alone (sql_where.c; clo_sql_group_of), and so is f_j: 1 for counts
+ * (of rows, or of rows where the column is not null), the grid value clo_sql_grid(v) in [-H, H] for sums (0 for null). No error
  *    can come out of them. So replacing one row takes f_j(x) out of at most one group and adds f_j(x') to at most one group.
  * 2. Counts, one cell (no GROUP BY): |change| <= 1, so L1 = 1 and L2^2 = 1. Several cells: -1 in one and +1 in another, so
  *    L1 = 2 and L2^2 = 2; within one cell at most 1.
- * 3. Sums: within one cell |f(x') - f(x)| <= 2H, so L1 = 2H and L2^2 = 4H^2. In two cells: H in each, L1 = 2H, L2^2 = 2H^2. A row that
- *    WHERE drops or whose value is null contributes 0, which is inside both bounds. So L1 = 2H and L2^2 = 4H^2 always.
- * 4. Discrete Gaussian noise of variance s on every cell of j costs rho_j = L2^2 / (2 s) (Canonne, Kamath, Steinke 2020, theorem 4,
- *    multivariate); discrete Laplace noise of scale b is (L1 / b)-DP, which costs rho_j = (L1 / b)^2 / 2 (Bun, Steinke 2016).
+ * 3. Sums: within one cell |f(x') - f(x)| <= 2H, so L1 = 2H and L2^2 = 4H^2. In two cells: H in each, L1 = 2H, L2^2 = 2H^2. A row
+ * that WHERE drops or whose value is null contributes 0, which is inside both bounds. So L1 = 2H and L2^2 = 4H^2 always.
+ * 4. Discrete Gaussian noise of variance s on every cell of j costs rho_j = L2^2 / (2 s) (Canonne, Kamath, Steinke 2020, theorem
+ * 4, multivariate); discrete Laplace noise of scale b is (L1 / b)-DP, which costs rho_j = (L1 / b)^2 / 2 (Bun, Steinke 2016).
  * 5. Composition over j: the sum of rho_j, which is rho because each primitive gets rho / count exactly. zCDP under replacement.
  *
  * The grid: floating point enters f_j only inside one row, is clamped to [-H, H] at the end, and the sum runs in integers; so no
@@ -22,7 +23,9 @@
 #include "dp/zcdp.h"
 #include "sql/sql_int.h"
 
-enum { GRID_HALF = 1 << 15 }; /* grid cells of half a column's range: rounding is far below any noise, totals fit 2^63 for 2^47 rows */
+enum {
+    GRID_HALF = 1 << 15
+}; /* grid cells of half a column's range: rounding is far below any noise, totals fit 2^63 for 2^47 rows */
 
 static clo_err add_count(clo_sql_plan *plan, const clo_sql_program *program, bool all_rows, size_t column, size_t *index)
 {
@@ -49,8 +52,8 @@ static clo_err add_sum(clo_sql_plan *plan, const clo_wire_column *c, size_t colu
     }
     CLO_CHECKF(plan->primitive_count < CLO_SQL_PRIMITIVES_MAX, CLO_E_TOO_MANY, "the program measures too many quantities");
     double half_range = c->max / 2 - c->min / 2;
-    CLO_CHECKF(isfinite(half_range) && half_range >= 0 && half_range < 1e300, CLO_E_RANGE, "the bounds of column \"%s\" are too far apart or reversed",
-               c->name);
+    CLO_CHECKF(isfinite(half_range) && half_range >= 0 && half_range < 1e300, CLO_E_RANGE,
+               "the bounds of column \"%s\" are too far apart or reversed", c->name);
     int exponent = 0;
     double step = 1;
     if (half_range > 0) {
@@ -112,7 +115,8 @@ clo_err clo_sql_plan_make(clo_sql_program *program, const clo_wire_schema *schem
 clo_err clo_sql_plan_budget(clo_sql_plan *plan, clo_dp_rational rho, clo_sql_mechanism mechanism)
 {
     clo_dp_rational share = {0, 1};
-    CLO_CHECKF(clo_dp_rational_valid(rho) && !clo_dp_rational_is_zero(rho), CLO_E_RANGE, "the privacy budget of a run must be above 0");
+    CLO_CHECKF(clo_dp_rational_valid(rho) && !clo_dp_rational_is_zero(rho), CLO_E_RANGE,
+               "the privacy budget of a run must be above 0");
     CLO_TRY(clo_dp_rational_divide(rho, plan->primitive_count, &share));
     for (size_t i = 0; i < plan->primitive_count; i++) {
         clo_sql_primitive *p = &plan->primitives[i];
@@ -142,8 +146,8 @@ clo_err clo_sql_group_of(const clo_sql_program *program, const clo_sql_plan *pla
         const clo_wire_cell *cell = &cells[program->groups[i]];
         uint64_t index = plan->radix[i] - 1; /* null, where the column has it */
         if (!cell->null) index = (uint64_t)(cell->integer - (c->type == CLO_COLUMN_INT ? (int64_t)ceil(c->min) : 0));
-        CLO_CHECKF(index < plan->radix[i] && (!cell->null || c->nullable), CLO_E_RANGE, "a value of column \"%s\" is outside its public domain",
-                   c->name);
+        CLO_CHECKF(index < plan->radix[i] && (!cell->null || c->nullable), CLO_E_RANGE,
+                   "a value of column \"%s\" is outside its public domain", c->name);
         g = g * plan->radix[i] + index;
     }
     *group = g;

@@ -79,12 +79,14 @@ static clo_err measure(run *r, const clo_sql_request *request)
     CLO_TRY(clo_sql_base_seal(base));
     CLO_TRY(clo_sql_base_query(base, request->parameters, &request->progress, r->row_count, r->totals));
     for (size_t i = 0; i < r->total_count; i++)
-        CLO_CHECKF(!__builtin_add_overflow(r->totals[i], r->noise[i], &r->totals[i]), CLO_E_OVERFLOW, "a sum does not fit in 64 bits");
+        CLO_CHECKF(!__builtin_add_overflow(r->totals[i], r->noise[i], &r->totals[i]), CLO_E_OVERFLOW,
+                   "a sum does not fit in 64 bits");
     return CLO_OK;
 }
 
 /* The value of one grouping column in a group: the group number is read from its last column backwards. */
-static clo_err group_cell(clo_arena *a, const run *r, const clo_wire_schema *schema, size_t column, uint64_t group, clo_wire_node **out)
+static clo_err group_cell(clo_arena *a, const run *r, const clo_wire_schema *schema, size_t column, uint64_t group,
+                          clo_wire_node **out)
 {
     for (size_t i = r->program.group_count; i-- > 0;) {
         uint64_t index = group % r->plan.radix[i];
@@ -101,8 +103,8 @@ static clo_err group_cell(clo_arena *a, const run *r, const clo_wire_schema *sch
 static double within(double v, double low, double high) { return fmin(fmax(v, low), high); }
 
 /* From noisy integers and public facts alone. */
-static clo_err aggregate_cell(clo_arena *a, const run *r, const clo_wire_schema *schema, const clo_sql_item *it, const int64_t *noisy,
-                              clo_wire_node **out)
+static clo_err aggregate_cell(clo_arena *a, const run *r, const clo_wire_schema *schema, const clo_sql_item *it,
+                              const int64_t *noisy, clo_wire_node **out)
 {
     if (it->kind == CLO_SQL_COUNT_ALL) return clo_wire_int(a, noisy[0], out);
     int64_t count = noisy[it->count];
@@ -153,7 +155,8 @@ static clo_err noise_node(clo_arena *a, const run *r, const clo_sql_request *req
         clo_wire_node *entry = NULL;
         CLO_TRY(clo_wire_map(a, &entry));
         if (!p->all_rows)
-            CLO_TRY(clo_arena_printf(a, &name, "%s(%s)", p->is_sum ? "sum" : "count", request->inputs[0].schema->columns[p->column].name));
+            CLO_TRY(clo_arena_printf(a, &name, "%s(%s)", p->is_sum ? "sum" : "count",
+                                     request->inputs[0].schema->columns[p->column].name));
         CLO_TRY(clo_wire_set_text(a, entry, "column", name));
         clo_dp_rational_format(rho, p->rho);
         double width = clo_dp_rational_double(p->noise);
@@ -203,11 +206,11 @@ static clo_err result_node(clo_arena *a, run *r, const clo_sql_request *request,
 
 static clo_err check_request(const clo_sql_request *request)
 {
-    CLO_CHECKF(request->input_count >= 1 && request->input_count <= CLO_SQL_INPUTS_MAX, CLO_E_TOO_MANY, "a run has 1 to %d input tables",
-               CLO_SQL_INPUTS_MAX);
+    CLO_CHECKF(request->input_count >= 1 && request->input_count <= CLO_SQL_INPUTS_MAX, CLO_E_TOO_MANY,
+               "a run has 1 to %d input tables", CLO_SQL_INPUTS_MAX);
     CLO_CHECKF(request->min_rows <= INT64_MAX, CLO_E_RANGE, "the minimum number of rows is too large");
-    CLO_CHECKF(request->mechanism == CLO_SQL_DISCRETE_GAUSSIAN || request->mechanism == CLO_SQL_DISCRETE_LAPLACE, CLO_E_UNSUPPORTED,
-               "the noise mechanism must be discrete-gaussian or discrete-laplace");
+    CLO_CHECKF(request->mechanism == CLO_SQL_DISCRETE_GAUSSIAN || request->mechanism == CLO_SQL_DISCRETE_LAPLACE,
+               CLO_E_UNSUPPORTED, "the noise mechanism must be discrete-gaussian or discrete-laplace");
     for (size_t i = 0; i < request->input_count; i++) {
         const clo_wire_schema *schema = request->inputs[i].schema;
         CLO_CHECKF(schema != NULL, CLO_E_MISSING_FIELD, "input table %zu has no schema", i + 1);

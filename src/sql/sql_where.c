@@ -46,7 +46,8 @@ static clo_err expect(where *w, const char *symbol)
 static clo_err deeper(where *w)
 {
     if (++w->depth > CLO_SQL_DEPTH_MAX)
-        return clo_sql_error_at(&w->x->token, CLO_E_TOO_MANY, "the expression is nested deeper than %d levels", CLO_SQL_DEPTH_MAX);
+        return clo_sql_error_at(&w->x->token, CLO_E_TOO_MANY, "the expression is nested deeper than %d levels",
+                                CLO_SQL_DEPTH_MAX);
     return CLO_OK;
 }
 

@@ -1,5 +1,6 @@
 /* Proves that the samplers draw the stated distributions: chi-square of 200,000 seeded draws against the exact probabilities,
- * and that the same test catches planted wrong samplers. Also that a failing or stuck random source is an error, never a value. */
+ * and that the same test catches planted wrong samplers. Also that a failing or stuck random source is an error, never a value.
+ */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -96,7 +97,8 @@ static void test_gaussian(void **state)
     for (size_t i = 0; i < sizeof parameters / sizeof parameters[0]; i++) {
         clo_dp_rational sigma2 = q(parameters[i].num, parameters[i].den);
         double z = run(clo_dp_sample_gaussian, sigma2, weight_gaussian, 6 * sqrt(clo_dp_rational_double(sigma2)));
-        if (z > 4.9) fail_msg("variance %llu/%llu: deviate %f", (unsigned long long)sigma2.num, (unsigned long long)sigma2.den, z);
+        if (z > 4.9)
+            fail_msg("variance %llu/%llu: deviate %f", (unsigned long long)sigma2.num, (unsigned long long)sigma2.den, z);
     }
 }
 
@@ -187,7 +189,8 @@ static void test_refusals(void **state)
     int64_t v = 42;
     uint64_t u = 42;
     assert_int_equal(clo_dp_sample_uniform(&s, 0, &u).code, CLO_E_RANGE);
-    const clo_dp_rational bad_sigma2[] = {{0, 1}, {1, 0}, {2, 4}, {((uint64_t)1 << 56) + 1, 1}, {(uint64_t)1 << 54, 1}, {1, ((uint64_t)1 << 32) + 1}};
+    const clo_dp_rational bad_sigma2[] = {
+        {0, 1}, {1, 0}, {2, 4}, {((uint64_t)1 << 56) + 1, 1}, {(uint64_t)1 << 54, 1}, {1, ((uint64_t)1 << 32) + 1}};
     for (size_t i = 0; i < sizeof bad_sigma2 / sizeof bad_sigma2[0]; i++)
         assert_int_equal(clo_dp_sample_gaussian(&s, bad_sigma2[i], &v).code, CLO_E_RANGE);
     const clo_dp_rational bad_scale[] = {{0, 1}, {1, 0}, {2, 4}, {(uint64_t)1 << 40, 1}, {1, ((uint64_t)1 << 20) + 1}};
@@ -247,12 +250,8 @@ static void test_broken_source(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_laplace),
-        cmocka_unit_test(test_gaussian),
-        cmocka_unit_test(test_planted_faults_are_found),
-        cmocka_unit_test(test_bernoulli_exp),
-        cmocka_unit_test(test_wide),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_laplace),       cmocka_unit_test(test_gaussian), cmocka_unit_test(test_planted_faults_are_found),
+        cmocka_unit_test(test_bernoulli_exp), cmocka_unit_test(test_wide),     cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_broken_source),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
-/* Proves that training is accurate (public data, several seeds, beside the non-private result), that its cost is the budget exactly,
- * that a row's influence on the exact sums keeps the stated bound, and that files and tables that are broken are refused. */
+/* Proves that training is accurate (public data, several seeds, beside the non-private result), that its cost is the budget
+ * exactly, that a row's influence on the exact sums keeps the stated bound, and that files and tables that are broken are
+ * refused. */
 #include "cmocka_all.h"
 
 #include <math.h>
@@ -12,14 +13,13 @@
 #include "ml/ml.h"
 #include "ml/ml_int.h"
 
-static const char *const schema_json =
-    "{\"target\": \"ill\", \"columns\": {"
-    "\"a\": {\"type\": \"float\", \"min\": -10, \"max\": 30},"
-    "\"b\": {\"type\": \"int\", \"min\": 0, \"max\": 8, \"nullable\": true},"
-    "\"site\": {\"type\": \"code\", \"codes\": [\"x\", \"y\", \"z\"], \"nullable\": true},"
-    "\"same\": {\"type\": \"float\", \"min\": 5, \"max\": 5},"
-    "\"note\": {\"type\": \"text\", \"nullable\": true},"
-    "\"ill\": {\"type\": \"code\", \"codes\": [\"no\", \"yes\"]}}}";
+static const char *const schema_json = "{\"target\": \"ill\", \"columns\": {"
+                                       "\"a\": {\"type\": \"float\", \"min\": -10, \"max\": 30},"
+                                       "\"b\": {\"type\": \"int\", \"min\": 0, \"max\": 8, \"nullable\": true},"
+                                       "\"site\": {\"type\": \"code\", \"codes\": [\"x\", \"y\", \"z\"], \"nullable\": true},"
+                                       "\"same\": {\"type\": \"float\", \"min\": 5, \"max\": 5},"
+                                       "\"note\": {\"type\": \"text\", \"nullable\": true},"
+                                       "\"ill\": {\"type\": \"code\", \"codes\": [\"no\", \"yes\"]}}}";
 
 typedef struct {
     clo_arena arena;
@@ -45,7 +45,12 @@ static int setup(void **state)
         bool ill = a / 10 + (b > 8 ? 4 : b) / 2.0 + (site == 2 ? 1.5 : 0) > 3.3;
         assert_ok(clo_buf_printf(&csv, "%.4f,", a));
         if (b <= 8) assert_ok(clo_buf_printf(&csv, "%d", b));
-        assert_ok(clo_buf_printf(&csv, ",%s,5,n,%s\n", site == 3 ? "" : site == 2 ? "z" : site == 1 ? "y" : "x", ill ? "yes" : "no"));
+        assert_ok(clo_buf_printf(&csv, ",%s,5,n,%s\n",
+                                 site == 3   ? ""
+                                 : site == 2 ? "z"
+                                 : site == 1 ? "y"
+                                             : "x",
+                                 ill ? "yes" : "no"));
     }
     f->table = table_fixture_table(&f->arena, f->schema, clo_buf_span(&csv));
     *state = f;
@@ -102,7 +107,8 @@ static void test_dataset_refusals(void **state)
 {
     fixture *f = *state;
     clo_ml_dataset *d = NULL;
-    clo_wire_schema *no_target = table_fixture_schema(&f->arena, "{\"columns\": {\"a\": {\"type\": \"float\"}, \"t\": {\"type\": \"int\", \"min\": 0, \"max\": 1}}}");
+    clo_wire_schema *no_target = table_fixture_schema(
+        &f->arena, "{\"columns\": {\"a\": {\"type\": \"float\"}, \"t\": {\"type\": \"int\", \"min\": 0, \"max\": 1}}}");
     assert_code(clo_ml_dataset_new(no_target, NULL, &d), CLO_E_MISSING_FIELD);
     assert_code(clo_ml_dataset_new(no_target, "t", &d), CLO_E_RANGE); /* a has no bounds */
     assert_code(clo_ml_dataset_new(f->schema, "nothing", &d), CLO_E_NOT_FOUND);
@@ -263,7 +269,8 @@ static void test_model_file(void **state)
     assert_null(bad);
     for (size_t at = 0; at < file.len; at++) {
         file.p[at] ^= (uint8_t)(1 << at % 8);
-        if (!clo_failed(clo_ml_model_decode(clo_buf_span(&file), &bad))) clo_ml_model_free(&bad); /* a flipped digit of a weight is a weight */
+        if (!clo_failed(clo_ml_model_decode(clo_buf_span(&file), &bad)))
+            clo_ml_model_free(&bad); /* a flipped digit of a weight is a weight */
         assert_null(bad);
         file.p[at] ^= (uint8_t)(1 << at % 8);
     }
@@ -284,7 +291,9 @@ static void test_predict_refuses_other_rows(void **state)
     clo_ml_evaluation e = {0};
     assert_ok(clo_ml_dataset_from_table(f->schema, NULL, f->table, &d));
     assert_ok(clo_ml_train(d, &o, &m));
-    clo_wire_schema *s = table_fixture_schema(&f->arena, "{\"target\": \"ill\", \"columns\": {\"a\": {\"type\": \"float\", \"min\": 0, \"max\": 1}, \"ill\": {\"type\": \"int\", \"min\": 0, \"max\": 1}}}");
+    clo_wire_schema *s =
+        table_fixture_schema(&f->arena, "{\"target\": \"ill\", \"columns\": {\"a\": {\"type\": \"float\", \"min\": 0, \"max\": "
+                                        "1}, \"ill\": {\"type\": \"int\", \"min\": 0, \"max\": 1}}}");
     assert_ok(clo_ml_dataset_new(s, NULL, &other));
     assert_code(clo_ml_model_predict(m, other, p), CLO_E_MALFORMED);
     clo_ml_dataset_free(&other);
@@ -373,7 +382,8 @@ static void test_breast_cancer(void **state)
             worst = fmin(worst, mean);
         }
     }
-    print_message("# seeds 1000..%d: epsilon 3 mean %.4f, worst seed %.4f; not private %.4f\n", 1000 + SEEDS - 1, sum / SEEDS, worst, plain);
+    print_message("# seeds 1000..%d: epsilon 3 mean %.4f, worst seed %.4f; not private %.4f\n", 1000 + SEEDS - 1, sum / SEEDS,
+                  worst, plain);
     assert_true(sum / SEEDS >= 0.95);
     assert_true(worst >= 0.93);
     assert_true(plain >= 0.965);

@@ -1,5 +1,6 @@
-/* Proves that the dialect is exactly what it says: what is accepted, what is refused and where, that nothing of SQL beyond it gets
- * through (statements, subqueries, other tables, pragmas, functions, comments), and that every cut and flip of a program is safe. */
+/* Proves that the dialect is exactly what it says: what is accepted, what is refused and where, that nothing of SQL beyond it
+ * gets through (statements, subqueries, other tables, pragmas, functions, comments), and that every cut and flip of a program is
+ * safe. */
 #include "cmocka_all.h"
 
 #include <stdio.h>
@@ -48,7 +49,8 @@ static void test_accepted(void **state)
     static const char *const programs[] = {
         "SELECT COUNT(*) FROM rows",
         "select\tcount ( * ) , Avg(age) From ROWS ;",
-        "SELECT count(count), sum(count) AS \"total \"\"x\"\"\", avg(\"group\") FROM rows WHERE count > 0.5e-3 AND \"group\" = .5",
+        "SELECT count(count), sum(count) AS \"total \"\"x\"\"\", avg(\"group\") FROM rows WHERE count > 0.5e-3 AND \"group\" = "
+        ".5",
         "SELECT site, age, COUNT(*) FROM rows GROUP BY age, site",
         "SELECT COUNT(\"a b; --\") FROM rows WHERE \"a b; --\" IS NOT NULL",
         "SELECT COUNT(*) FROM rows WHERE note = '; DROP TABLE rows; --'",
@@ -137,7 +139,8 @@ static void test_refused(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         clo_err e = clo_sql_check(clo_span_str(rows[i].program), f->schema);
         if (!clo_failed(e)) fail_msg("accepted: %s", rows[i].program);
-        if (strstr(clo_err_text(), rows[i].says) == NULL) fail_msg("%s: says \"%s\", wanted \"%s\"", rows[i].program, clo_err_text(), rows[i].says);
+        if (strstr(clo_err_text(), rows[i].says) == NULL)
+            fail_msg("%s: says \"%s\", wanted \"%s\"", rows[i].program, clo_err_text(), rows[i].says);
         assert_true(clo_err_class(e) == CLO_CLASS_INPUT || clo_err_class(e) == CLO_CLASS_LIMIT);
     }
     assert_code(clo_sql_check(clo_span_str("SELECT SUM(far) FROM rows"), f->schema), CLO_E_RANGE);
@@ -147,7 +150,8 @@ static void test_refused(void **state)
 }
 
 /* Repeat `piece` count times between head and tail. */
-static clo_err check_long(fixture *f, const char *head, const char *piece, size_t count, const char *middle, const char *close, const char *tail)
+static clo_err check_long(fixture *f, const char *head, const char *piece, size_t count, const char *middle, const char *close,
+                          const char *tail)
 {
     CLO_AUTO(clo_buf_free) clo_buf b = {0};
     clo_buf_init(&b, 1 << 22);
@@ -195,7 +199,8 @@ static void test_limits(void **state)
 static void test_cuts_and_flips(void **state)
 {
     fixture *f = *state;
-    static const char program[] = "SELECT site, COUNT(*) AS n, AVG(age) FROM rows WHERE (note <> 'a''b' AND age BETWEEN 2 AND :x) GROUP BY site";
+    static const char program[] =
+        "SELECT site, COUNT(*) AS n, AVG(age) FROM rows WHERE (note <> 'a''b' AND age BETWEEN 2 AND :x) GROUP BY site";
     char copy[sizeof program];
     for (size_t cut = 0; cut < sizeof program - 1; cut++) {
         clo_err e = clo_sql_check(clo_span_of(program, cut), f->schema);

@@ -13,14 +13,13 @@
 #include "sql/sql.h"
 #include "sql/sql_int.h"
 
-static const char *const schema_json =
-    "{\"columns\": {"
-    "\"site\": {\"type\": \"code\", \"codes\": [\"north\", \"south\", \"it's\"]},"
-    "\"age\": {\"type\": \"int\", \"min\": 0, \"max\": 100},"
-    "\"score\": {\"type\": \"float\", \"min\": -50.0, \"max\": 150.0, \"nullable\": true},"
-    "\"sick\": {\"type\": \"int\", \"min\": 0, \"max\": 1, \"nullable\": true},"
-    "\"note\": {\"type\": \"text\", \"nullable\": true},"
-    "\"free\": {\"type\": \"float\"}}}";
+static const char *const schema_json = "{\"columns\": {"
+                                       "\"site\": {\"type\": \"code\", \"codes\": [\"north\", \"south\", \"it's\"]},"
+                                       "\"age\": {\"type\": \"int\", \"min\": 0, \"max\": 100},"
+                                       "\"score\": {\"type\": \"float\", \"min\": -50.0, \"max\": 150.0, \"nullable\": true},"
+                                       "\"sick\": {\"type\": \"int\", \"min\": 0, \"max\": 1, \"nullable\": true},"
+                                       "\"note\": {\"type\": \"text\", \"nullable\": true},"
+                                       "\"free\": {\"type\": \"float\"}}}";
 
 enum { ROWS = 300 };
 typedef struct {
@@ -98,11 +97,8 @@ static clo_dp_rational q(uint64_t n, uint64_t d)
 
 static clo_sql_request request_of(fixture *f, const char *program, clo_dp_rational rho)
 {
-    return (clo_sql_request){.inputs = f->inputs,
-                             .input_count = 3,
-                             .program = clo_span_str(program),
-                             .rho = rho,
-                             .rng = dp_test_rng_of(&f->rng)};
+    return (clo_sql_request){
+        .inputs = f->inputs, .input_count = 3, .program = clo_span_str(program), .rho = rho, .rng = dp_test_rng_of(&f->rng)};
 }
 
 static clo_wire_node *run_exact(fixture *f, const char *program, const char *parameters)
@@ -136,7 +132,8 @@ static double number_at(const clo_wire_node *output, size_t r, size_t c)
 static void test_groups_against_direct(void **state)
 {
     fixture *f = *state;
-    clo_wire_node *out = run_exact(f, "select site, COUNT(*), count(score) as n, SUM(score), AVG(score) AS mean, avg(age) from ROWS group by site;", NULL);
+    clo_wire_node *out = run_exact(
+        f, "select site, COUNT(*), count(score) as n, SUM(score), AVG(score) AS mean, avg(age) from ROWS group by site;", NULL);
     assert_int_equal(clo_wire_get(out, "columns")->count, 6);
     assert_int_equal(clo_wire_get(out, "rows")->count, 3);
     for (size_t s = 0; s < 3; s++) {
@@ -163,19 +160,32 @@ static bool want(const row *r, int which)
 {
     bool score = !isnan(r->score);
     switch (which) {
-    case 0: return r->age >= 18 && r->age < 65;
-    case 1: return r->site == 0 || (r->site == 2 && r->age != 40);
-    case 2: return !score;
-    case 3: return score && r->age * 2 + 10 > r->score;
-    case 4: return r->site == 0 || r->site == 2;
-    case 5: return r->age < 30 || r->age > 60;
-    case 6: return strcmp(r->note, "Ab1") == 0 || strcmp(r->note, "cd2") == 0;
-    case 7: return (r->note[0] == 'A') && r->sick == 1;
-    case 8: return r->age > 33;
-    case 9: return strcmp(r->note, "cd2") == 0;
-    case 10: return (score ? r->score : -1) >= 0;
-    case 11: return r->sick >= 0 && r->sick != 1;
-    default: return true;
+    case 0:
+        return r->age >= 18 && r->age < 65;
+    case 1:
+        return r->site == 0 || (r->site == 2 && r->age != 40);
+    case 2:
+        return !score;
+    case 3:
+        return score && r->age * 2 + 10 > r->score;
+    case 4:
+        return r->site == 0 || r->site == 2;
+    case 5:
+        return r->age < 30 || r->age > 60;
+    case 6:
+        return strcmp(r->note, "Ab1") == 0 || strcmp(r->note, "cd2") == 0;
+    case 7:
+        return (r->note[0] == 'A') && r->sick == 1;
+    case 8:
+        return r->age > 33;
+    case 9:
+        return strcmp(r->note, "cd2") == 0;
+    case 10:
+        return (score ? r->score : -1) >= 0;
+    case 11:
+        return r->sick >= 0 && r->sick != 1;
+    default:
+        return true;
     }
 }
 
@@ -343,11 +353,21 @@ static void test_sensitivity_holds(void **state)
         for (int trial = 0; trial < 60; trial++) {
             uint64_t v = dp_test_rng_next(&f->rng);
             row *r = &f->rows[v % ROWS];
-            *r = (row){.site = (int)((v >> 10) % 3), .age = (v >> 12 & 1) ? 100 : 0, .sick = (int)(v >> 13 & 1), .score = (v >> 14 & 1) ? 150 : -50, .note = "x"};
+            *r = (row){.site = (int)((v >> 10) % 3),
+                       .age = (v >> 12 & 1) ? 100 : 0,
+                       .sick = (int)(v >> 13 & 1),
+                       .score = (v >> 14 & 1) ? 150 : -50,
+                       .note = "x"};
             make_inputs(f);
             totals_of(f, programs[i], plan, before, ROOM);
             uint64_t w = dp_test_rng_next(&f->rng);
-            *r = (row){.site = (int)((w >> 10) % 3), .age = (w >> 12 & 1) ? 100 : 0, .sick = (int)(w >> 13 & 3) - 1, .score = (w >> 15 & 3) == 0 ? (double)NAN : (w >> 17 & 1) ? 150 : -50, .note = "x"};
+            *r = (row){.site = (int)((w >> 10) % 3),
+                       .age = (w >> 12 & 1) ? 100 : 0,
+                       .sick = (int)(w >> 13 & 3) - 1,
+                       .score = (w >> 15 & 3) == 0 ? (double)NAN
+                                : (w >> 17 & 1)    ? 150
+                                                   : -50,
+                       .note = "x"};
             if (r->sick > 1) r->sick = 1;
             make_inputs(f);
             totals_of(f, programs[i], plan, after, ROOM);
@@ -444,7 +464,8 @@ static void test_broken_tables(void **state)
         assert_true(clo_failed(e) && clo_err_class(e) == CLO_CLASS_INPUT);
     }
     assert_null(out);
-    clo_wire_schema *other = table_fixture_schema(&f->arena, "{\"columns\": {\"age\": {\"type\": \"int\"}, \"note\": {\"type\": \"text\"}}}");
+    clo_wire_schema *other =
+        table_fixture_schema(&f->arena, "{\"columns\": {\"age\": {\"type\": \"int\"}, \"note\": {\"type\": \"text\"}}}");
     inputs[1].schema = other;
     assert_code(clo_sql_run(&f->arena, &r, &out), CLO_E_MALFORMED);
 }
@@ -457,7 +478,8 @@ static void test_memory(void **state)
     CLO_AUTO(clo_buf_free) clo_buf csv = {0};
     clo_buf_init(&csv, 1 << 24);
     assert_ok(clo_buf_put_str(&csv, "site,age,score,sick,note,free\n"));
-    for (int i = 0; i < 20000; i++) assert_ok(clo_buf_put_str(&csv, "north,5,,,a note of some length that takes memory in every row,1.5\n"));
+    for (int i = 0; i < 20000; i++)
+        assert_ok(clo_buf_put_str(&csv, "north,5,,,a note of some length that takes memory in every row,1.5\n"));
     clo_sql_input large = {f->schema, table_fixture_table(&f->arena, f->schema, clo_buf_span(&csv))};
     clo_sql_request r = request_of(f, "SELECT COUNT(*) FROM rows WHERE note = 'x'", q(1, 2));
     r.inputs = &large;

@@ -183,7 +183,8 @@ static void discrete_gaussian(const dp_case *c)
 {
     clo_dp_rational sigma_squared = clo_dp_rational_zero();
     const clo_wire_node *text = clo_wire_get(c->members, "sigma2");
-    clo_err e = text != NULL && text->type == CLO_WIRE_TEXT ? clo_dp_rational_parse(text->text, &sigma_squared) : CLO_FAIL(CLO_E_MALFORMED);
+    clo_err e = text != NULL && text->type == CLO_WIRE_TEXT ? clo_dp_rational_parse(text->text, &sigma_squared)
+                                                            : CLO_FAIL(CLO_E_MALFORMED);
     chi_of_table(c, clo_dp_sample_gaussian, sigma_squared, e);
 }
 
@@ -198,15 +199,17 @@ static const struct {
     const char *schema;
     void (*run)(const dp_case *c);
 } runs[] = {
-    {"zcdp_to_epsilon", zcdp_to_epsilon},   {"zcdp_to_delta", zcdp_to_delta},         {"epsilon_to_zcdp", epsilon_to_zcdp},
-    {"bernoulli_exp", bernoulli_exp},       {"discrete_gaussian_pmf", discrete_gaussian}, {"discrete_laplace_pmf", discrete_laplace},
+    {"zcdp_to_epsilon", zcdp_to_epsilon},         {"zcdp_to_delta", zcdp_to_delta},
+    {"epsilon_to_zcdp", epsilon_to_zcdp},         {"bernoulli_exp", bernoulli_exp},
+    {"discrete_gaussian_pmf", discrete_gaussian}, {"discrete_laplace_pmf", discrete_laplace},
 };
 
 static const char *reason_without(const char *schema)
 {
     if (strncmp(schema, "audit_", 6) == 0 || strcmp(schema, "lira_scores") == 0 || strcmp(schema, "mia_metrics") == 0)
         return "the product has no privacy audit";
-    if (strcmp(schema, "selection_mechanisms") == 0 || strcmp(schema, "randomized_response") == 0) return "the product does not have this mechanism";
+    if (strcmp(schema, "selection_mechanisms") == 0 || strcmp(schema, "randomized_response") == 0)
+        return "the product does not have this mechanism";
     return "the product accounts by zCDP; it has no RDP, PLD or analytic Gaussian accountant";
 }
 
@@ -218,7 +221,8 @@ static clo_err run_file(const char *dir, const char *file, clo_vectors_report *r
     CLO_TRY(clo_vectors_json(&a, dir, file, &root));
     const char *schema = clo_vectors_text(root, "schema");
     const clo_wire_node *cases = clo_wire_get(root, "cases");
-    CLO_CHECKF(schema != NULL && cases != NULL && cases->type == CLO_WIRE_ARRAY, CLO_E_MALFORMED, "%s has no schema or no cases", file);
+    CLO_CHECKF(schema != NULL && cases != NULL && cases->type == CLO_WIRE_ARRAY, CLO_E_MALFORMED, "%s has no schema or no cases",
+               file);
     unsigned index = 0;
     for (const clo_wire_node *n = cases->first; n != NULL; n = n->next, index++) {
         char name[24];
@@ -242,6 +246,7 @@ int clo_vectors_dp(const char *dir, clo_vectors_report *r)
     clo_arena_init(&a, ARENA_MAX);
     if (clo_failed(clo_vectors_list(&a, dir, ".json", &names, &count))) return 1;
     for (size_t i = 0; i < count; i++)
-        if (clo_failed(run_file(dir, names[i], r))) clo_vectors_fail(r, names[i], "file", "a readable file of cases", clo_err_text());
+        if (clo_failed(run_file(dir, names[i], r)))
+            clo_vectors_fail(r, names[i], "file", "a readable file of cases", clo_err_text());
     return 0;
 }
