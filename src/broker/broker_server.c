@@ -1,0 +1,235 @@
+/* Making and running the owner's daemon. */
+#include "broker/broker_int.h"
+#include "gateway/config.h"
+#include "os/file.h"
+#include "os/log.h"
+#include "os/net.h"
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { LISTEN_FILE_MAX = 1024, SWEEP_MS = 500 };
+
+/* "ADDRESS:PORT", "[::1]:PORT" */
+clo_err broker_listen_parse(const char *text, char address[64], uint16_t *port)
+{
+    const char *colon = strrchr(text, ':');
+    uint64_t number = 0;
+    bool good = colon != NULL && !clo_failed(clo_u64_parse(&number, clo_span_str(colon + 1))) && number <= 65535;
+    clo_span host = clo_span_of(text, good ? (size_t)(colon - text) : 0);
+    if (good && host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']') host = clo_span_of(host.p + 1, host.n - 2);
+    if (!good || host.n == 0 || clo_failed(clo_str_set(address, 64, host)))
+        return CLO_FAILF(CLO_E_USAGE, "\"%.80s\" is no place to listen on; write ADDRESS:PORT, e.g. 127.0.0.1:7001", text);
+    *port = (uint16_t)number;
+    return CLO_OK;
+}
+
+static clo_err free_port(const char *address, uint16_t *port)
+{
+    int fd = -1;
+    CLO_TRY(clo_os_net_listen(&fd, address, *port, port));
+    clo_os_fd_close(&fd);
+    return CLO_OK;
+}
+
+static clo_err url_make(const char *url, const char *address, uint16_t port, char out[256])
+{
+    bool v6 = strchr(address, ':') != NULL;
+    int n = url != NULL ? snprintf(out, 256, "%s", url)
+                        : snprintf(out, 256, "https://%s%s%s:%u", v6 ? "[" : "", address, v6 ? "]" : "", (unsigned)port);
+    CLO_CHECK(n > 0 && n < 256, CLO_E_TOO_LARGE);
+    clo_os_net_url parsed;
+    return clo_os_net_url_parse(&parsed, out);
+}
+
+/* The file "listen": address, port and URL, one line each. */
+static clo_err listen_write(const char *home, const char *address, uint16_t port, const char *url)
+{
+    char path[640];
+    CLO_TRY(clo_os_path_join(path, sizeof path, home, "listen"));
+    CLO_AUTO(clo_buf_free) clo_buf b;
+    clo_buf_init(&b, LISTEN_FILE_MAX);
+    CLO_TRY(clo_buf_printf(&b, "%s\n%u\n%s\n", address, (unsigned)port, url));
+    return clo_os_file_write_atomic(path, clo_buf_span(&b), 0600);
+}
+
+static clo_err listen_read(const char *home, char address[64], uint16_t *port, char url[256])
+{
+    char path[640];
+    CLO_TRY(clo_os_path_join(path, sizeof path, home, "listen"));
+    CLO_AUTO(clo_buf_free) clo_buf b;
+    clo_buf_init(&b, LISTEN_FILE_MAX);
+    CLO_TRY(clo_os_file_read(path, LISTEN_FILE_MAX, &b));
+    clo_span lines[3], rest = clo_buf_span(&b);
+    for (int i = 0; i < 3; i++) {
+        const uint8_t *end = rest.n > 0 ? memchr(rest.p, '\n', rest.n) : NULL;
+        CLO_CHECKF(end != NULL, CLO_E_MALFORMED, "%s is broken; write address, port and URL on a line each", path);
+        lines[i] = clo_span_of(rest.p, (size_t)(end - rest.p));
+        rest = clo_span_of(end + 1, rest.n - lines[i].n - 1);
+    }
+    uint64_t number = 0;
+    CLO_TRY(clo_u64_parse(&number, lines[1]));
+    CLO_CHECK(number <= 65535, CLO_E_RANGE);
+    CLO_TRY(clo_str_set(address, 64, lines[0]));
+    CLO_TRY(clo_str_set(url, 256, lines[2]));
+    *port = (uint16_t)number;
+    return CLO_OK;
+}
+
+clo_err clo_broker_init(const char *home, clo_span owner_party, const char *listen, const char *url, clo_broker_identity *out)
+{
+    clo_collab_party owner;
+    CLO_TRY(clo_collab_party_decode(owner_party, &owner));
+    char address[64] = "127.0.0.1";
+    uint16_t port = 0;
+    if (listen != NULL) CLO_TRY(broker_listen_parse(listen, address, &port));
+    if (port == 0) CLO_TRY(free_port(address, &port));
+    clo_broker_identity made = {.url = ""};
+    CLO_TRY(url_make(url, address, port, made.url));
+    CLO_TRY(clo_kms_init(home, &owner));
+    CLO_TRY(listen_write(home, address, port, made.url));
+    clo_kms *kms = NULL;
+    CLO_TRY(clo_kms_open(&kms, home, NULL));
+    memcpy(made.hpke, clo_kms_hpke(kms), sizeof made.hpke);
+    clo_kms_free(&kms);
+    clo_crypto_tls_context *tls = NULL;
+    clo_err e = clo_gateway_identity_open(home, owner.name, clo_os_clock_wall(clo_os_clock_system()), true, &tls, made.spki);
+    clo_crypto_tls_context_free(&tls);
+    CLO_TRY(e);
+    *out = made;
+    return CLO_OK;
+}
+
+static void *sweep_run(void *context)
+{
+    clo_broker *b = context;
+    pthread_mutex_lock(&b->sweep_lock);
+    while (!b->sweep_stop) {
+        pthread_mutex_unlock(&b->sweep_lock);
+        size_t ended = 0;
+        clo_err e = clo_kms_sweep(b->kms, &ended);
+        if (clo_failed(e)) clo_os_log_failure("sweep", NULL, e);
+        clo_gateway_metric_add(b->expired, ended);
+        pthread_mutex_lock(&b->sweep_lock);
+        struct timespec until;
+        (void)clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += SWEEP_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000L;
+        until.tv_nsec %= 1000000000L;
+        if (!b->sweep_stop) (void)pthread_cond_timedwait(&b->sweep_wake, &b->sweep_lock, &until);
+    }
+    pthread_mutex_unlock(&b->sweep_lock);
+    return NULL;
+}
+
+static bool ready(void *context, char why[160])
+{
+    clo_broker *b = context;
+    int64_t now = 0;
+    if (!clo_failed(clo_kms_now(b->kms, &now))) return true;
+    (void)snprintf(why, 160, "%s", clo_err_text());
+    return false;
+}
+
+static clo_err make_metrics(clo_broker *b)
+{
+    clo_gateway_metrics *m = clo_gateway_server_metrics(b->server);
+    CLO_TRY(clo_gateway_counter(m, "cloister_kms_nonces_total", NULL, "Nonces given out.", &b->nonces));
+    CLO_TRY(clo_gateway_counter(m, "cloister_kms_releases_total", NULL, "Releases of phase one.", &b->releases));
+    CLO_TRY(clo_gateway_counter(m, "cloister_kms_renewals_total", NULL, "Leases extended.", &b->renewals));
+    CLO_TRY(clo_gateway_counter(m, "cloister_kms_commits_total", NULL, "Commits of phase two.", &b->commits));
+    CLO_TRY(clo_gateway_counter(m, "cloister_kms_refusals_total", NULL, "Requests refused or failed.", &b->denials));
+    return clo_gateway_counter(m, "cloister_kms_leases_expired_total", NULL, "Leases that ended without commit.", &b->expired);
+}
+
+static clo_err open_home(clo_broker *b, const clo_broker_options *options, clo_gateway_options *listen)
+{
+    uint16_t port = 0;
+    char url[256];
+    CLO_TRY(listen_read(options->home, b->address, &port, url));
+    if (listen->address == NULL) listen->address = b->address;
+    bool moved = listen->port != 0 && listen->port != port;
+    if (listen->port == 0) listen->port = port;
+    /* The URL of the init call counts unless the place has changed. */
+    if (options->url != NULL) CLO_TRY(url_make(options->url, "", 0, b->identity.url));
+    else CLO_TRY(url_make(moved ? NULL : url, listen->address, listen->port, b->identity.url));
+    CLO_TRY(clo_kms_open(&b->kms, options->home, options->clock));
+    memcpy(b->identity.hpke, clo_kms_hpke(b->kms), sizeof b->identity.hpke);
+    int64_t now = 0;
+    CLO_TRY(clo_kms_now(b->kms, &now));
+    CLO_TRY(clo_gateway_identity_open(options->home, clo_kms_owner(b->kms)->name, now, true, &b->tls, b->identity.spki));
+    clo_hex_encode(b->audience, clo_span_of(b->identity.spki, sizeof b->identity.spki));
+    return CLO_OK;
+}
+
+static clo_err serve(clo_broker *b, const clo_broker_options *options)
+{
+    clo_gateway_options g = options->listen;
+    CLO_TRY(open_home(b, options, &g));
+    g.name = "cloister-kms";
+    g.tls = b->tls;
+    g.http2 = false;
+    g.routes = broker_routes;
+    g.route_count = broker_route_count();
+    g.context = b;
+    g.authenticator = (clo_gateway_authenticator){broker_authenticate, b};
+    g.title = "Cloister key service";
+    g.openapi_path = "/v1/openapi.json";
+    g.standard_routes = true;
+    g.ready = ready;
+    g.clock = options->clock;
+    bool limited = g.limits.peer_per_second > 0 || g.limits.principal_per_second > 0;
+    if (!limited) {
+        g.limits.peer_per_second = 500;
+        g.limits.peer_burst = 1000;
+    }
+    CLO_TRY(clo_gateway_server_start(&b->server, &g));
+    CLO_TRY(make_metrics(b));
+    CLO_CHECK(pthread_create(&b->sweeper, NULL, sweep_run, b) == 0, CLO_E_NOMEM);
+    b->sweeping = true;
+    return CLO_OK;
+}
+
+clo_err clo_broker_start(clo_broker **out, const clo_broker_options *options)
+{
+    assert(options->home != NULL);
+    clo_broker *b = calloc(1, sizeof *b);
+    CLO_CHECK(b != NULL, CLO_E_NOMEM);
+    (void)pthread_mutex_init(&b->sweep_lock, NULL);
+    pthread_condattr_t monotonic;
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&b->sweep_wake, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+    clo_err e = serve(b, options);
+    if (clo_failed(e)) {
+        clo_broker_stop(&b, 0);
+        return e;
+    }
+    *out = b;
+    return CLO_OK;
+}
+
+const clo_broker_identity *clo_broker_identity_of(const clo_broker *broker) { return &broker->identity; }
+clo_kms *clo_broker_kms(const clo_broker *broker) { return broker->kms; }
+
+void clo_broker_stop(clo_broker **broker, unsigned grace_ms)
+{
+    clo_broker *b = *broker;
+    if (b == NULL) return;
+    *broker = NULL;
+    if (b->sweeping) {
+        pthread_mutex_lock(&b->sweep_lock);
+        b->sweep_stop = true;
+        pthread_cond_signal(&b->sweep_wake);
+        pthread_mutex_unlock(&b->sweep_lock);
+        (void)pthread_join(b->sweeper, NULL);
+    }
+    if (b->server != NULL) clo_gateway_server_stop(&b->server, grace_ms);
+    clo_crypto_tls_context_free(&b->tls);
+    clo_kms_free(&b->kms);
+    (void)pthread_cond_destroy(&b->sweep_wake);
+    (void)pthread_mutex_destroy(&b->sweep_lock);
+    free(b);
+}
