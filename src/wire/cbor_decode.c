@@ -39,10 +39,22 @@ static clo_err read_head(decoder *d, head *h)
     uint64_t v = h->info;
     uint64_t least = 0; /* smaller arguments have a shorter head */
     switch (h->info) {
-    case 24: v = clo_rd_u8(&d->rd), least = 24; break;
-    case 25: v = clo_rd_u16be(&d->rd), least = UINT64_C(1) << 8; break;
-    case 26: v = clo_rd_u32be(&d->rd), least = UINT64_C(1) << 16; break;
-    case 27: v = clo_rd_u64be(&d->rd), least = UINT64_C(1) << 32; break;
+    case 24:
+        v = clo_rd_u8(&d->rd);
+        least = 24;
+        break;
+    case 25:
+        v = clo_rd_u16be(&d->rd);
+        least = UINT64_C(1) << 8;
+        break;
+    case 26:
+        v = clo_rd_u32be(&d->rd);
+        least = UINT64_C(1) << 16;
+        break;
+    case 27:
+        v = clo_rd_u64be(&d->rd);
+        least = UINT64_C(1) << 32;
+        break;
     case 31:
         return CLO_FAILF(CLO_E_UNSUPPORTED, "CBOR offset %zu: indefinite lengths and breaks are not accepted; write definite lengths", h->offset);
     default:
