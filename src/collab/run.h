@@ -131,9 +131,8 @@ typedef struct {
     clo_span content;
 } clo_collab_output;
 enum { CLO_OUTPUT_MAX = 64 << 20, CLO_OUTPUT_HEAD_MAX = 1024 };
-/** The plain text of an output: CBOR {kind, name, media_type, content}; a reader also takes "pad" (bytes, ignored), with which the runtime hides
- *  the size. */
-CLO_R clo_collab_output_encode(const clo_collab_output *o, clo_buf *plain);
+/** The plain text of an output: CBOR {kind, name, media_type, content} and optionally "pad" (bytes, ignored), with which the runtime hides the
+ *  size. content is owned by the arena. */
 CLO_R clo_collab_output_decode(clo_arena *a, clo_span plain, clo_collab_output *out);
 typedef struct {
     uint8_t run_id[16];

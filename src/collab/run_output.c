@@ -7,20 +7,6 @@
 #include "wire/cbor.h"
 #include "wire/container.h"
 
-clo_err clo_collab_output_encode(const clo_collab_output *o, clo_buf *plain)
-{
-    CLO_CHECKF(o->content.n <= CLO_OUTPUT_MAX / 2, CLO_E_TOO_LARGE, "the output has %zu bytes; at most %d are allowed", o->content.n, CLO_OUTPUT_MAX / 2);
-    CLO_AUTO(clo_arena_free) clo_arena a;
-    clo_arena_init(&a, CLO_OUTPUT_MAX);
-    clo_wire_node *map = NULL;
-    CLO_TRY(clo_wire_map(&a, &map));
-    CLO_TRY(clo_wire_set_text(&a, map, "kind", o->kind));
-    CLO_TRY(clo_wire_set_text(&a, map, "name", o->name));
-    CLO_TRY(clo_wire_set_text(&a, map, "media_type", o->media_type));
-    CLO_TRY(clo_wire_set_bytes(&a, map, "content", o->content));
-    return clo_wire_cbor_encode(map, plain);
-}
-
 clo_err clo_collab_output_decode(clo_arena *a, clo_span plain, clo_collab_output *out)
 {
     clo_wire_node *map = NULL;
