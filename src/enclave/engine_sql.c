@@ -88,7 +88,7 @@ static clo_err inspect(const clo_enclave_task *t, clo_span result, clo_dp_ration
 }
 
 const clo_enclave_engine clo_enclave_engine_sql = {
-    .name = "sql", .kind = "table", .media_type = "application/cloister-table+cbor", .check = check, .run = run, .inspect = inspect};
+    .name = "sql", .kind = "table", .media_type = "application/cbor", .check = check, .run = run, .inspect = inspect};
 
 static clo_err fill(void *context, uint8_t *to, size_t n)
 {
