@@ -1,0 +1,166 @@
+#include "service/routes_int.h"
+
+#include "base/clo_own.h"
+#include "base/clo_text.h"
+#include "gateway/config.h"
+#include "gateway/listen_address.h"
+#include "os/file.h"
+#include "service/serve.h"
+#include "service/service_arguments.h"
+#include "service/service_schemas.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static clo_err defaults(clo_service_config *c, const clo_service_arguments *a)
+{
+    char programs[400];
+    CLO_TRY(clo_service_arguments_home(a, ".cloister-operator", c->home));
+    CLO_TRY(clo_str_set(c->name, sizeof c->name, clo_span_str(a->name != NULL ? a->name : "operator")));
+    CLO_CHECKF(clo_name_valid(c->name), CLO_E_USAGE, "--name has lower-case letters, digits, '.', '_' and '-' only");
+    CLO_TRY(clo_str_set(c->address, sizeof c->address, clo_span_str("127.0.0.1")));
+    CLO_TRY(clo_os_path_program_dir(programs, sizeof programs));
+    (void)snprintf(c->enclave, sizeof c->enclave, "%s/cloister-enclave", programs);
+    c->runs_max = 2;
+    return CLO_OK;
+}
+
+/* "URL,SPKIHEX,VKEY" */
+static clo_err parse_witness(const char *text, clo_service_witness *out)
+{
+    const char *first = strchr(text, ','), *second = first == NULL ? NULL : strchr(first + 1, ',');
+    CLO_CHECKF(second != NULL, CLO_E_USAGE, "--witness takes URL,SPKIHEX,VKEY as the witness printed them at its init");
+    CLO_TRY(clo_str_set(out->url, sizeof out->url, clo_span_of(text, (size_t)(first - text))));
+    CLO_TRY(clo_hex_decode(out->spki, 32, clo_span_of(first + 1, (size_t)(second - first - 1))));
+    CLO_TRY(clo_str_set(out->vkey, sizeof out->vkey, clo_span_str(second + 1)));
+    clo_wire_note_key key;
+    return clo_wire_note_key_parse(out->vkey, &key);
+}
+
+static clo_err overrides(clo_service_config *c, const clo_service_arguments *a)
+{
+    if (a->listen != NULL) CLO_TRY(clo_gateway_listen_parse(a->listen, c->address, &c->port));
+    if (a->enclave != NULL) CLO_TRY(clo_str_set(c->enclave, sizeof c->enclave, clo_span_str(a->enclave)));
+    if (a->witness_count > 0) c->witness_count = 0;
+    for (size_t i = 0; i < a->witness_count && i < SERVICE_WITNESSES_MAX; i++) {
+        CLO_TRY(parse_witness(a->witnesses[i], &c->witnesses[i]));
+        c->witness_count = i + 1;
+    }
+    return CLO_OK;
+}
+
+static clo_err make_home(clo_service_config *c, const clo_service_arguments *a)
+{
+    CLO_TRY(overrides(c, a));
+    CLO_TRY(clo_gateway_listen_choose(c->address, &c->port));
+    CLO_TRY(clo_gateway_listen_url(a->url, c->address, c->port, c->url));
+    return clo_service_config_make(c);
+}
+
+static clo_err open_tls(clo_service *s)
+{
+    CLO_TRY(clo_gateway_identity_open(s->config.home, s->config.name, clo_os_clock_wall(s->clock), false, &s->listen.tls, s->spki));
+    clo_hex_encode(s->audience, clo_span_of(s->spki, 32));
+    return CLO_OK;
+}
+
+static bool ready(void *context, char why[160])
+{
+    const clo_service *s = context;
+    bool good = !clo_failed(clo_store_ping(s->store));
+    if (!good) (void)snprintf(why, 160, "the database does not answer");
+    return good;
+}
+
+static clo_err start_server(clo_service *s)
+{
+    clo_gateway_options *o = &s->listen;
+    o->name = "cloisterd";
+    o->address = s->config.address;
+    o->port = s->config.port;
+    o->http2 = true;
+    o->routes = clo_service_routes;
+    o->route_count = clo_service_route_count;
+    o->context = s;
+    o->authenticator.authenticate = clo_service_authenticate;
+    o->authenticator.context = s;
+    o->idempotency = clo_gateway_replay_store_hooks(s->replay);
+    o->schemas = clo_service_schemas;
+    o->schema_count = clo_service_schema_count;
+    o->title = "Cloister operator";
+    o->openapi_path = "/api/v1/openapi.json";
+    o->standard_routes = true;
+    o->ready = ready;
+    o->workers = 8;
+    o->clock = s->clock;
+    CLO_TRY(clo_gateway_server_start(&s->server, o));
+    clo_gateway_metrics *metrics = clo_gateway_server_metrics(s->server);
+    CLO_TRY(clo_gateway_counter(metrics, "cloister_runs_total", "state=\"done\"", "Runs that ended, by how", &s->runs_done));
+    return clo_gateway_counter(metrics, "cloister_runs_total", "state=\"failed\"", "Runs that ended, by how", &s->runs_failed);
+}
+
+/* What a restart finds: released runs get their receipt, the others were lost with their runtime. */
+static clo_err settle_after_restart(clo_service *s)
+{
+    size_t lost = 0;
+    CLO_TRY(clo_store_run_fail_lost(s->store, "the operator restarted and the runtime was lost; nothing was released: start the run again", &lost));
+    while (true) {
+        CLO_AUTO(clo_arena_free) clo_arena a;
+        clo_arena_init(&a, SERVICE_ARENA_MAX);
+        void *memory = NULL;
+        CLO_TRY(clo_arena_alloc(&a, sizeof(clo_store_run), &memory));
+        clo_err e = clo_store_run_unregistered(s->store, &a, memory);
+        if (clo_failed(e)) return e.code == CLO_E_NOT_FOUND ? CLO_OK : e;
+        clo_service_run_register(s, memory);
+    }
+}
+
+static clo_err serve(clo_service *s)
+{
+    char line[400];
+    CLO_TRY(open_tls(s));
+    CLO_TRY(clo_service_open(s));
+    CLO_TRY(settle_after_restart(s));
+    CLO_TRY(clo_service_sampler_start(s));
+    CLO_TRY(start_server(s));
+    CLO_TRY(clo_service_scheduler_start(s));
+    (void)snprintf(line, sizeof line, "cloisterd: serving %s at %s (software TEE (sim): no protection from the operator)", s->config.name, s->config.url);
+    return clo_service_signals_wait(line);
+}
+
+static clo_err show(clo_service *s)
+{
+    CLO_AUTO(clo_arena_free) clo_arena a;
+    clo_arena_init(&a, 1 << 20);
+    clo_wire_node *tree = NULL;
+    CLO_TRY(open_tls(s));
+    CLO_TRY(clo_service_open(s));
+    CLO_TRY(clo_service_info(s, &a, &tree));
+    return clo_service_print(tree);
+}
+
+CLO_R clo_service_operator_main(const clo_service_arguments *a)
+{
+    clo_service *s = calloc(1, sizeof *s);
+    CLO_CHECK(s != NULL, CLO_E_NOMEM);
+    int lock = -1;
+    char path[600] = "";
+    s->clock = clo_os_clock_system();
+    bool init = a->verb != NULL;
+    clo_service_signals_block();
+    clo_err e = defaults(&s->config, a);
+    if (!clo_failed(e)) e = clo_service_home_lock(s->config.home, &lock);
+    if (!clo_failed(e)) e = clo_os_path_join(path, sizeof path, s->config.home, "cloisterd.yaml");
+    if (!clo_failed(e) && init && clo_os_file_exists(path)) e = CLO_FAILF(CLO_E_EXISTS, "%s is a home already; start it with: cloisterd --home %s", s->config.home, s->config.home);
+    if (!clo_failed(e) && !clo_os_file_exists(path) && a->config == NULL) e = make_home(&s->config, a);
+    if (!clo_failed(e)) e = clo_service_config_load(&s->config, a->config);
+    if (!clo_failed(e)) e = overrides(&s->config, a);
+    if (!clo_failed(e)) e = init ? show(s) : serve(s);
+    clo_service_sampler_stop();
+    clo_service_close(s);
+    clo_os_fd_close(&lock);
+    free(s);
+    return e;
+}

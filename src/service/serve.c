@@ -1,0 +1,53 @@
+#include "service/serve.h"
+
+#include "base/clo_own.h"
+#include "os/file.h"
+#include "wire/json.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+
+static void ending(sigset_t *set)
+{
+    (void)sigemptyset(set);
+    (void)sigaddset(set, SIGTERM);
+    (void)sigaddset(set, SIGINT);
+}
+
+void clo_service_signals_block(void)
+{
+    sigset_t set;
+    ending(&set);
+    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+CLO_R clo_service_signals_wait(const char *line)
+{
+    sigset_t set;
+    ending(&set);
+    CLO_CHECKF(printf("%s\n", line) > 0 && fflush(stdout) == 0, CLO_E_IO, "cannot write to standard output");
+    while (sigwaitinfo(&set, NULL) < 0)
+        CLO_CHECK(errno == EINTR, CLO_E_IO);
+    return CLO_OK;
+}
+
+CLO_R clo_service_print(const clo_wire_node *tree)
+{
+    CLO_AUTO(clo_buf_free) clo_buf text;
+    clo_buf_init(&text, 1 << 20);
+    CLO_TRY(clo_wire_json_encode(tree, 0, &text));
+    CLO_TRY(clo_buf_put_u8(&text, '\n'));
+    CLO_CHECKF(fwrite(text.p, 1, text.len, stdout) == text.len && fflush(stdout) == 0, CLO_E_IO, "cannot write to standard output");
+    return CLO_OK;
+}
+
+CLO_R clo_service_home_lock(const char *home, int *fd)
+{
+    char path[600];
+    CLO_TRY(clo_os_dir_make(home));
+    CLO_TRY(clo_os_path_join(path, sizeof path, home, "lock"));
+    return clo_os_lock_take(path, fd);
+}

@@ -1,0 +1,46 @@
+/* The program cloisterd. */
+#include "service/service.h"
+
+#include "os/log.h"
+#include "service/service_arguments.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char usage[] =
+    "cloisterd: the operator's daemon, or an independent witness of its log\n"
+    "\n"
+    "  cloisterd init --home DIR [--name NAME] [--listen ADDRESS:PORT] [--url URL] [--enclave PATH] [--witness URL,SPKIHEX,VKEY]...\n"
+    "      make the operator's home; prints its public facts as JSON for the agreement\n"
+    "  cloisterd [--config FILE] [--home DIR] [--listen ADDRESS:PORT] [--enclave PATH]\n"
+    "      serve until SIGTERM; a home that is missing is made with the embedded default\n"
+    "  cloisterd --role witness init --home DIR [--name NAME] [--listen ADDRESS:PORT] [--url URL] [--log VKEY]...\n"
+    "      make a witness's home; prints {name, url, spki, vkey}\n"
+    "  cloisterd --role witness [--config FILE] [--home DIR] [--log VKEY]...\n"
+    "      serve as a witness; a log given by --log is trusted from then on\n"
+    "  --version, --help\n";
+
+static int exit_code(clo_err e)
+{
+    switch (clo_err_class(e)) {
+    case CLO_CLASS_OK: return 0;
+    case CLO_CLASS_DENIED: return 1;
+    case CLO_CLASS_INPUT: return 2;
+    case CLO_CLASS_LIMIT: return 4;
+    case CLO_CLASS_AGAIN:
+    case CLO_CLASS_ENV:
+    case CLO_CLASS_BUG:
+    default: return 3;
+    }
+}
+
+int clo_service_main(int argc, char **argv)
+{
+    clo_service_arguments a;
+    clo_err e = clo_service_arguments_parse(argc, argv, &a);
+    if (!clo_failed(e) && a.help) return fputs(usage, stdout) < 0 ? 3 : 0;
+    if (!clo_failed(e) && a.version) return printf("cloisterd %s\n", CLO_VERSION) < 0 ? 3 : 0;
+    if (!clo_failed(e)) e = strcmp(a.role, "witness") == 0 ? clo_service_witness_main(&a) : clo_service_operator_main(&a);
+    if (clo_failed(e)) (void)fprintf(stderr, "cloisterd: %s\n", clo_err_text());
+    return exit_code(e);
+}

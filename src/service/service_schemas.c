@@ -1,0 +1,41 @@
+#include "service/service_schemas.h"
+
+#define STRING "{\"type\":\"string\"}"
+#define INTEGER "{\"type\":\"integer\"}"
+#define BOOLEAN "{\"type\":\"boolean\"}"
+#define LIST(name, of) \
+    "{\"type\":\"object\",\"required\":[\"" name "\",\"next\"],\"properties\":{\"" name "\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/" of \
+    "\"}},\"next\":{\"type\":[\"string\",\"null\"]}}}"
+
+const clo_gateway_schema clo_service_schemas[] = {
+    {"Binary", "{\"type\":\"string\",\"format\":\"binary\"}"},
+    {"Text", STRING},
+    {"Info", "{\"type\":\"object\",\"required\":[\"name\",\"url\",\"spki\",\"audience\",\"version\",\"log\",\"tee\"],\"properties\":{\"name\":" STRING ",\"url\":" STRING
+             ",\"spki\":" STRING ",\"audience\":" STRING ",\"version\":" STRING ",\"log\":{\"type\":\"object\"},\"tee\":{\"type\":\"object\"}}}"},
+    {"Status", "{\"type\":\"object\",\"required\":[\"status\",\"tee_technology\",\"attestation_status\",\"available_models\",\"system_metrics\"],\"properties\":{"
+               "\"status\":{\"enum\":[\"operational\",\"degraded\",\"maintenance\"]},\"tee_technology\":{\"enum\":[\"SGX\",\"TDX\",\"SEV-SNP\",\"NITRO\",\"TPM\",\"SIM\"]},"
+               "\"attestation_status\":{\"enum\":[\"verified\",\"pending\",\"failed\"]},\"available_models\":{\"type\":\"array\"},\"system_metrics\":{\"type\":\"object\","
+               "\"properties\":{\"available_memory\":" STRING ",\"cpu_utilization\":{\"type\":\"number\"},\"pending_requests\":" INTEGER "}}}}"},
+    {"Attestation", "{\"type\":\"object\",\"required\":[\"attestation_report\",\"tee_type\",\"timestamp\",\"verification_service\",\"verification_instructions\"],"
+                    "\"properties\":{\"attestation_report\":" STRING ",\"tee_type\":" STRING ",\"timestamp\":" STRING ",\"verification_service\":" STRING
+                    ",\"verification_instructions\":" STRING "}}"},
+    {"Party", "{\"type\":\"object\",\"required\":[\"name\",\"kid\"],\"properties\":{\"name\":" STRING ",\"kid\":" STRING "}}"},
+    {"Parties", LIST("parties", "Party")},
+    {"Agreement", "{\"type\":\"object\",\"required\":[\"id\",\"title\",\"epoch\",\"state\",\"signed\",\"missing\"],\"properties\":{\"id\":" STRING ",\"title\":" STRING
+                  ",\"epoch\":" INTEGER ",\"state\":{\"enum\":[\"proposed\",\"active\",\"suspended\",\"expired\",\"terminated\"]},\"signed\":{\"type\":\"array\",\"items\":" STRING
+                  "},\"missing\":{\"type\":\"array\",\"items\":" STRING "},\"must_resume\":{\"type\":\"array\",\"items\":" STRING "},\"not_after\":" STRING ",\"lineage\":" STRING
+                  ",\"log_index\":{\"type\":[\"integer\",\"null\"]}}}"},
+    {"Agreements", LIST("agreements", "Agreement")},
+    {"Dataset", "{\"type\":\"object\",\"required\":[\"id\",\"name\",\"owner\",\"version\",\"received\",\"size\",\"complete\"],\"properties\":{\"id\":" STRING ",\"name\":" STRING
+                ",\"owner\":" STRING ",\"version\":" STRING ",\"received\":" INTEGER ",\"size\":" INTEGER ",\"complete\":" BOOLEAN ",\"row_count\":" INTEGER
+                ",\"chunk_count\":" INTEGER ",\"created\":" STRING "}}"},
+    {"Datasets", LIST("datasets", "Dataset")},
+    {"Run", "{\"type\":\"object\",\"required\":[\"id\",\"agreement\",\"run\",\"starter\",\"state\"],\"properties\":{\"id\":" STRING ",\"agreement\":" STRING ",\"run\":" STRING
+            ",\"starter\":" STRING ",\"state\":{\"enum\":[\"queued\",\"starting\",\"attesting\",\"releasing\",\"reading\",\"computing\",\"committing\",\"done\",\"failed\","
+            "\"cancelled\"]},\"phase\":" STRING ",\"text\":" STRING ",\"done\":" INTEGER ",\"total\":" INTEGER ",\"created\":" STRING ",\"changed\":" STRING ",\"tee\":" STRING
+            ",\"simulated\":" BOOLEAN ",\"error\":" STRING ",\"denial\":{\"type\":[\"object\",\"null\"]},\"log_index\":{\"type\":[\"integer\",\"null\"]}}}"},
+    {"Runs", "{\"type\":\"object\",\"properties\":{\"next\":{\"type\":[\"string\",\"null\"]}}}"},
+    {"Reason", "{\"type\":\"object\",\"required\":[\"id\",\"what\",\"time\",\"code\",\"detail\"],\"properties\":{\"id\":" STRING ",\"what\":" STRING ",\"time\":" STRING
+               ",\"code\":" STRING ",\"detail\":" STRING ",\"claim\":" STRING ",\"expected\":" STRING ",\"actual\":" STRING ",\"source\":" STRING ",\"remedy\":" STRING "}}"},
+};
+const size_t clo_service_schema_count = sizeof clo_service_schemas / sizeof clo_service_schemas[0];

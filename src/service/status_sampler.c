@@ -1,0 +1,124 @@
+#include "service/routes_int.h"
+
+#include "attest/attest.h"
+#include "base/clo_own.h"
+#include "os/file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TEXTS = 8, TEXT_MAX = 512, SAMPLE_MS = 1000, SELF_CHECK_EVERY = 60 };
+
+/* The answer is formatted into a ring, so that a reader never sees a text change: a place is written again after eight seconds. */
+static struct {
+    char texts[TEXTS][TEXT_MAX];
+    size_t sizes[TEXTS];
+    size_t current;
+    clo_service *service;
+    clo_os_thread *thread;
+    bool stop;
+    const char *attestation;
+    uint64_t busy, total;
+} sampler;
+
+/* First line of /proc/stat: user nice system idle iowait … */
+static double cpu_utilization(void)
+{
+    CLO_AUTO(clo_buf_free) clo_buf text;
+    clo_buf_init(&text, 1 << 20);
+    const char *line = NULL;
+    if (clo_failed(clo_os_file_read("/proc/stat", 1 << 20, &text)) || clo_failed(clo_buf_cstr(&text, &line))) return 0.0;
+    unsigned long long v[8] = {0};
+    if (sscanf(line, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7]) < 5) return 0.0;
+    uint64_t total = 0;
+    for (size_t i = 0; i < 8; i++) total += v[i];
+    uint64_t busy = total - v[3] - v[4];
+    uint64_t span = total - sampler.total, used = busy - sampler.busy;
+    sampler.total = total;
+    sampler.busy = busy;
+    return span == 0 ? 0.0 : (double)used / (double)span;
+}
+
+static unsigned long long available_gib(void)
+{
+    CLO_AUTO(clo_buf_free) clo_buf text;
+    clo_buf_init(&text, 1 << 16);
+    const char *lines = NULL;
+    unsigned long long kib = 0;
+    if (clo_failed(clo_os_file_read("/proc/meminfo", 1 << 16, &text)) || clo_failed(clo_buf_cstr(&text, &lines))) return 0;
+    const char *at = strstr(lines, "MemAvailable:");
+    if (at == NULL || sscanf(at, "MemAvailable: %llu", &kib) != 1) return 0;
+    return kib / 1048576;
+}
+
+/* The daemon appraises its own platform's evidence with the verifier that everybody uses. */
+static const char *self_check(clo_service *s)
+{
+    static const uint8_t zero[64] = {0};
+    CLO_AUTO(clo_arena_free) clo_arena a;
+    clo_arena_init(&a, 4 << 20);
+    CLO_AUTO(clo_buf_free) clo_buf bundle;
+    clo_buf_init(&bundle, 65536);
+    void *memory = NULL;
+    if (clo_failed(clo_arena_alloc(&a, sizeof(clo_attest_policy), &memory))) return "failed";
+    clo_attest_policy *policy = memory;
+    clo_attest_policy_init(policy);
+    policy->allow_simulated = true;
+    policy->root_count = 1;
+    clo_tee_sim_root_sha256(s->sim, policy->roots[0]);
+    policy->measurement_count = 1;
+    memcpy(policy->measurements[0], s->measurement, 48);
+    if (clo_failed(clo_arena_alloc(&a, sizeof(clo_attest_result), &memory))) return "failed";
+    clo_attest_result *result = memory;
+    if (clo_failed(clo_tee_sim_report(s->sim, s->measurement, zero, zero, &bundle)) ||
+        clo_failed(clo_attest_verify_bundle(&a, clo_buf_span(&bundle), policy, clo_os_clock_wall(s->clock), result)))
+        return "failed";
+    return result->valid ? "verified" : "failed";
+}
+
+static void sample(void)
+{
+    clo_service *s = sampler.service;
+    uint64_t queued = 0, active = 0;
+    bool healthy = !clo_failed(clo_store_run_active(s->store, &queued, &active)) && strcmp(sampler.attestation, "failed") != 0;
+    size_t next = (sampler.current + 1) % TEXTS;
+    int n = snprintf(sampler.texts[next], TEXT_MAX,
+                     "{\"status\":\"%s\",\"tee_technology\":\"SIM\",\"attestation_status\":\"%s\",\"available_models\":[],\"system_metrics\":"
+                     "{\"available_memory\":\"%lluGB\",\"cpu_utilization\":%.2f,\"pending_requests\":%llu}}",
+                     healthy ? "operational" : "degraded", sampler.attestation, available_gib(), cpu_utilization(),
+                     (unsigned long long)(queued + active + (s->server != NULL ? clo_gateway_server_pending(s->server) : 0)));
+    sampler.sizes[next] = n > 0 && n < TEXT_MAX ? (size_t)n : 0;
+    __atomic_store_n(&sampler.current, next, __ATOMIC_RELEASE);
+}
+
+static void run(void *context)
+{
+    (void)context;
+    for (unsigned i = 0; !__atomic_load_n(&sampler.stop, __ATOMIC_ACQUIRE); i++) {
+        if (i % SELF_CHECK_EVERY == 0) sampler.attestation = self_check(sampler.service);
+        sample();
+        for (int k = 0; k < SAMPLE_MS / 100 && !__atomic_load_n(&sampler.stop, __ATOMIC_ACQUIRE); k++) clo_os_sleep_ms(100);
+    }
+}
+
+CLO_R clo_service_sampler_start(clo_service *s)
+{
+    sampler.service = s;
+    sampler.attestation = "pending";
+    sample();
+    return clo_os_thread_start(&sampler.thread, "status", run, NULL);
+}
+
+void clo_service_sampler_stop(void)
+{
+    __atomic_store_n(&sampler.stop, true, __ATOMIC_RELEASE);
+    if (sampler.thread != NULL) clo_os_thread_join(&sampler.thread);
+}
+
+clo_span clo_service_sampler_text(void)
+{
+    size_t at = __atomic_load_n(&sampler.current, __ATOMIC_ACQUIRE);
+    return clo_span_of(sampler.texts[at], sampler.sizes[at]);
+}
