@@ -70,7 +70,7 @@ static void make_vcek(const vcek_options *o, clo_buf *der)
     };
     size_t n = 5;
     if (!o->no_snp) list[n++] = (clo_crypto_extension){AMD ".3.3", clo_span_of(number, 3)};
-    if (o->hardware_id_bytes != 0) list[n++] = (clo_crypto_extension){AMD ".4", clo_span_of(id + id_at, o->hardware_id_bytes + 2 - id_at)};
+    if (o->hardware_id_bytes != 0) list[n++] = (clo_crypto_extension){AMD ".4", clo_span_of(id + id_at, (size_t)o->hardware_id_bytes + 2 - id_at)};
     if (o->csp) list[n++] = (clo_crypto_extension){AMD ".5", csp};
     if (o->duplicate_number) list[n++] = (clo_crypto_extension){AMD ".3.1", clo_span_of(bl, bl_size)};
     clo_crypto_cert_request r = {.common_name = o->kind, .not_before = o->from, .not_after = o->to, .pss384 = !o->not_pss, .serial = 9, .extensions = list, .extension_count = n};
