@@ -140,7 +140,7 @@ clo_err clo_dp_zcdp_epsilon_real(double rho, double delta, double *epsilon)
         else
             low = middle;
     }
-    *epsilon = nextafter(high * (1 + 1e-12), INFINITY);
+    *epsilon = nextafter(high * (1 + 1e-12), HUGE_VAL);
     return CLO_OK;
 }
 

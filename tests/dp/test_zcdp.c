@@ -122,17 +122,17 @@ static void test_refusals(void **state)
     (void)state;
     double out = 42;
     clo_dp_rational r = {5, 7};
-    const double bad_delta[] = {0, 1, -1e-9, 1.5, NAN, INFINITY};
+    const double bad_delta[] = {0, 1, -1e-9, 1.5, (double)NAN, HUGE_VAL};
     for (size_t i = 0; i < sizeof bad_delta / sizeof bad_delta[0]; i++) {
         assert_int_equal(clo_dp_zcdp_epsilon(q(1, 2), bad_delta[i], &out).code, CLO_E_RANGE);
         assert_int_equal(clo_dp_zcdp_epsilon_standard(q(1, 2), bad_delta[i], &out).code, CLO_E_RANGE);
         assert_int_equal(clo_dp_zcdp_rho(1, bad_delta[i], &r).code, CLO_E_RANGE);
     }
-    const double bad_epsilon[] = {0, -1, 1001, NAN, INFINITY};
+    const double bad_epsilon[] = {0, -1, 1001, (double)NAN, HUGE_VAL};
     for (size_t i = 0; i < sizeof bad_epsilon / sizeof bad_epsilon[0]; i++)
         assert_int_equal(clo_dp_zcdp_rho(bad_epsilon[i], 1e-6, &r).code, CLO_E_RANGE);
     assert_int_equal(clo_dp_zcdp_epsilon_real(-1, 1e-6, &out).code, CLO_E_RANGE);
-    assert_int_equal(clo_dp_zcdp_epsilon_real(NAN, 1e-6, &out).code, CLO_E_RANGE);
+    assert_int_equal(clo_dp_zcdp_epsilon_real((double)NAN, 1e-6, &out).code, CLO_E_RANGE);
     assert_int_equal(clo_dp_zcdp_delta(q(1, 2), -1, &out).code, CLO_E_RANGE);
     assert_true(out > 41 && out < 43);
     assert_int_equal(r.num, 5);

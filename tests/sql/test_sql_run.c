@@ -397,9 +397,9 @@ static void test_grid_extremes(void **state)
     assert_int_equal(clo_sql_grid(&p, 0), -5000);
     assert_int_equal(clo_sql_grid(&p, 1e308), 5000);
     assert_int_equal(clo_sql_grid(&p, -1e308), -5000);
-    assert_int_equal(clo_sql_grid(&p, INFINITY), 5000);
-    assert_int_equal(clo_sql_grid(&p, -INFINITY), -5000);
-    assert_int_equal(clo_sql_grid(&p, NAN), -5000);
+    assert_int_equal(clo_sql_grid(&p, HUGE_VAL), 5000);
+    assert_int_equal(clo_sql_grid(&p, -HUGE_VAL), -5000);
+    assert_int_equal(clo_sql_grid(&p, (double)NAN), -5000);
 }
 
 static clo_err cancel_at(void *context, const char *phase, uint64_t done, uint64_t total)
