@@ -90,7 +90,8 @@ static double read_back(const clo_wire_schema *s, clo_span rows, uint64_t count)
 
 static void report(const char *name, double ours, double peer, const char *unit)
 {
-    (void)printf("{\"name\":\"%s\",\"ours\":%.1f,\"peer\":%.1f,\"unit\":\"%s\",\"ratio\":%.3f}\n", name, ours, peer, unit, ours / peer);
+    (void)printf("{\"name\":\"%s\",\"ours\":%.1f,\"peer\":%.1f,\"unit\":\"%s\",\"ratio\":%.3f}\n", name, ours, peer, unit,
+                 ours / peer);
 }
 
 int main(void)

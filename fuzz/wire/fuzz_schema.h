@@ -8,14 +8,16 @@
 
 static inline const clo_wire_schema *fuzz_schema(void)
 {
-    static const char text[] = "{\"columns\":{\"i\":{\"type\":\"int\",\"min\":0,\"max\":99},\"f\":{\"type\":\"float\",\"nullable\":true},"
-                               "\"c\":{\"type\":\"code\",\"codes\":[\"F\",\"M\"]},\"t\":{\"type\":\"text\",\"nullable\":true}}}";
+    static const char text[] =
+        "{\"columns\":{\"i\":{\"type\":\"int\",\"min\":0,\"max\":99},\"f\":{\"type\":\"float\",\"nullable\":true},"
+        "\"c\":{\"type\":\"code\",\"codes\":[\"F\",\"M\"]},\"t\":{\"type\":\"text\",\"nullable\":true}}}";
     static clo_arena arena;
     static clo_wire_schema schema;
     clo_wire_node *n = NULL;
     if (schema.column_count != 0) return &schema;
     clo_arena_init(&arena, 1 << 20);
-    if (clo_failed(clo_wire_json_decode(&arena, clo_span_str(text), &n)) || clo_failed(clo_wire_schema_read(&arena, n, &schema))) abort();
+    if (clo_failed(clo_wire_json_decode(&arena, clo_span_str(text), &n)) || clo_failed(clo_wire_schema_read(&arena, n, &schema)))
+        abort();
     return &schema;
 }
 #endif

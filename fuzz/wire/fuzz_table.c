@@ -12,8 +12,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     clo_wire_cell cells[4];
     uint64_t rows = 0;
     (void)clo_failed(clo_wire_table_open(fuzz_schema(), clo_span_of(data, size), &t, &rows));
-    if (size == 0 || clo_failed(clo_wire_table_head(fuzz_schema(), data[0], head)) || clo_failed(clo_buf_put(&b, head, sizeof head)) ||
-        clo_failed(clo_buf_put(&b, data + 1, size - 1)) || clo_failed(clo_wire_table_open(fuzz_schema(), clo_buf_span(&b), &t, &rows)))
+    if (size == 0 || clo_failed(clo_wire_table_head(fuzz_schema(), data[0], head)) ||
+        clo_failed(clo_buf_put(&b, head, sizeof head)) || clo_failed(clo_buf_put(&b, data + 1, size - 1)) ||
+        clo_failed(clo_wire_table_open(fuzz_schema(), clo_buf_span(&b), &t, &rows)))
         return 0;
     while (!clo_failed(clo_wire_table_next(&t, cells))) continue;
     (void)clo_failed(clo_wire_table_end(&t));

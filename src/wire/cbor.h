@@ -7,12 +7,14 @@ extern "C" {
 #endif
 
 typedef struct {
-    size_t items_max;     /* nodes in all; 0 = 65,536 */
-    bool allow_unsorted;  /* evidence of others (COSE, PSA): any key order and head length; still definite, bounded, no duplicates */
+    size_t items_max;    /* nodes in all; 0 = 65,536 */
+    bool allow_unsorted; /* evidence of others (COSE, PSA): any key order and head length; still definite, bounded, no duplicates
+                          */
 } clo_wire_cbor_limits;
 
 /** Exactly one item over all of `in`. limits may be NULL. Text and bytes are copied into the arena.
- *  Errors: TRUNCATED, TRAILING, NOT_CANONICAL, DUPLICATE, MALFORMED, TOO_MANY, UNSUPPORTED (break, indefinite, undefined, simple). */
+ *  Errors: TRUNCATED, TRAILING, NOT_CANONICAL, DUPLICATE, MALFORMED, TOO_MANY, UNSUPPORTED (break, indefinite, undefined,
+ * simple). */
 CLO_R clo_wire_cbor_decode(clo_arena *a, clo_span in, const clo_wire_cbor_limits *limits, clo_wire_node **out);
 /** Append the deterministic encoding of node to out. */
 CLO_R clo_wire_cbor_encode(const clo_wire_node *node, clo_buf *out);

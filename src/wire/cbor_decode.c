@@ -56,7 +56,8 @@ static clo_err read_head(decoder *d, head *h)
         least = UINT64_C(1) << 32;
         break;
     case 31:
-        return CLO_FAILF(CLO_E_UNSUPPORTED, "CBOR offset %zu: indefinite lengths and breaks are not accepted; write definite lengths", h->offset);
+        return CLO_FAILF(CLO_E_UNSUPPORTED,
+                         "CBOR offset %zu: indefinite lengths and breaks are not accepted; write definite lengths", h->offset);
     default:
         CLO_CHECKF(h->info < 24, CLO_E_MALFORMED, "CBOR offset %zu: reserved head 0x%02x", h->offset, (unsigned)first);
         break;
@@ -102,12 +103,15 @@ static clo_err decode_simple(decoder *d, const head *h, clo_wire_node **out)
     double v = 0;
     unsigned size = 0;
     switch (h->info) {
-    case 20: return clo_wire_bool(d->arena, false, out);
-    case 21: return clo_wire_bool(d->arena, true, out);
-    case 22: return clo_wire_null(d->arena, out);
+    case 20:
+        return clo_wire_bool(d->arena, false, out);
+    case 21:
+        return clo_wire_bool(d->arena, true, out);
+    case 22:
+        return clo_wire_null(d->arena, out);
     case 25:
-        CLO_CHECKF((h->argument >> 10 & 31) != 31, CLO_E_RANGE, "CBOR offset %zu: infinite or not a number; only finite numbers are allowed",
-                   h->offset);
+        CLO_CHECKF((h->argument >> 10 & 31) != 31, CLO_E_RANGE,
+                   "CBOR offset %zu: infinite or not a number; only finite numbers are allowed", h->offset);
         v = half_value((uint16_t)h->argument);
         size = 2;
         break;
@@ -119,7 +123,9 @@ static clo_err decode_simple(decoder *d, const head *h, clo_wire_node **out)
         v = double_of(h->argument);
         size = 8;
         break;
-    default: return CLO_FAILF(CLO_E_UNSUPPORTED, "CBOR offset %zu: simple value %llu is not accepted", h->offset, (unsigned long long)h->argument);
+    default:
+        return CLO_FAILF(CLO_E_UNSUPPORTED, "CBOR offset %zu: simple value %llu is not accepted", h->offset,
+                         (unsigned long long)h->argument);
     }
     CLO_CHECKF(isfinite(v), CLO_E_RANGE, "CBOR offset %zu: infinite or not a number; only finite numbers are allowed", h->offset);
     CLO_CHECKF(d->lenient || clo_wire_cbor_float_size(v) == size, CLO_E_NOT_CANONICAL,
@@ -166,8 +172,8 @@ static clo_err decode_map(decoder *d, const head *h, unsigned depth, clo_wire_no
         if (map->last != NULL && !d->lenient) {
             int order = clo_wire_key_compare(map->last->key, key);
             CLO_CHECKF(order != 0, CLO_E_DUPLICATE, "CBOR offset %zu: the key is there twice", offset);
-            CLO_CHECKF(order < 0, CLO_E_NOT_CANONICAL, "CBOR offset %zu: the keys are not sorted; write deterministic CBOR (RFC 8949 4.2.1)",
-                       offset);
+            CLO_CHECKF(order < 0, CLO_E_NOT_CANONICAL,
+                       "CBOR offset %zu: the keys are not sorted; write deterministic CBOR (RFC 8949 4.2.1)", offset);
         }
         CLO_TRY(decode_item(d, depth + 1, &value));
         value->key = key;
@@ -189,16 +195,21 @@ static clo_err decode_item(decoder *d, unsigned depth, clo_wire_node **out)
     switch (h.major) {
     case MAJOR_UINT:
     case MAJOR_NEGATIVE:
-        CLO_CHECKF(h.argument <= (uint64_t)INT64_MAX, CLO_E_RANGE, "CBOR offset %zu: the integer is beyond 64 bits with sign", h.offset);
+        CLO_CHECKF(h.argument <= (uint64_t)INT64_MAX, CLO_E_RANGE, "CBOR offset %zu: the integer is beyond 64 bits with sign",
+                   h.offset);
         return clo_wire_int(d->arena, h.major == MAJOR_UINT ? (int64_t)h.argument : -1 - (int64_t)h.argument, out);
     case MAJOR_BYTES:
-    case MAJOR_TEXT: return decode_text(d, &h, out);
-    case MAJOR_ARRAY: return decode_array(d, &h, depth, out);
-    case MAJOR_MAP: return decode_map(d, &h, depth, out);
+    case MAJOR_TEXT:
+        return decode_text(d, &h, out);
+    case MAJOR_ARRAY:
+        return decode_array(d, &h, depth, out);
+    case MAJOR_MAP:
+        return decode_map(d, &h, depth, out);
     case MAJOR_TAG:
         CLO_TRY(decode_item(d, depth + 1, &content));
         return clo_wire_tag(d->arena, h.argument, content, out);
-    default: return decode_simple(d, &h, out);
+    default:
+        return decode_simple(d, &h, out);
     }
 }
 

@@ -82,16 +82,29 @@ static clo_err encode(const clo_wire_node *n, unsigned depth, clo_buf *out)
 {
     CLO_CHECKF(depth < CLO_WIRE_DEPTH_MAX, CLO_E_TOO_MANY, "the value nests deeper than %d levels", CLO_WIRE_DEPTH_MAX);
     switch (n->type) {
-    case CLO_WIRE_NULL: return clo_buf_put_u8(out, 0xf6);
-    case CLO_WIRE_BOOL: return clo_buf_put_u8(out, n->boolean ? 0xf5 : 0xf4);
-    case CLO_WIRE_INT: return n->integer >= 0 ? clo_wire_cbor_put_head(out, 0, (uint64_t)n->integer) : clo_wire_cbor_put_head(out, 1, (uint64_t)(-1 - n->integer));
-    case CLO_WIRE_FLOAT: return put_float(out, n->number);
+    case CLO_WIRE_NULL:
+        return clo_buf_put_u8(out, 0xf6);
+    case CLO_WIRE_BOOL:
+        return clo_buf_put_u8(out, n->boolean ? 0xf5 : 0xf4);
+    case CLO_WIRE_INT:
+        return n->integer >= 0 ? clo_wire_cbor_put_head(out, 0, (uint64_t)n->integer)
+                               : clo_wire_cbor_put_head(out, 1, (uint64_t)(-1 - n->integer));
+    case CLO_WIRE_FLOAT:
+        return put_float(out, n->number);
     case CLO_WIRE_TEXT:
-    case CLO_WIRE_BYTES: CLO_TRY(clo_wire_cbor_put_head(out, n->type == CLO_WIRE_TEXT ? 3 : 2, n->text.n)); return clo_buf_put_span(out, n->text);
-    case CLO_WIRE_MAP: return encode_map(n, depth, out);
-    case CLO_WIRE_ARRAY: CLO_TRY(clo_wire_cbor_put_head(out, 4, n->count)); break;
-    case CLO_WIRE_TAG: CLO_TRY(clo_wire_cbor_put_head(out, 6, n->tag)); break;
-    default: return CLO_FAIL(CLO_E_BUG);
+    case CLO_WIRE_BYTES:
+        CLO_TRY(clo_wire_cbor_put_head(out, n->type == CLO_WIRE_TEXT ? 3 : 2, n->text.n));
+        return clo_buf_put_span(out, n->text);
+    case CLO_WIRE_MAP:
+        return encode_map(n, depth, out);
+    case CLO_WIRE_ARRAY:
+        CLO_TRY(clo_wire_cbor_put_head(out, 4, n->count));
+        break;
+    case CLO_WIRE_TAG:
+        CLO_TRY(clo_wire_cbor_put_head(out, 6, n->tag));
+        break;
+    default:
+        return CLO_FAIL(CLO_E_BUG);
     }
     for (const clo_wire_node *c = n->first; c != NULL; c = c->next) CLO_TRY(encode(c, depth + 1, out));
     return CLO_OK;

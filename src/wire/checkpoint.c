@@ -40,7 +40,8 @@ clo_err clo_wire_checkpoint_parse(clo_span body, clo_wire_checkpoint *out)
 
 clo_err clo_wire_checkpoint_write(const clo_wire_checkpoint *c, clo_buf *out)
 {
-    if (c->origin[0] == '\0' || strchr(c->origin, '\n') != NULL) return CLO_FAILF(CLO_E_MALFORMED, "the origin of a log must be one line of text");
+    if (c->origin[0] == '\0' || strchr(c->origin, '\n') != NULL)
+        return CLO_FAILF(CLO_E_MALFORMED, "the origin of a log must be one line of text");
     size_t before = out->len;
     clo_err e = clo_buf_printf(out, "%s\n%llu\n", c->origin, (unsigned long long)c->size);
     if (!clo_failed(e)) e = clo_base64_encode(out, clo_span_of(c->root.b, sizeof c->root.b));
@@ -53,7 +54,8 @@ clo_err clo_wire_checkpoint_write(const clo_wire_checkpoint *c, clo_buf *out)
 static clo_err deny_signature(clo_err e, const char *claim, const char *expected, const char *remedy)
 {
     if (e.code != CLO_E_NOT_FOUND && e.code != CLO_E_BAD_SIGNATURE) return e;
-    return CLO_DENY(CLO_E_BAD_SIGNATURE, claim, expected, e.code == CLO_E_NOT_FOUND ? "no signature by this key" : "a signature that does not verify",
+    return CLO_DENY(CLO_E_BAD_SIGNATURE, claim, expected,
+                    e.code == CLO_E_NOT_FOUND ? "no signature by this key" : "a signature that does not verify",
                     "the log's policy", remedy);
 }
 
@@ -73,12 +75,14 @@ static clo_err check_witnesses(const clo_wire_note *note, const clo_wire_log_pol
     CLO_CHECK(policy->witness_count <= WITNESSES_MAX, CLO_E_BUG);
     for (size_t i = 0; i < policy->witness_count; i++) {
         const clo_wire_note_key *k = &policy->witnesses[i];
-        CLO_CHECKF(k->type == NOTE_TYPE_COSIGNATURE, CLO_E_MALFORMED, "the key of witness %s is not a witness key (type 4)", k->name);
+        CLO_CHECKF(k->type == NOTE_TYPE_COSIGNATURE, CLO_E_MALFORMED, "the key of witness %s is not a witness key (type 4)",
+                   k->name);
         if (listed_before(policy, i)) continue; /* one witness under two names is one witness */
         uint64_t time = 0;
         clo_err e = clo_wire_note_verify(note, k, &time);
         if (e.code == CLO_E_NOT_FOUND) continue;
-        if (clo_failed(e)) return deny_signature(e, "log.witnesses", k->name, "fetch the checkpoint again; if it fails again, it was altered");
+        if (clo_failed(e))
+            return deny_signature(e, "log.witnesses", k->name, "fetch the checkpoint again; if it fails again, it was altered");
         size_t place = count++;
         for (; place > 0 && times[place - 1] < time; place--) times[place] = times[place - 1];
         times[place] = time;
@@ -92,7 +96,8 @@ static clo_err check_witnesses(const clo_wire_note *note, const clo_wire_log_pol
     return CLO_OK;
 }
 
-clo_err clo_wire_checkpoint_verify(clo_span note, const clo_wire_log_policy *policy, clo_wire_checkpoint *out, uint64_t *witnessed_at)
+clo_err clo_wire_checkpoint_verify(clo_span note, const clo_wire_log_policy *policy, clo_wire_checkpoint *out,
+                                   uint64_t *witnessed_at)
 {
     CLO_AUTO(clo_arena_free) clo_arena a;
     clo_arena_init(&a, (size_t)CLO_NOTE_MAX * 4);
@@ -101,12 +106,16 @@ clo_err clo_wire_checkpoint_verify(clo_span note, const clo_wire_log_policy *pol
     clo_wire_note *n = p;
     clo_wire_checkpoint c = {0};
     CLO_TRY(clo_wire_note_parse(&a, note, n));
-    CLO_CHECKF(policy->log.type == NOTE_TYPE_LOG, CLO_E_MALFORMED, "the key of log %s is not a log key (type 1)", policy->log.name);
+    CLO_CHECKF(policy->log.type == NOTE_TYPE_LOG, CLO_E_MALFORMED, "the key of log %s is not a log key (type 1)",
+               policy->log.name);
     clo_err e = clo_wire_note_verify(n, &policy->log, NULL);
-    if (clo_failed(e)) return deny_signature(e, "log.signature", policy->log.name, "check the log's verifier key, then fetch the checkpoint again");
+    if (clo_failed(e))
+        return deny_signature(e, "log.signature", policy->log.name,
+                              "check the log's verifier key, then fetch the checkpoint again");
     CLO_TRY(clo_wire_checkpoint_parse(n->body, &c));
     if (strcmp(c.origin, policy->log.name) != 0)
-        return CLO_DENY(CLO_E_DENIED, "log.origin", policy->log.name, c.origin, "the log's policy", "fetch the checkpoint of the right log");
+        return CLO_DENY(CLO_E_DENIED, "log.origin", policy->log.name, c.origin, "the log's policy",
+                        "fetch the checkpoint of the right log");
     uint64_t at = 0;
     CLO_TRY(check_witnesses(n, policy, &at));
     if (out != NULL) *out = c;
@@ -114,7 +123,8 @@ clo_err clo_wire_checkpoint_verify(clo_span note, const clo_wire_log_policy *pol
     return CLO_OK;
 }
 
-clo_err clo_wire_tlog_proof_write(uint64_t index, const clo_wire_hash *path, size_t path_count, clo_span checkpoint_note, clo_buf *out)
+clo_err clo_wire_tlog_proof_write(uint64_t index, const clo_wire_hash *path, size_t path_count, clo_span checkpoint_note,
+                                  clo_buf *out)
 {
     size_t before = out->len;
     clo_err e = clo_buf_printf(out, "%s\nindex %llu\n", proof_magic, (unsigned long long)index);
@@ -145,7 +155,8 @@ clo_err clo_wire_tlog_proof_parse(clo_span proof, uint64_t *index, clo_wire_hash
     clo_span rest = proof, line = {0};
     uint64_t at = 0;
     size_t count = 0;
-    if (!clo_wire_line_take(&rest, &line) || !clo_span_equal(line, clo_span_str(proof_magic))) return bad_proof("does not begin as one");
+    if (!clo_wire_line_take(&rest, &line) || !clo_span_equal(line, clo_span_str(proof_magic)))
+        return bad_proof("does not begin as one");
     if (!clo_wire_line_take(&rest, &line)) return bad_proof("is cut");
     if (cut_prefix(&line, "extra ")) {
         CLO_AUTO(clo_buf_free) clo_buf ignored;
@@ -167,8 +178,8 @@ clo_err clo_wire_tlog_proof_parse(clo_span proof, uint64_t *index, clo_wire_hash
     return CLO_OK;
 }
 
-clo_err clo_wire_tlog_proof_verify(clo_span proof, clo_span leaf_data, const clo_wire_log_policy *policy, clo_wire_checkpoint *out, uint64_t *index,
-                                   uint64_t *witnessed_at)
+clo_err clo_wire_tlog_proof_verify(clo_span proof, clo_span leaf_data, const clo_wire_log_policy *policy,
+                                   clo_wire_checkpoint *out, uint64_t *index, uint64_t *witnessed_at)
 {
     clo_wire_hash path[CLO_MERKLE_PATH_MAX], leaf;
     size_t path_count = 0;
@@ -179,8 +190,8 @@ clo_err clo_wire_tlog_proof_verify(clo_span proof, clo_span leaf_data, const clo
     CLO_TRY(clo_wire_checkpoint_verify(note, policy, &c, &time));
     CLO_TRY(clo_wire_merkle_leaf(leaf_data, &leaf));
     if (at >= c.size)
-        return CLO_DENY(CLO_E_DENIED, "log.inclusion", "an index within the log", "an index beyond its checkpoint", "the log proof",
-                        "fetch the proof again");
+        return CLO_DENY(CLO_E_DENIED, "log.inclusion", "an index within the log", "an index beyond its checkpoint",
+                        "the log proof", "fetch the proof again");
     CLO_TRY(clo_wire_merkle_inclusion(&leaf, at, c.size, path, path_count, &c.root));
     if (out != NULL) *out = c;
     if (index != NULL) *index = at;

@@ -7,9 +7,14 @@ static const struct {
     char magic[9];
     const char *what;
 } kinds[] = {
-    {CLO_MAGIC_AGREEMENT, "an agreement"}, {CLO_MAGIC_SEALED, "a sealed dataset"}, {CLO_MAGIC_RECEIPT, "a receipt"},
-    {CLO_MAGIC_OUTPUT, "a sealed output"}, {CLO_MAGIC_IDENTITY, "an identity (secret key)"}, {CLO_MAGIC_PARTY, "a party (public key)"},
-    {CLO_MAGIC_TABLE, "a table"},          {CLO_MAGIC_MODEL, "a model"},
+    {CLO_MAGIC_AGREEMENT, "an agreement"},
+    {CLO_MAGIC_SEALED, "a sealed dataset"},
+    {CLO_MAGIC_RECEIPT, "a receipt"},
+    {CLO_MAGIC_OUTPUT, "a sealed output"},
+    {CLO_MAGIC_IDENTITY, "an identity (secret key)"},
+    {CLO_MAGIC_PARTY, "a party (public key)"},
+    {CLO_MAGIC_TABLE, "a table"},
+    {CLO_MAGIC_MODEL, "a model"},
 };
 
 static const char *kind_of(const uint8_t *magic)
@@ -43,8 +48,8 @@ clo_err clo_wire_container_open(clo_span file, const char magic[8], uint32_t ver
     uint32_t v = clo_rd_u32be(&r);
     uint32_t flags = clo_rd_u32be(&r);
     CLO_CHECKF(!r.bad, CLO_E_TRUNCATED, "the file ends within its head; fetch it again");
-    CLO_CHECKF(v >= 1 && v <= version_max, CLO_E_VERSION, "the file has version %u of %s, this program knows 1 to %u; use a matching program", v,
-               wanted, version_max);
+    CLO_CHECKF(v >= 1 && v <= version_max, CLO_E_VERSION,
+               "the file has version %u of %s, this program knows 1 to %u; use a matching program", v, wanted, version_max);
     CLO_CHECKF(flags == 0, CLO_E_UNSUPPORTED, "the file has unknown flags 0x%x; use a newer program", flags);
     if (version != NULL) *version = v;
     *body = clo_rd_span(&r, r.left);

@@ -19,7 +19,8 @@ extern "C" {
 enum { CLO_CONTAINER_HEAD = 16 };
 
 CLO_R clo_wire_container_put(clo_buf *out, const char magic[8], uint32_t version);
-/** Check the head and return the body. Errors: TRUNCATED, MALFORMED (other magic: says what the file is, where known), VERSION. */
+/** Check the head and return the body. Errors: TRUNCATED, MALFORMED (other magic: says what the file is, where known), VERSION.
+ */
 CLO_R clo_wire_container_open(clo_span file, const char magic[8], uint32_t version_max, uint32_t *version, clo_span *body);
 
 #ifdef __cplusplus

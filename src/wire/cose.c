@@ -38,14 +38,17 @@ typedef struct {
 
 static clo_err check_crit(const headers *h)
 {
-    CLO_CHECKF(clo_wire_get_int_key(h->unprotected, COSE_CRIT) == NULL, CLO_E_MALFORMED, "COSE: crit stands in the unprotected header");
+    CLO_CHECKF(clo_wire_get_int_key(h->unprotected, COSE_CRIT) == NULL, CLO_E_MALFORMED,
+               "COSE: crit stands in the unprotected header");
     const clo_wire_node *crit = clo_wire_get_int_key(h->protected_map, COSE_CRIT);
     if (crit == NULL) return CLO_OK;
     CLO_CHECKF(crit->type == CLO_WIRE_ARRAY && crit->count > 0, CLO_E_MALFORMED, "COSE: crit is not a list of labels");
     for (const clo_wire_node *n = crit->first; n != NULL; n = n->next) {
-        bool known = n->type == CLO_WIRE_INT && (n->integer == COSE_ALG || n->integer == COSE_CONTENT_TYPE || n->integer == COSE_KID);
+        bool known =
+            n->type == CLO_WIRE_INT && (n->integer == COSE_ALG || n->integer == COSE_CONTENT_TYPE || n->integer == COSE_KID);
         CLO_CHECKF(known, CLO_E_UNSUPPORTED, "COSE: a header marked critical is not known to this program; use a newer one");
-        CLO_CHECKF(clo_wire_get_int_key(h->protected_map, n->integer) != NULL, CLO_E_MALFORMED, "COSE: a critical header is not there");
+        CLO_CHECKF(clo_wire_get_int_key(h->protected_map, n->integer) != NULL, CLO_E_MALFORMED,
+                   "COSE: a critical header is not there");
     }
     return CLO_OK;
 }
@@ -54,11 +57,13 @@ static clo_err check_buckets(const headers *h)
 {
     for (const clo_wire_node *n = h->unprotected->first; n != NULL; n = n->next)
         for (const clo_wire_node *m = h->protected_map->first; m != NULL; m = m->next)
-            CLO_CHECKF(clo_wire_key_compare(n->key, m->key) != 0, CLO_E_DUPLICATE, "COSE: a header is both protected and unprotected");
+            CLO_CHECKF(clo_wire_key_compare(n->key, m->key) != 0, CLO_E_DUPLICATE,
+                       "COSE: a header is both protected and unprotected");
     return CLO_OK;
 }
 
-static clo_err read_headers(clo_arena *a, const clo_wire_node *protected_node, const clo_wire_node *unprotected, bool foreign, headers *h)
+static clo_err read_headers(clo_arena *a, const clo_wire_node *protected_node, const clo_wire_node *unprotected, bool foreign,
+                            headers *h)
 {
     CLO_CHECKF(protected_node->type == CLO_WIRE_BYTES && unprotected->type == CLO_WIRE_MAP, CLO_E_MALFORMED,
                "COSE: the headers are not a byte string and a map");
@@ -69,7 +74,8 @@ static clo_err read_headers(clo_arena *a, const clo_wire_node *protected_node, c
         clo_wire_cbor_limits limits = {.allow_unsorted = foreign};
         CLO_TRY(clo_wire_cbor_decode(a, protected_node->text, &limits, &map));
         CLO_CHECKF(map->type == CLO_WIRE_MAP, CLO_E_MALFORMED, "COSE: the protected header is not a map");
-        CLO_CHECKF(map->count != 0 || foreign, CLO_E_NOT_CANONICAL, "COSE: an empty protected header must be the empty byte string");
+        CLO_CHECKF(map->count != 0 || foreign, CLO_E_NOT_CANONICAL,
+                   "COSE: an empty protected header must be the empty byte string");
     }
     *h = (headers){.protected_map = map, .unprotected = unprotected};
     if (map->count != 0) h->encoded = protected_node->text;
@@ -115,7 +121,8 @@ static clo_err open_tags(const clo_wire_node *root, bool foreign, const clo_wire
     const clo_wire_node *n = *tagged ? root->first : root;
     CLO_CHECKF(n->type == CLO_WIRE_ARRAY && n->count == 4, CLO_E_MALFORMED, "the bytes are not a COSE signature object");
     bool is_sign1 = n->last->type == CLO_WIRE_BYTES;
-    CLO_CHECKF(!*tagged || root->tag == (is_sign1 ? COSE_TAG_SIGN1 : COSE_TAG_SIGN), CLO_E_MALFORMED, "COSE: the tag does not fit the object");
+    CLO_CHECKF(!*tagged || root->tag == (is_sign1 ? COSE_TAG_SIGN1 : COSE_TAG_SIGN), CLO_E_MALFORMED,
+               "COSE: the tag does not fit the object");
     CLO_CHECKF(is_sign1 || n->last->type == CLO_WIRE_ARRAY, CLO_E_MALFORMED, "COSE: the signatures are not a list");
     *array = n;
     return CLO_OK;
@@ -157,8 +164,8 @@ static clo_err put_bytes(clo_buf *out, clo_span s)
     return clo_buf_put_span(out, s);
 }
 
-clo_err clo_wire_cose_structure(bool is_sign1, clo_span body_protected, clo_span sign_protected, clo_span external_aad, clo_span payload,
-                                clo_buf *out)
+clo_err clo_wire_cose_structure(bool is_sign1, clo_span body_protected, clo_span sign_protected, clo_span external_aad,
+                                clo_span payload, clo_buf *out)
 {
     const char *context = is_sign1 ? "Signature1" : "Signature";
     CLO_TRY(clo_wire_cbor_put_head(out, 4, is_sign1 ? 4 : 5));
@@ -173,7 +180,8 @@ clo_err clo_wire_cose_structure(bool is_sign1, clo_span body_protected, clo_span
 clo_err clo_wire_cose_signed_bytes(const clo_wire_cose *c, size_t index, clo_span external_aad, clo_buf *out)
 {
     CLO_CHECKF(index < c->signature_count, CLO_E_RANGE, "COSE: there is no signature number %zu", index);
-    return clo_wire_cose_structure(c->is_sign1, c->body_protected, c->signatures[index].protected_header, external_aad, c->payload, out);
+    return clo_wire_cose_structure(c->is_sign1, c->body_protected, c->signatures[index].protected_header, external_aad,
+                                   c->payload, out);
 }
 
 clo_err clo_wire_cose_verify(const clo_wire_cose *c, size_t index, const clo_crypto_public_key *pk, clo_span external_aad)
@@ -183,15 +191,19 @@ clo_err clo_wire_cose_verify(const clo_wire_cose *c, size_t index, const clo_cry
     const char *claimed = NULL;
     for (size_t i = 0; i < sizeof algorithms / sizeof algorithms[0]; i++)
         if (algorithms[i].id == s->alg) claimed = algorithms[i].name;
-    CLO_CHECKF(claimed != NULL, CLO_E_UNSUPPORTED, "COSE: signature algorithm %lld is not accepted; sign with EdDSA, ES256, ES384 or ES512",
-               (long long)s->alg);
+    CLO_CHECKF(claimed != NULL, CLO_E_UNSUPPORTED,
+               "COSE: signature algorithm %lld is not accepted; sign with EdDSA, ES256, ES384 or ES512", (long long)s->alg);
     int64_t wanted = 0;
     CLO_TRY(clo_wire_cose_alg_id(pk->alg, &wanted));
-    CLO_CHECKF(wanted == s->alg, CLO_E_BAD_SIGNATURE, "COSE: the signature says %s, but the key is of another algorithm", claimed);
+    CLO_CHECKF(wanted == s->alg, CLO_E_BAD_SIGNATURE, "COSE: the signature says %s, but the key is of another algorithm",
+               claimed);
     CLO_AUTO(clo_buf_free) clo_buf structure;
     clo_buf_init(&structure, COSE_BYTES_MAX);
     CLO_TRY(clo_wire_cose_signed_bytes(c, index, external_aad, &structure));
     return clo_crypto_verify(pk, clo_buf_span(&structure), s->signature);
 }
 
-clo_err clo_wire_cose_kid(const clo_crypto_public_key *pk, uint8_t out[32]) { return clo_crypto_sha256(clo_crypto_public_key_span(pk), out); }
+clo_err clo_wire_cose_kid(const clo_crypto_public_key *pk, uint8_t out[32])
+{
+    return clo_crypto_sha256(clo_crypto_public_key_span(pk), out);
+}

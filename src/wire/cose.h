@@ -15,8 +15,8 @@ typedef struct {
 } clo_wire_cose_signer;
 
 typedef struct {
-    int64_t alg;       /* COSE algorithm id: -8, -7, -35, -36 */
-    clo_span kid;      /* from the protected, else the unprotected header; borrowed from the arena */
+    int64_t alg;               /* COSE algorithm id: -8, -7, -35, -36 */
+    clo_span kid;              /* from the protected, else the unprotected header; borrowed from the arena */
     clo_span protected_header; /* as encoded */
     clo_span signature;
 } clo_wire_cose_signature;
@@ -33,15 +33,16 @@ typedef struct {
 } clo_wire_cose;
 
 /** Make a tagged COSE_Sign1 (tag 18): protected {1: alg, 3: content_type, 4: kid}. */
-CLO_R clo_wire_cose_sign1(clo_buf *out, const clo_wire_cose_signer *signer, const char *content_type, clo_span external_aad, clo_span payload);
+CLO_R clo_wire_cose_sign1(clo_buf *out, const clo_wire_cose_signer *signer, const char *content_type, clo_span external_aad,
+                          clo_span payload);
 /** Make a tagged COSE_Sign (tag 98) with count >= 0 signatures. */
-CLO_R clo_wire_cose_sign(clo_buf *out, const clo_wire_cose_signer *signers, size_t count, const char *content_type, clo_span external_aad,
-                         clo_span payload);
+CLO_R clo_wire_cose_sign(clo_buf *out, const clo_wire_cose_signer *signers, size_t count, const char *content_type,
+                         clo_span external_aad, clo_span payload);
 /** Add a signature to a COSE_Sign (DUPLICATE where that kid has signed). */
 CLO_R clo_wire_cose_sign_add(clo_buf *out, clo_span cose, const clo_wire_cose_signer *signer, clo_span external_aad);
 /** Parse either form (tagged or not; `limits` as clo_wire_cbor_decode, our own objects pass NULL = deterministic only).
- *  Refuses crit headers it does not know, duplicate labels across buckets, a detached payload, an alg outside the protected header (which only
- *  `foreign` objects may have: the key decides the algorithm all the same). */
+ *  Refuses crit headers it does not know, duplicate labels across buckets, a detached payload, an alg outside the protected
+ * header (which only `foreign` objects may have: the key decides the algorithm all the same). */
 CLO_R clo_wire_cose_parse(clo_arena *a, clo_span in, bool foreign, clo_wire_cose *out);
 /** Verify signature `index` with this key: the algorithm must fit the key. Errors: BAD_SIGNATURE, UNSUPPORTED. */
 CLO_R clo_wire_cose_verify(const clo_wire_cose *c, size_t index, const clo_crypto_public_key *pk, clo_span external_aad);

@@ -12,7 +12,8 @@ enum { COSE_BYTES_MAX = 1 << 28 }; /* of one object */
 
 CLO_R clo_wire_cose_alg_id(clo_crypto_sign_alg alg, int64_t *id);
 /** Sig_structure of RFC 9052 §4.4; sign_protected is left out of a Sign1. */
-CLO_R clo_wire_cose_structure(bool is_sign1, clo_span body_protected, clo_span sign_protected, clo_span external_aad, clo_span payload, clo_buf *out);
+CLO_R clo_wire_cose_structure(bool is_sign1, clo_span body_protected, clo_span sign_protected, clo_span external_aad,
+                              clo_span payload, clo_buf *out);
 
 #ifdef __cplusplus
 }

@@ -71,8 +71,8 @@ static clo_err encode_tagged(clo_arena *a, uint64_t tag, clo_wire_node *array, c
 }
 
 /* [protected, {}, signature] of one signer, as an element of a COSE_Sign. */
-static clo_err make_signer(clo_arena *a, const clo_wire_cose_signer *signer, clo_span body_protected, clo_span external_aad, clo_span payload,
-                           clo_wire_node **out)
+static clo_err make_signer(clo_arena *a, const clo_wire_cose_signer *signer, clo_span body_protected, clo_span external_aad,
+                           clo_span payload, clo_wire_node **out)
 {
     clo_span header = {0};
     CLO_TRY(make_protected(a, signer, NULL, &header));
@@ -88,7 +88,8 @@ static clo_err make_signer(clo_arena *a, const clo_wire_cose_signer *signer, clo
     return CLO_OK;
 }
 
-clo_err clo_wire_cose_sign1(clo_buf *out, const clo_wire_cose_signer *signer, const char *content_type, clo_span external_aad, clo_span payload)
+clo_err clo_wire_cose_sign1(clo_buf *out, const clo_wire_cose_signer *signer, const char *content_type, clo_span external_aad,
+                            clo_span payload)
 {
     CLO_AUTO(clo_arena_free) clo_arena a;
     clo_arena_init(&a, SCRATCH_MAX);
@@ -110,10 +111,11 @@ static bool has_signed(const clo_wire_cose_signer *signers, size_t count, clo_sp
     return false;
 }
 
-clo_err clo_wire_cose_sign(clo_buf *out, const clo_wire_cose_signer *signers, size_t count, const char *content_type, clo_span external_aad,
-                           clo_span payload)
+clo_err clo_wire_cose_sign(clo_buf *out, const clo_wire_cose_signer *signers, size_t count, const char *content_type,
+                           clo_span external_aad, clo_span payload)
 {
-    CLO_CHECKF(count <= CLO_COSE_SIGNERS_MAX, CLO_E_TOO_MANY, "COSE: %zu signatures; at most %d are allowed", count, CLO_COSE_SIGNERS_MAX);
+    CLO_CHECKF(count <= CLO_COSE_SIGNERS_MAX, CLO_E_TOO_MANY, "COSE: %zu signatures; at most %d are allowed", count,
+               CLO_COSE_SIGNERS_MAX);
     CLO_AUTO(clo_arena_free) clo_arena a;
     clo_arena_init(&a, SCRATCH_MAX);
     clo_span header = {0};

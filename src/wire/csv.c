@@ -24,9 +24,9 @@ struct clo_wire_csv {
     uint64_t line;       /* of the record's first byte, from 1 */
     uint64_t blank_line; /* the first of a run of blank lines, or 0 */
     uint64_t row_count;
-    uint16_t *order;     /* file position -> column */
-    csv_cell *cells;     /* by column */
-    uint32_t **sorted;   /* by column: codes in text order */
+    uint16_t *order;   /* file position -> column */
+    csv_cell *cells;   /* by column */
+    uint32_t **sorted; /* by column: codes in text order */
     uint8_t *row;
 };
 
@@ -104,9 +104,11 @@ static clo_err take_field(clo_wire_csv *c, record *r, clo_span *out, bool *quote
         const uint8_t *stop = comma != NULL ? comma : r->end;
         *out = clo_span_of(r->at, (size_t)(stop - r->at));
         if (out->n != 0 && memchr(r->at, '"', out->n) != NULL)
-            return bad_field(c, r, CLO_E_MALFORMED, "a quote stands inside an unquoted cell; quote the whole cell and double the quote");
+            return bad_field(c, r, CLO_E_MALFORMED,
+                             "a quote stands inside an unquoted cell; quote the whole cell and double the quote");
         if (out->n != 0 && memchr(r->at, '\r', out->n) != NULL)
-            return bad_field(c, r, CLO_E_MALFORMED, "a carriage return stands inside an unquoted cell; end lines with LF or CRLF");
+            return bad_field(c, r, CLO_E_MALFORMED,
+                             "a carriage return stands inside an unquoted cell; end lines with LF or CRLF");
         r->at = stop;
         return CLO_OK;
     }
@@ -120,7 +122,8 @@ static clo_err take_field(clo_wire_csv *c, record *r, clo_span *out, bool *quote
         p = quote + (doubled ? 2 : 1);
         if (!doubled) break;
     }
-    if (p < r->end && *p != ',') return bad_field(c, r, CLO_E_MALFORMED, "text follows the closing quote; put a comma or double the quote");
+    if (p < r->end && *p != ',')
+        return bad_field(c, r, CLO_E_MALFORMED, "text follows the closing quote; put a comma or double the quote");
     r->at = p;
     *out = clo_span_of(c->unquoted.p + from, c->unquoted.len - from);
     return CLO_OK;
@@ -128,8 +131,10 @@ static clo_err take_field(clo_wire_csv *c, record *r, clo_span *out, bool *quote
 
 static clo_err out_of_bounds(const clo_wire_csv *c, const record *r, const clo_wire_column *column)
 {
-    return CLO_FAILF(CLO_E_RANGE, "CSV line %llu, column \"%s\": the value is outside the schema's bounds %.12g to %.12g; clip it or widen the bounds",
-                     (unsigned long long)line_at(c, r), column->name, column->min, column->max);
+    return CLO_FAILF(
+        CLO_E_RANGE,
+        "CSV line %llu, column \"%s\": the value is outside the schema's bounds %.12g to %.12g; clip it or widen the bounds",
+        (unsigned long long)line_at(c, r), column->name, column->min, column->max);
 }
 
 static clo_err read_code(clo_wire_csv *c, const record *r, size_t index, clo_span field, csv_cell *cell)
@@ -153,8 +158,10 @@ static clo_err read_code(clo_wire_csv *c, const record *r, size_t index, clo_spa
     }
     int64_t v = -1;
     if (clo_wire_integer_read(field, &v) != field.n)
-        return bad_field(c, r, CLO_E_MALFORMED, "the cell is none of the schema's codes; correct it or add the code to the schema");
-    if (v < 0 || (uint64_t)v >= column->code_count) return bad_field(c, r, CLO_E_RANGE, "the number is beyond the schema's list of codes");
+        return bad_field(c, r, CLO_E_MALFORMED,
+                         "the cell is none of the schema's codes; correct it or add the code to the schema");
+    if (v < 0 || (uint64_t)v >= column->code_count)
+        return bad_field(c, r, CLO_E_RANGE, "the number is beyond the schema's list of codes");
     cell->bits = (uint64_t)v;
     return CLO_OK;
 }
@@ -162,7 +169,8 @@ static clo_err read_code(clo_wire_csv *c, const record *r, size_t index, clo_spa
 static clo_err read_text(clo_wire_csv *c, const record *r, clo_span field, csv_cell *cell)
 {
     if (field.n > CLO_TABLE_TEXT_MAX) return bad_field(c, r, CLO_E_TOO_LARGE, "the text is longer than 4096 bytes; shorten it");
-    if (field.n != 0 && memchr(field.p, 0, field.n) != NULL) return bad_field(c, r, CLO_E_MALFORMED, "the text has a zero byte; remove it");
+    if (field.n != 0 && memchr(field.p, 0, field.n) != NULL)
+        return bad_field(c, r, CLO_E_MALFORMED, "the text has a zero byte; remove it");
     if (!clo_utf8_valid(field)) return bad_field(c, r, CLO_E_MALFORMED, "the text is not valid UTF-8; convert the file");
     cell->text = field;
     return CLO_OK;
@@ -192,25 +200,33 @@ static clo_err read_field(clo_wire_csv *c, record *r, size_t index, csv_cell *ce
             return CLO_OK;
         }
         if (column->type != CLO_COLUMN_TEXT)
-            return bad_field(c, &before, CLO_E_MALFORMED, "the cell is empty; fill it in or mark the column nullable in the schema");
+            return bad_field(c, &before, CLO_E_MALFORMED,
+                             "the cell is empty; fill it in or mark the column nullable in the schema");
     }
     int64_t integer = 0;
     double number = 0;
     switch (column->type) {
-    case CLO_COLUMN_TEXT: return read_text(c, &before, field, cell);
-    case CLO_COLUMN_CODE: return read_code(c, &before, index, field, cell);
+    case CLO_COLUMN_TEXT:
+        return read_text(c, &before, field, cell);
+    case CLO_COLUMN_CODE:
+        return read_code(c, &before, index, field, cell);
     case CLO_COLUMN_INT:
         if (clo_wire_integer_read(field, &integer) != field.n)
-            return bad_field(c, &before, CLO_E_MALFORMED, "the cell is not an integer (such as -12); correct it or change the column's type");
-        if (column->bounded && !((double)integer >= column->min && (double)integer <= column->max)) return out_of_bounds(c, &before, column);
+            return bad_field(c, &before, CLO_E_MALFORMED,
+                             "the cell is not an integer (such as -12); correct it or change the column's type");
+        if (column->bounded && !((double)integer >= column->min && (double)integer <= column->max))
+            return out_of_bounds(c, &before, column);
         memcpy(&cell->bits, &integer, sizeof integer);
         return CLO_OK;
-    case CLO_COLUMN_FLOAT: break;
-    default: return CLO_FAIL(CLO_E_BUG);
+    case CLO_COLUMN_FLOAT:
+        break;
+    default:
+        return CLO_FAIL(CLO_E_BUG);
     }
     if (clo_wire_decimal_read(field, &number) != field.n)
-        return bad_field(c, &before, CLO_E_MALFORMED,
-                         "the cell is not a finite decimal number (such as -1.5e3); NaN and inf are not allowed; leave a missing cell empty");
+        return bad_field(
+            c, &before, CLO_E_MALFORMED,
+            "the cell is not a finite decimal number (such as -1.5e3); NaN and inf are not allowed; leave a missing cell empty");
     if (!fit_bounds(column, &number)) return out_of_bounds(c, &before, column);
     memcpy(&cell->bits, &number, sizeof number);
     return CLO_OK;
@@ -282,7 +298,8 @@ static clo_err read_row(clo_wire_csv *c, record *r)
         size_t index = c->order[r->field];
         csv_cell *cell = &c->cells[index];
         cell->null = false;
-        if (s->columns[index].type != CLO_COLUMN_FLOAT || !read_plain_float(r, &s->columns[index], cell)) CLO_TRY(read_field(c, r, index, cell));
+        if (s->columns[index].type != CLO_COLUMN_FLOAT || !read_plain_float(r, &s->columns[index], cell))
+            CLO_TRY(read_field(c, r, index, cell));
         if (r->at == r->end) {
             if (r->field + 1 != s->column_count) return wrong_count(c, r->field + 1, false);
         } else if (r->field + 1 == s->column_count) {
@@ -306,7 +323,8 @@ static clo_err read_header(clo_wire_csv *c, record *r)
         size_t index = 0;
         while (index < s->column_count && !clo_span_equal(name, clo_span_str(s->columns[index].name))) index++;
         if (index == s->column_count)
-            return bad_field(c, &before, CLO_E_MALFORMED, "the schema has no column of this name; add it to the schema or remove it here");
+            return bad_field(c, &before, CLO_E_MALFORMED,
+                             "the schema has no column of this name; add it to the schema or remove it here");
         if (seen[index]) return bad_field(c, &before, CLO_E_DUPLICATE, "the column is there twice; remove one");
         seen[index] = true;
         c->order[r->field] = (uint16_t)index;
@@ -365,7 +383,8 @@ static const uint8_t *find_end(const uint8_t *p, const uint8_t *end, bool *in_qu
 
 static clo_err line_too_long(const clo_wire_csv *c)
 {
-    return CLO_FAILF(CLO_E_TOO_LARGE, "CSV line %llu is longer than %d bytes; break it up, or close a quote that stands open there",
+    return CLO_FAILF(CLO_E_TOO_LARGE,
+                     "CSV line %llu is longer than %d bytes; break it up, or close a quote that stands open there",
                      (unsigned long long)c->line, CLO_CSV_LINE_MAX);
 }
 

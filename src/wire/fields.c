@@ -12,7 +12,8 @@ static const clo_wire_node empty_null = {.type = CLO_WIRE_NULL};
 
 static const char *type_name(const clo_wire_node *n)
 {
-    static const char *const names[] = {"null", "a truth value", "an integer", "a number", "text", "bytes", "a list", "a map", "a tagged value"};
+    static const char *const names[] = {"null",  "a truth value", "an integer", "a number",      "text",
+                                        "bytes", "a list",        "a map",      "a tagged value"};
     return names[n->type];
 }
 
@@ -58,7 +59,8 @@ void clo_wire_fields_open(clo_wire_fields *f, clo_arena *arena, const clo_wire_n
         latch(f, wrong_type(node, f->path, "a map"));
     } else if (node->count > FIELDS_MAX) {
         f->map = NULL;
-        latch(f, CLO_FAILF(CLO_E_TOO_MANY, "%s%s has %zu members; at most %d are allowed", f->path, place_of(node).text, node->count, FIELDS_MAX));
+        latch(f, CLO_FAILF(CLO_E_TOO_MANY, "%s%s has %zu members; at most %d are allowed", f->path, place_of(node).text,
+                           node->count, FIELDS_MAX));
     }
 }
 
@@ -93,7 +95,8 @@ static const clo_wire_node *need(clo_wire_fields *f, const char *key)
     const clo_wire_node *n = find(f, key);
     if (n != NULL && !is_null(n)) return n;
     /* A plain empty scalar may be meant as empty text: the callers that take text accept quoted "" only. */
-    latch(f, CLO_FAILF(CLO_E_MISSING_FIELD, "%s%s is missing; add it", name_of(f, key).text, place_of(n != NULL ? n : f->map).text));
+    latch(f,
+          CLO_FAILF(CLO_E_MISSING_FIELD, "%s%s is missing; add it", name_of(f, key).text, place_of(n != NULL ? n : f->map).text));
     return NULL;
 }
 
@@ -109,16 +112,18 @@ bool clo_wire_has(clo_wire_fields *f, const char *key)
 clo_err clo_wire_node_text(clo_arena *a, const clo_wire_node *n, const char *what, const char **out, size_t bytes_max)
 {
     if (n->type != CLO_WIRE_TEXT) return wrong_type(n, what, "text");
-    CLO_CHECKF(n->text.n <= bytes_max, CLO_E_TOO_LARGE, "%s%s has %zu bytes; at most %zu are allowed", what, place_of(n).text, n->text.n, bytes_max);
-    CLO_CHECKF(n->text.n == 0 || memchr(n->text.p, 0, n->text.n) == NULL, CLO_E_MALFORMED, "%s%s has a zero byte in its text", what,
-               place_of(n).text);
+    CLO_CHECKF(n->text.n <= bytes_max, CLO_E_TOO_LARGE, "%s%s has %zu bytes; at most %zu are allowed", what, place_of(n).text,
+               n->text.n, bytes_max);
+    CLO_CHECKF(n->text.n == 0 || memchr(n->text.p, 0, n->text.n) == NULL, CLO_E_MALFORMED, "%s%s has a zero byte in its text",
+               what, place_of(n).text);
     return clo_arena_str(a, n->text, out);
 }
 
 clo_err clo_wire_node_fixed(const clo_wire_node *n, const char *what, void *to, size_t bytes)
 {
     if (n->type == CLO_WIRE_BYTES) {
-        CLO_CHECKF(n->text.n == bytes, CLO_E_MALFORMED, "%s%s must have %zu bytes, but has %zu", what, place_of(n).text, bytes, n->text.n);
+        CLO_CHECKF(n->text.n == bytes, CLO_E_MALFORMED, "%s%s must have %zu bytes, but has %zu", what, place_of(n).text, bytes,
+                   n->text.n);
         if (bytes != 0) memcpy(to, n->text.p, bytes);
         return CLO_OK;
     }
@@ -137,7 +142,8 @@ clo_err clo_wire_node_int(const clo_wire_node *n, const char *what, int64_t *out
     if (n->type != CLO_WIRE_TEXT || !n->plain) return wrong_type(n, what, "an integer");
     int64_t v = 0;
     if (clo_failed(clo_i64_parse(&v, n->text)))
-        return CLO_FAILF(CLO_E_MALFORMED, "%s%s must be an integer, but is \"%.40s\"", what, place_of(n).text, (const char *)n->text.p);
+        return CLO_FAILF(CLO_E_MALFORMED, "%s%s must be an integer, but is \"%.40s\"", what, place_of(n).text,
+                         (const char *)n->text.p);
     *out = v;
     return CLO_OK;
 }
@@ -155,7 +161,8 @@ clo_err clo_wire_node_float(const clo_wire_node *n, const char *what, double *ou
     if (n->type != CLO_WIRE_TEXT || !n->plain) return wrong_type(n, what, "a number");
     double v = 0;
     if (clo_failed(clo_f64_parse(&v, n->text)))
-        return CLO_FAILF(CLO_E_MALFORMED, "%s%s must be a number, but is \"%.40s\"", what, place_of(n).text, (const char *)n->text.p);
+        return CLO_FAILF(CLO_E_MALFORMED, "%s%s must be a number, but is \"%.40s\"", what, place_of(n).text,
+                         (const char *)n->text.p);
     *out = v;
     return CLO_OK;
 }
@@ -181,8 +188,8 @@ static clo_err node_time(const clo_wire_node *n, const char *what, int64_t *out)
     if (n->type != CLO_WIRE_TEXT) return wrong_type(n, what, "a time (2026-01-31T12:00:00Z)");
     int64_t v = 0;
     if (clo_failed(clo_time_parse(&v, n->text)) && (!n->plain || clo_failed(clo_i64_parse(&v, n->text))))
-        return CLO_FAILF(CLO_E_MALFORMED, "%s%s must be a time such as 2026-01-31T12:00:00Z, but is \"%.40s\"", what, place_of(n).text,
-                         (const char *)n->text.p);
+        return CLO_FAILF(CLO_E_MALFORMED, "%s%s must be a time such as 2026-01-31T12:00:00Z, but is \"%.40s\"", what,
+                         place_of(n).text, (const char *)n->text.p);
     *out = v;
     return CLO_OK;
 }
@@ -192,7 +199,8 @@ static clo_err node_bytes(clo_arena *a, const clo_wire_node *n, const char *what
     bool hex = n->type == CLO_WIRE_TEXT;
     if (!hex && n->type != CLO_WIRE_BYTES) return wrong_type(n, what, "bytes (hex text)");
     size_t size = hex ? n->text.n / 2 : n->text.n;
-    CLO_CHECKF(size <= bytes_max, CLO_E_TOO_LARGE, "%s%s has %zu bytes; at most %zu are allowed", what, place_of(n).text, size, bytes_max);
+    CLO_CHECKF(size <= bytes_max, CLO_E_TOO_LARGE, "%s%s has %zu bytes; at most %zu are allowed", what, place_of(n).text, size,
+               bytes_max);
     if (!hex) {
         *out = n->text;
         return CLO_OK;
@@ -228,8 +236,8 @@ void clo_wire_take_str(clo_wire_fields *f, const char *key, char *to, size_t to_
         return;
     }
     if (n->text.n >= to_size) {
-        latch(f, CLO_FAILF(CLO_E_TOO_LARGE, "%s%s has %zu bytes; at most %zu are allowed", name_of(f, key).text, place_of(n).text, n->text.n,
-                           to_size - 1));
+        latch(f, CLO_FAILF(CLO_E_TOO_LARGE, "%s%s has %zu bytes; at most %zu are allowed", name_of(f, key).text, place_of(n).text,
+                           n->text.n, to_size - 1));
         return;
     }
     clo_err e = clo_str_set(to, to_size, n->text);
@@ -240,7 +248,8 @@ void clo_wire_take_name(clo_wire_fields *f, const char *key, char to[64])
 {
     clo_wire_take_str(f, key, to, 64);
     if (clo_failed(f->err) || clo_name_valid(to)) return;
-    latch(f, CLO_FAILF(CLO_E_MALFORMED, "%s%s must be a name of a-z, 0-9, '.', '_', '-' that starts with a letter or digit, but is \"%s\"",
+    latch(f, CLO_FAILF(CLO_E_MALFORMED,
+                       "%s%s must be a name of a-z, 0-9, '.', '_', '-' that starts with a letter or digit, but is \"%s\"",
                        name_of(f, key).text, place_of(clo_wire_get(f->map, key)).text, to));
     memset(to, 0, 64);
 }
@@ -275,8 +284,8 @@ void clo_wire_take_int(clo_wire_fields *f, const char *key, int64_t *out, int64_
     if (clo_failed(e)) {
         latch(f, e);
     } else if (v < min || v > max) {
-        latch(f, CLO_FAILF(CLO_E_RANGE, "%s%s must be %lld to %lld, but is %lld", name_of(f, key).text, place_of(n).text, (long long)min,
-                           (long long)max, (long long)v));
+        latch(f, CLO_FAILF(CLO_E_RANGE, "%s%s must be %lld to %lld, but is %lld", name_of(f, key).text, place_of(n).text,
+                           (long long)min, (long long)max, (long long)v));
     } else {
         *out = v;
     }
@@ -317,8 +326,8 @@ void clo_wire_take_array(clo_wire_fields *f, const char *key, const clo_wire_nod
     if (n->type != CLO_WIRE_ARRAY)
         latch(f, wrong_type(n, name_of(f, key).text, "a list"));
     else if (n->count > count_max)
-        latch(f, CLO_FAILF(CLO_E_TOO_MANY, "%s%s has %zu elements; at most %zu are allowed", name_of(f, key).text, place_of(n).text, n->count,
-                           count_max));
+        latch(f, CLO_FAILF(CLO_E_TOO_MANY, "%s%s has %zu elements; at most %zu are allowed", name_of(f, key).text,
+                           place_of(n).text, n->count, count_max));
     else
         *out = n;
 }
@@ -355,7 +364,8 @@ clo_err clo_wire_fields_end(clo_wire_fields *f)
         bool taken = (f->taken >> index & 1u) != 0;
         if (taken) continue;
         if (n->key->type != CLO_WIRE_TEXT)
-            return CLO_FAILF(CLO_E_UNKNOWN_FIELD, "%s has an unknown member %lld; remove it", f->path, (long long)n->key->integer);
+            return CLO_FAILF(CLO_E_UNKNOWN_FIELD, "%s has an unknown member %lld; remove it", f->path,
+                             (long long)n->key->integer);
         return CLO_FAILF(CLO_E_UNKNOWN_FIELD, "%s has an unknown member \"%.60s\"%s; remove it or check its spelling", f->path,
                          (const char *)n->key->text.p, place_of(n).text);
     }

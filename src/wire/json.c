@@ -15,12 +15,18 @@ static clo_err convert(clo_arena *a, json_t *j, unsigned depth, clo_wire_node **
     CLO_CHECKF(depth < CLO_WIRE_DEPTH_MAX, CLO_E_TOO_MANY, "the JSON nests deeper than %d levels", CLO_WIRE_DEPTH_MAX);
     clo_wire_node *node = NULL, *child = NULL;
     switch (json_typeof(j)) {
-    case JSON_NULL: return clo_wire_null(a, out);
-    case JSON_TRUE: return clo_wire_bool(a, true, out);
-    case JSON_FALSE: return clo_wire_bool(a, false, out);
-    case JSON_INTEGER: return clo_wire_int(a, json_integer_value(j), out);
-    case JSON_REAL: return clo_wire_float(a, json_real_value(j), out);
-    case JSON_STRING: return clo_wire_text(a, clo_span_of(json_string_value(j), json_string_length(j)), out);
+    case JSON_NULL:
+        return clo_wire_null(a, out);
+    case JSON_TRUE:
+        return clo_wire_bool(a, true, out);
+    case JSON_FALSE:
+        return clo_wire_bool(a, false, out);
+    case JSON_INTEGER:
+        return clo_wire_int(a, json_integer_value(j), out);
+    case JSON_REAL:
+        return clo_wire_float(a, json_real_value(j), out);
+    case JSON_STRING:
+        return clo_wire_text(a, clo_span_of(json_string_value(j), json_string_length(j)), out);
     case JSON_ARRAY:
         CLO_TRY(clo_wire_array(a, &node));
         for (size_t i = 0; i < json_array_size(j); i++) {
@@ -29,8 +35,10 @@ static clo_err convert(clo_arena *a, json_t *j, unsigned depth, clo_wire_node **
         }
         *out = node;
         return CLO_OK;
-    case JSON_OBJECT: break;
-    default: return CLO_FAIL(CLO_E_BUG);
+    case JSON_OBJECT:
+        break;
+    default:
+        return CLO_FAIL(CLO_E_BUG);
     }
     CLO_TRY(clo_wire_map(a, &node));
     for (void *i = json_object_iter(j); i != NULL; i = json_object_iter_next(j, i)) {
@@ -135,19 +143,28 @@ static clo_err encode(const clo_wire_node *n, unsigned indent, unsigned depth, c
     CLO_CHECKF(depth < CLO_WIRE_DEPTH_MAX, CLO_E_TOO_MANY, "the value nests deeper than %d levels", CLO_WIRE_DEPTH_MAX);
     char text[32];
     switch (n->type) {
-    case CLO_WIRE_NULL: return clo_buf_put_str(out, "null");
-    case CLO_WIRE_BOOL: return clo_buf_put_str(out, n->boolean ? "true" : "false");
-    case CLO_WIRE_INT: return clo_buf_printf(out, "%lld", (long long)n->integer);
-    case CLO_WIRE_FLOAT: clo_wire_float_text(text, n->number); return clo_buf_put_str(out, text);
-    case CLO_WIRE_TEXT: return put_text(out, n->text);
+    case CLO_WIRE_NULL:
+        return clo_buf_put_str(out, "null");
+    case CLO_WIRE_BOOL:
+        return clo_buf_put_str(out, n->boolean ? "true" : "false");
+    case CLO_WIRE_INT:
+        return clo_buf_printf(out, "%lld", (long long)n->integer);
+    case CLO_WIRE_FLOAT:
+        clo_wire_float_text(text, n->number);
+        return clo_buf_put_str(out, text);
+    case CLO_WIRE_TEXT:
+        return put_text(out, n->text);
     case CLO_WIRE_BYTES:
         CLO_TRY(clo_buf_put_u8(out, '"'));
         CLO_TRY(clo_buf_put_hex(out, n->text));
         return clo_buf_put_u8(out, '"');
     case CLO_WIRE_ARRAY:
-    case CLO_WIRE_MAP: return encode_children(n, indent, depth, out);
-    case CLO_WIRE_TAG: return encode(n->first, indent, depth + 1, out);
-    default: return CLO_FAIL(CLO_E_BUG);
+    case CLO_WIRE_MAP:
+        return encode_children(n, indent, depth, out);
+    case CLO_WIRE_TAG:
+        return encode(n->first, indent, depth + 1, out);
+    default:
+        return CLO_FAIL(CLO_E_BUG);
     }
 }
 

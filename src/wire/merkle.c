@@ -67,10 +67,11 @@ static clo_err not_proved(const char *claim)
                     "fetch the proof again; if it fails again, the log or the file was altered");
 }
 
-clo_err clo_wire_merkle_inclusion(const clo_wire_hash *leaf, uint64_t index, uint64_t size, const clo_wire_hash *path, size_t path_count,
-                                  const clo_wire_hash *root)
+clo_err clo_wire_merkle_inclusion(const clo_wire_hash *leaf, uint64_t index, uint64_t size, const clo_wire_hash *path,
+                                  size_t path_count, const clo_wire_hash *root)
 {
-    CLO_CHECKF(index < size, CLO_E_RANGE, "leaf %llu is beyond the tree of %llu leaves", (unsigned long long)index, (unsigned long long)size);
+    CLO_CHECKF(index < size, CLO_E_RANGE, "leaf %llu is beyond the tree of %llu leaves", (unsigned long long)index,
+               (unsigned long long)size);
     uint64_t fn = index, sn = size - 1; /* RFC 9162 §2.1.3.2 */
     clo_wire_hash r = *leaf;
     for (size_t i = 0; i < path_count; i++) {
@@ -90,17 +91,18 @@ clo_err clo_wire_merkle_inclusion(const clo_wire_hash *leaf, uint64_t index, uin
     return sn == 0 && same(&r, root) ? CLO_OK : not_proved("log.inclusion");
 }
 
-clo_err clo_wire_merkle_consistency(uint64_t size1, uint64_t size2, const clo_wire_hash *path, size_t path_count, const clo_wire_hash *root1,
-                                    const clo_wire_hash *root2)
+clo_err clo_wire_merkle_consistency(uint64_t size1, uint64_t size2, const clo_wire_hash *path, size_t path_count,
+                                    const clo_wire_hash *root1, const clo_wire_hash *root2)
 {
-    CLO_CHECKF(size1 <= size2, CLO_E_RANGE, "the tree shrank from %llu to %llu leaves", (unsigned long long)size1, (unsigned long long)size2);
+    CLO_CHECKF(size1 <= size2, CLO_E_RANGE, "the tree shrank from %llu to %llu leaves", (unsigned long long)size1,
+               (unsigned long long)size2);
     CLO_CHECKF(size1 > 0, CLO_E_RANGE, "consistency with an empty tree proves nothing; compare the trees themselves");
     if (size1 == size2) return path_count == 0 && same(root1, root2) ? CLO_OK : not_proved("log.consistency");
     return clo_wire_merkle_subtree_consistency(0, size1, size2, path, path_count, root1, root2);
 }
 
-clo_err clo_wire_merkle_subtree_inclusion(const clo_wire_hash *leaf, uint64_t index, uint64_t start, uint64_t end, const clo_wire_hash *path,
-                                          size_t path_count, const clo_wire_hash *root)
+clo_err clo_wire_merkle_subtree_inclusion(const clo_wire_hash *leaf, uint64_t index, uint64_t start, uint64_t end,
+                                          const clo_wire_hash *path, size_t path_count, const clo_wire_hash *root)
 {
     CLO_TRY(clo_wire_merkle_subtree_check(start, end));
     CLO_CHECKF(index >= start && index < end, CLO_E_RANGE, "leaf %llu is not in the subtree", (unsigned long long)index);
@@ -109,7 +111,8 @@ clo_err clo_wire_merkle_subtree_inclusion(const clo_wire_hash *leaf, uint64_t in
 
 clo_err clo_wire_merkle_subtree_check(uint64_t start, uint64_t end)
 {
-    CLO_CHECKF(start < end, CLO_E_RANGE, "the subtree from %llu to %llu is empty", (unsigned long long)start, (unsigned long long)end);
+    CLO_CHECKF(start < end, CLO_E_RANGE, "the subtree from %llu to %llu is empty", (unsigned long long)start,
+               (unsigned long long)end);
     uint64_t size = end - start, power = 1;
     while (power < size && power < UINT64_C(1) << 63) power <<= 1;
     CLO_CHECKF(power >= size && start % power == 0, CLO_E_RANGE, "%llu to %llu is no subtree of a log", (unsigned long long)start,
@@ -117,8 +120,8 @@ clo_err clo_wire_merkle_subtree_check(uint64_t start, uint64_t end)
     return CLO_OK;
 }
 
-clo_err clo_wire_merkle_subtree_consistency(uint64_t start, uint64_t end, uint64_t size, const clo_wire_hash *path, size_t path_count,
-                                            const clo_wire_hash *root1, const clo_wire_hash *root2)
+clo_err clo_wire_merkle_subtree_consistency(uint64_t start, uint64_t end, uint64_t size, const clo_wire_hash *path,
+                                            size_t path_count, const clo_wire_hash *root1, const clo_wire_hash *root2)
 {
     if (start == end && end <= size) {
         clo_wire_hash empty;

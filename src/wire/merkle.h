@@ -12,7 +12,7 @@ typedef struct {
 } clo_wire_hash;
 enum { CLO_MERKLE_PATH_MAX = 64 };
 
-CLO_R clo_wire_merkle_leaf(clo_span data, clo_wire_hash *out);                                         /* SHA-256(0x00 ‖ data) */
+CLO_R clo_wire_merkle_leaf(clo_span data, clo_wire_hash *out); /* SHA-256(0x00 ‖ data) */
 CLO_R clo_wire_merkle_node(const clo_wire_hash *left, const clo_wire_hash *right, clo_wire_hash *out); /* SHA-256(0x01 ‖ l ‖ r) */
 /** Root over leaf hashes; the empty tree is SHA-256(""). */
 CLO_R clo_wire_merkle_root(const clo_wire_hash *leaves, uint64_t count, clo_wire_hash *out);
@@ -24,26 +24,28 @@ typedef struct {
 CLO_R clo_wire_merkle_range_add(clo_wire_merkle_range *r, const clo_wire_hash *leaf);
 CLO_R clo_wire_merkle_range_root(const clo_wire_merkle_range *r, clo_wire_hash *out);
 /** RFC 9162 §2.1.3.2. path_count hashes. Errors: DENIED (does not prove), RANGE (index >= size). */
-CLO_R clo_wire_merkle_inclusion(const clo_wire_hash *leaf, uint64_t index, uint64_t size, const clo_wire_hash *path, size_t path_count,
-                                const clo_wire_hash *root);
+CLO_R clo_wire_merkle_inclusion(const clo_wire_hash *leaf, uint64_t index, uint64_t size, const clo_wire_hash *path,
+                                size_t path_count, const clo_wire_hash *root);
 /** RFC 9162 §2.1.4.2. size1 = 0 is refused (RANGE): every tree continues the empty one, so there is nothing to prove. */
-CLO_R clo_wire_merkle_consistency(uint64_t size1, uint64_t size2, const clo_wire_hash *path, size_t path_count, const clo_wire_hash *root1,
-                                  const clo_wire_hash *root2);
+CLO_R clo_wire_merkle_consistency(uint64_t size1, uint64_t size2, const clo_wire_hash *path, size_t path_count,
+                                  const clo_wire_hash *root1, const clo_wire_hash *root2);
 /** Is [start, end) the range of a subtree that a log can have (draft-ietf-plants-merkle-tree-certs §4.1)? Errors: RANGE. */
 CLO_R clo_wire_merkle_subtree_check(uint64_t start, uint64_t end);
 /** Inclusion of leaf number `index` of the log in the subtree [start, end), §4.3. */
-CLO_R clo_wire_merkle_subtree_inclusion(const clo_wire_hash *leaf, uint64_t index, uint64_t start, uint64_t end, const clo_wire_hash *path,
-                                        size_t path_count, const clo_wire_hash *root);
+CLO_R clo_wire_merkle_subtree_inclusion(const clo_wire_hash *leaf, uint64_t index, uint64_t start, uint64_t end,
+                                        const clo_wire_hash *path, size_t path_count, const clo_wire_hash *root);
 /** The subtree [start, end) with root1 is part of the tree of `size` leaves with root2, §4.4. An empty subtree is part of every
  *  tree of at least `end` leaves, whatever root2. */
-CLO_R clo_wire_merkle_subtree_consistency(uint64_t start, uint64_t end, uint64_t size, const clo_wire_hash *path, size_t path_count,
-                                          const clo_wire_hash *root1, const clo_wire_hash *root2);
-/** Proof makers over a hash source: get(context, level, index) yields the hash of the complete subtree of 2^level leaves number `index`. */
+CLO_R clo_wire_merkle_subtree_consistency(uint64_t start, uint64_t end, uint64_t size, const clo_wire_hash *path,
+                                          size_t path_count, const clo_wire_hash *root1, const clo_wire_hash *root2);
+/** Proof makers over a hash source: get(context, level, index) yields the hash of the complete subtree of 2^level leaves number
+ * `index`. */
 typedef clo_err (*clo_wire_merkle_get)(void *context, unsigned level, uint64_t index, clo_wire_hash *out);
 /** path has room for CLO_MERKLE_PATH_MAX hashes. Errors: RANGE (index, sizes; trees beyond 2^63 leaves), and those of get. */
-CLO_R clo_wire_merkle_prove_inclusion(uint64_t index, uint64_t size, clo_wire_merkle_get get, void *context, clo_wire_hash *path, size_t *path_count);
-CLO_R clo_wire_merkle_prove_consistency(uint64_t size1, uint64_t size2, clo_wire_merkle_get get, void *context, clo_wire_hash *path,
-                                        size_t *path_count);
+CLO_R clo_wire_merkle_prove_inclusion(uint64_t index, uint64_t size, clo_wire_merkle_get get, void *context, clo_wire_hash *path,
+                                      size_t *path_count);
+CLO_R clo_wire_merkle_prove_consistency(uint64_t size1, uint64_t size2, clo_wire_merkle_get get, void *context,
+                                        clo_wire_hash *path, size_t *path_count);
 CLO_R clo_wire_merkle_root_of(uint64_t size, clo_wire_merkle_get get, void *context, clo_wire_hash *out);
 
 #ifdef __cplusplus

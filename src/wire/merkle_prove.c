@@ -47,10 +47,12 @@ static clo_err check_size(uint64_t size)
     return CLO_OK;
 }
 
-clo_err clo_wire_merkle_prove_inclusion(uint64_t index, uint64_t size, clo_wire_merkle_get get, void *context, clo_wire_hash *path, size_t *path_count)
+clo_err clo_wire_merkle_prove_inclusion(uint64_t index, uint64_t size, clo_wire_merkle_get get, void *context,
+                                        clo_wire_hash *path, size_t *path_count)
 {
     CLO_TRY(check_size(size));
-    CLO_CHECKF(index < size, CLO_E_RANGE, "leaf %llu is beyond the tree of %llu leaves", (unsigned long long)index, (unsigned long long)size);
+    CLO_CHECKF(index < size, CLO_E_RANGE, "leaf %llu is beyond the tree of %llu leaves", (unsigned long long)index,
+               (unsigned long long)size);
     prover p = {.get = get, .context = context};
     uint64_t start = 0, count = size;
     while (count > 1) {
@@ -68,11 +70,12 @@ clo_err clo_wire_merkle_prove_inclusion(uint64_t index, uint64_t size, clo_wire_
     return CLO_OK;
 }
 
-clo_err clo_wire_merkle_prove_consistency(uint64_t size1, uint64_t size2, clo_wire_merkle_get get, void *context, clo_wire_hash *path,
-                                          size_t *path_count)
+clo_err clo_wire_merkle_prove_consistency(uint64_t size1, uint64_t size2, clo_wire_merkle_get get, void *context,
+                                          clo_wire_hash *path, size_t *path_count)
 {
     CLO_TRY(check_size(size2));
-    CLO_CHECKF(size1 <= size2, CLO_E_RANGE, "the tree shrank from %llu to %llu leaves", (unsigned long long)size1, (unsigned long long)size2);
+    CLO_CHECKF(size1 <= size2, CLO_E_RANGE, "the tree shrank from %llu to %llu leaves", (unsigned long long)size1,
+               (unsigned long long)size2);
     prover p = {.get = get, .context = context};
     uint64_t start = 0, count = size2, m = size1;
     while (m != 0 && m != count) {

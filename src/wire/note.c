@@ -110,7 +110,8 @@ static clo_err bad_note(const char *why) { return CLO_FAILF(CLO_E_MALFORMED, "th
 static clo_err read_signature(clo_arena *a, clo_span line, clo_wire_note *n)
 {
     size_t dash = sizeof em_dash - 1;
-    if (line.n < dash || memcmp(line.p, em_dash, dash) != 0) return bad_note("has a signature line that does not begin with an em dash");
+    if (line.n < dash || memcmp(line.p, em_dash, dash) != 0)
+        return bad_note("has a signature line that does not begin with an em dash");
     clo_span rest = clo_span_of(line.p + dash, line.n - dash);
     const uint8_t *space = rest.n != 0 ? memchr(rest.p, ' ', rest.n) : NULL;
     if (space == NULL) return bad_note("has a signature line without a name");
@@ -119,7 +120,8 @@ static clo_err read_signature(clo_arena *a, clo_span line, clo_wire_note *n)
     char *name = n->signatures[n->signature_count].name;
     size_t name_size = sizeof n->signatures[0].name;
     clo_span name_text = clo_span_of(rest.p, (size_t)(space - rest.p));
-    if (clo_failed(clo_str_set(name, name_size, name_text)) || !name_valid(name)) return bad_note("has a signature line with an invalid name");
+    if (clo_failed(clo_str_set(name, name_size, name_text)) || !name_valid(name))
+        return bad_note("has a signature line with an invalid name");
     CLO_AUTO(clo_buf_free) clo_buf blob;
     clo_buf_init(&blob, CLO_NOTE_MAX);
     clo_span text = clo_span_of(space + 1, rest.n - name_text.n - 1);
@@ -134,7 +136,8 @@ static clo_err read_signature(clo_arena *a, clo_span line, clo_wire_note *n)
 
 clo_err clo_wire_note_parse(clo_arena *a, clo_span text, clo_wire_note *out)
 {
-    CLO_CHECKF(text.n <= CLO_NOTE_MAX, CLO_E_TOO_LARGE, "the signed note has %zu bytes; at most %d are allowed", text.n, CLO_NOTE_MAX);
+    CLO_CHECKF(text.n <= CLO_NOTE_MAX, CLO_E_TOO_LARGE, "the signed note has %zu bytes; at most %d are allowed", text.n,
+               CLO_NOTE_MAX);
     if (!clo_utf8_valid(text)) return bad_note("is not valid UTF-8");
     for (size_t i = 0; i < text.n; i++)
         if (text.p[i] < 0x20 && text.p[i] != '\n') return bad_note("has a control character");
@@ -195,7 +198,8 @@ clo_err clo_wire_note_verify(const clo_wire_note *n, const clo_wire_note_key *k,
 }
 
 /* One signature line over `message`; the blob begins with `prefix`. */
-static clo_err put_signature(const char *name, uint8_t type, const clo_crypto_private_key *sk, clo_span prefix, clo_span message, clo_buf *out)
+static clo_err put_signature(const char *name, uint8_t type, const clo_crypto_private_key *sk, clo_span prefix, clo_span message,
+                             clo_buf *out)
 {
     clo_crypto_public_key pk = {0};
     clo_wire_note_key k = {0};

@@ -57,16 +57,19 @@ typedef struct {
     size_t quorum;
 } clo_wire_log_policy;
 /** "c2sp.org/tlog-proof@v1\n[extra base64\n]index N\nhash…\n\ncheckpoint": make (without extra) … */
-CLO_R clo_wire_tlog_proof_write(uint64_t index, const clo_wire_hash *path, size_t path_count, clo_span checkpoint_note, clo_buf *out);
+CLO_R clo_wire_tlog_proof_write(uint64_t index, const clo_wire_hash *path, size_t path_count, clo_span checkpoint_note,
+                                clo_buf *out);
 /** … take apart, without any verification; the note is borrowed from proof, extra data is dropped … */
 CLO_R clo_wire_tlog_proof_parse(clo_span proof, uint64_t *index, clo_wire_hash path[CLO_MERKLE_PATH_MAX], size_t *path_count,
                                 clo_span *checkpoint_note);
 /** … and verify for a leaf: signature of the log, origin = log name, quorum of witnesses, inclusion. out may be NULL.
- *  Denials name log.signature, log.origin, log.witnesses, log.inclusion. *witnessed_at = the quorum-th latest cosignature time. */
-CLO_R clo_wire_tlog_proof_verify(clo_span proof, clo_span leaf_data, const clo_wire_log_policy *policy, clo_wire_checkpoint *out, uint64_t *index,
-                                 uint64_t *witnessed_at);
+ *  Denials name log.signature, log.origin, log.witnesses, log.inclusion. *witnessed_at = the quorum-th latest cosignature time.
+ */
+CLO_R clo_wire_tlog_proof_verify(clo_span proof, clo_span leaf_data, const clo_wire_log_policy *policy, clo_wire_checkpoint *out,
+                                 uint64_t *index, uint64_t *witnessed_at);
 /** Verify a checkpoint note by the same policy. */
-CLO_R clo_wire_checkpoint_verify(clo_span note, const clo_wire_log_policy *policy, clo_wire_checkpoint *out, uint64_t *witnessed_at);
+CLO_R clo_wire_checkpoint_verify(clo_span note, const clo_wire_log_policy *policy, clo_wire_checkpoint *out,
+                                 uint64_t *witnessed_at);
 
 #ifdef __cplusplus
 }

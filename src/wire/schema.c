@@ -59,7 +59,8 @@ static clo_err read_codes(clo_arena *a, const clo_wire_node *list, const char *w
 
 static clo_err set_name(clo_wire_column *c, clo_span name)
 {
-    CLO_CHECKF(name.n > 0 && name.n < sizeof c->name, CLO_E_MALFORMED, "schema: a column's name must have 1 to %zu bytes", sizeof c->name - 1);
+    CLO_CHECKF(name.n > 0 && name.n < sizeof c->name, CLO_E_MALFORMED, "schema: a column's name must have 1 to %zu bytes",
+               sizeof c->name - 1);
     for (size_t i = 0; i < name.n; i++)
         CLO_CHECKF(name.p[i] >= 0x20 && name.p[i] != 0x7f && name.p[i] != '"', CLO_E_MALFORMED,
                    "schema: a column's name has a control character or a quote; rename the column");
@@ -74,12 +75,14 @@ static clo_err read_bounds(clo_wire_fields *f, clo_wire_column *c)
     if (low != high) clo_wire_fields_fail(f, CLO_E_MISSING_FIELD, low ? "max" : "min", "is missing; give both bounds or none");
     if (low && high && c->min > c->max) clo_wire_fields_fail(f, CLO_E_RANGE, "min", "is above max; exchange them");
     c->bounded = low && high;
-    if (c->bounded && c->type == CLO_COLUMN_TEXT) clo_wire_fields_fail(f, CLO_E_UNSUPPORTED, "min", "is given for a text column; remove it");
+    if (c->bounded && c->type == CLO_COLUMN_TEXT)
+        clo_wire_fields_fail(f, CLO_E_UNSUPPORTED, "min", "is given for a text column; remove it");
     return CLO_OK;
 }
 
 /* `codes` is the list that stands beside the columns (the data catalogue's way), or NULL. */
-static clo_err read_column(clo_arena *a, const clo_wire_node *node, bool canonical, const clo_wire_node *codes, clo_wire_column *c)
+static clo_err read_column(clo_arena *a, const clo_wire_node *node, bool canonical, const clo_wire_node *codes,
+                           clo_wire_column *c)
 {
     char what[96];
     if (canonical) {
@@ -125,8 +128,8 @@ static clo_err check_names(const clo_wire_schema *s)
 {
     for (size_t i = 1; i < s->column_count; i++)
         for (size_t j = 0; j < i; j++)
-            CLO_CHECKF(strcmp(s->columns[i].name, s->columns[j].name) != 0, CLO_E_DUPLICATE, "schema: column \"%s\" is there twice; rename one",
-                       s->columns[i].name);
+            CLO_CHECKF(strcmp(s->columns[i].name, s->columns[j].name) != 0, CLO_E_DUPLICATE,
+                       "schema: column \"%s\" is there twice; rename one", s->columns[i].name);
     CLO_CHECKF(s->target[0] == '\0' || clo_wire_schema_find(s, s->target) >= 0, CLO_E_RANGE,
                "schema: target \"%s\" is not the name of a column", s->target);
     return CLO_OK;
@@ -157,16 +160,18 @@ clo_err clo_wire_schema_read(clo_arena *a, const clo_wire_node *node, clo_wire_s
     for (size_t i = 0; i < sizeof descriptive / sizeof descriptive[0]; i++)
         if (clo_wire_has(&f, descriptive[i])) clo_wire_take_any(&f, descriptive[i], &ignored);
     bool canonical = columns->type == CLO_WIRE_ARRAY;
-    if (!canonical && columns->type != CLO_WIRE_MAP) clo_wire_fields_fail(&f, CLO_E_MALFORMED, "columns", "must be a map or a list of columns");
+    if (!canonical && columns->type != CLO_WIRE_MAP)
+        clo_wire_fields_fail(&f, CLO_E_MALFORMED, "columns", "must be a map or a list of columns");
     CLO_TRY(clo_wire_fields_end(&f));
-    CLO_CHECKF(columns->count >= 1 && columns->count <= CLO_TABLE_COLUMNS_MAX, CLO_E_TOO_MANY, "schema: %zu columns; 1 to %d are allowed",
-               columns->count, CLO_TABLE_COLUMNS_MAX);
+    CLO_CHECKF(columns->count >= 1 && columns->count <= CLO_TABLE_COLUMNS_MAX, CLO_E_TOO_MANY,
+               "schema: %zu columns; 1 to %d are allowed", columns->count, CLO_TABLE_COLUMNS_MAX);
     void *p = NULL;
     CLO_TRY(clo_arena_array(a, columns->count, sizeof(clo_wire_column), &p));
     s.columns = p;
     for (const clo_wire_node *n = columns->first; n != NULL; n = n->next) {
         const clo_wire_node *listed = NULL;
-        if (!canonical && codes != NULL && n->key->type == CLO_WIRE_TEXT) listed = clo_wire_get(codes, (const char *)n->key->text.p);
+        if (!canonical && codes != NULL && n->key->type == CLO_WIRE_TEXT)
+            listed = clo_wire_get(codes, (const char *)n->key->text.p);
         CLO_TRY(read_column(a, n, canonical, listed, &s.columns[s.column_count]));
         s.column_count++;
     }

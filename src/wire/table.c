@@ -39,9 +39,10 @@ clo_err clo_wire_table_open(const clo_wire_schema *schema, clo_span table, clo_w
     uint32_t padding = clo_rd_u32be(&r);
     CLO_CHECKF(!r.bad, CLO_E_TRUNCATED, "the table ends within its head; fetch it again");
     CLO_CHECKF(padding == 0, CLO_E_NOT_CANONICAL, "the table's head has bytes other than zero in its padding");
-    CLO_CHECKF(columns == schema->column_count && clo_span_equal(digest, clo_span_of(schema->digest, sizeof schema->digest)), CLO_E_MALFORMED,
-               "the table was made with another schema; use the schema it was sealed with");
-    CLO_CHECKF(rows <= r.left / clo_wire_bitmap_bytes(schema), CLO_E_TRUNCATED, "the table announces more rows than it has; fetch it again");
+    CLO_CHECKF(columns == schema->column_count && clo_span_equal(digest, clo_span_of(schema->digest, sizeof schema->digest)),
+               CLO_E_MALFORMED, "the table was made with another schema; use the schema it was sealed with");
+    CLO_CHECKF(rows <= r.left / clo_wire_bitmap_bytes(schema), CLO_E_TRUNCATED,
+               "the table announces more rows than it has; fetch it again");
     *out = (clo_wire_table){.schema = schema, .rest = clo_span_of(r.p, r.left), .rows_left = rows};
     if (row_count != NULL) *row_count = rows;
     return CLO_OK;
@@ -97,7 +98,8 @@ static clo_err read_cell(const clo_wire_column *c, const uint8_t **at, const uin
         memcpy(&cell->number, &bits, sizeof bits);
         if (!isfinite(cell->number)) return bad_cell(c, CLO_E_RANGE, "a number is infinite or not a number");
     }
-    if (c->bounded && !(cell->number >= c->min && cell->number <= c->max)) return bad_cell(c, CLO_E_RANGE, "a value is outside the schema's bounds");
+    if (c->bounded && !(cell->number >= c->min && cell->number <= c->max))
+        return bad_cell(c, CLO_E_RANGE, "a value is outside the schema's bounds");
     return CLO_OK;
 }
 

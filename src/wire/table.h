@@ -15,7 +15,7 @@ typedef enum { CLO_COLUMN_INT, CLO_COLUMN_FLOAT, CLO_COLUMN_CODE, CLO_COLUMN_TEX
 typedef struct {
     char name[64];
     clo_wire_column_type type;
-    bool bounded;          /* min and max given: public bounds (required for DP sums and training) */
+    bool bounded; /* min and max given: public bounds (required for DP sums and training) */
     double min, max;
     bool nullable;
     const char *const *codes; /* code columns: the public list */
@@ -24,26 +24,28 @@ typedef struct {
 typedef struct {
     clo_wire_column *columns; /* owned by the arena */
     size_t column_count;
-    char target[64];          /* optional target column, empty where none */
-    uint8_t digest[32];       /* SHA-256 of the schema's deterministic CBOR */
+    char target[64];    /* optional target column, empty where none */
+    uint8_t digest[32]; /* SHA-256 of the schema's deterministic CBOR */
 } clo_wire_schema;
 
-/** From the JSON form of one set: {"columns": {name: {"type": "int|float|code|text", "min", "max", "codes": [...], "missing": n}…}, "target"…};
- *  "rows", "features", "kind", "origin", "licence", "missing", "note" are accepted and ignored; a column with "codes" (its own, or in a map "codes" beside
- *  "columns") is a code column whatever its type says, bounded by its list
- *  (its CSV cells are the code's text or, where no code reads so, the index); "missing" > 0 or "nullable" allows empty cells. Also accepts the canonical form that clo_wire_schema_tree makes. */
+/** From the JSON form of one set: {"columns": {name: {"type": "int|float|code|text", "min", "max", "codes": [...], "missing":
+ * n}…}, "target"…}; "rows", "features", "kind", "origin", "licence", "missing", "note" are accepted and ignored; a column with
+ * "codes" (its own, or in a map "codes" beside "columns") is a code column whatever its type says, bounded by its list (its CSV
+ * cells are the code's text or, where no code reads so, the index); "missing" > 0 or "nullable" allows empty cells. Also accepts
+ * the canonical form that clo_wire_schema_tree makes. */
 CLO_R clo_wire_schema_read(clo_arena *a, const clo_wire_node *node, clo_wire_schema *out);
 CLO_R clo_wire_schema_tree(clo_arena *a, const clo_wire_schema *schema, clo_wire_node **out);
 /** Index of a column by name, or -1. */
 int clo_wire_schema_find(const clo_wire_schema *schema, const char *name);
 
-/* Streaming CSV (RFC 4180, header required, LF or CRLF, quoted fields) to table rows; constant memory. The sink receives encoded rows
- * (the caller writes the table head once row_count is known, see clo_wire_table_head). */
+/* Streaming CSV (RFC 4180, header required, LF or CRLF, quoted fields) to table rows; constant memory. The sink receives encoded
+ * rows (the caller writes the table head once row_count is known, see clo_wire_table_head). */
 typedef struct clo_wire_csv clo_wire_csv;
 typedef clo_err (*clo_wire_csv_sink)(void *context, clo_span encoded_row);
 CLO_R clo_wire_csv_new(clo_wire_csv **out, const clo_wire_schema *schema, clo_wire_csv_sink sink, void *context);
-/** Feed any piece of the file. A float beyond a bound by less than 1e-9 of the bounds' distance is moved onto it. Errors name line and column: MALFORMED (type, NaN, quote), RANGE (beyond the schema's bounds), TOO_LARGE (line), …;
- *  the sink's own errors are passed on. After an error the reader is dead (USAGE). */
+/** Feed any piece of the file. A float beyond a bound by less than 1e-9 of the bounds' distance is moved onto it. Errors name
+ * line and column: MALFORMED (type, NaN, quote), RANGE (beyond the schema's bounds), TOO_LARGE (line), …; the sink's own errors
+ * are passed on. After an error the reader is dead (USAGE). */
 CLO_R clo_wire_csv_feed(clo_wire_csv *c, clo_span piece);
 /** The file is over. */
 CLO_R clo_wire_csv_end(clo_wire_csv *c, uint64_t *row_count);
@@ -56,9 +58,9 @@ CLO_R clo_wire_table_head(const clo_wire_schema *schema, uint64_t row_count, uin
 /* Reading a table: hostile bytes, checked as they are read. */
 typedef struct {
     bool null;
-    int64_t integer;  /* INT, CODE */
-    double number;    /* FLOAT, and the value of INT and CODE as a double */
-    clo_span text;    /* TEXT (borrowed); CODE: the code's text */
+    int64_t integer; /* INT, CODE */
+    double number;   /* FLOAT, and the value of INT and CODE as a double */
+    clo_span text;   /* TEXT (borrowed); CODE: the code's text */
 } clo_wire_cell;
 typedef struct {
     const clo_wire_schema *schema;

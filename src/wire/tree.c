@@ -153,7 +153,8 @@ clo_err clo_wire_map_check_unique(const clo_wire_node *map, const char *what)
         if (clo_wire_key_compare(members[i - 1]->key, members[i]->key) == 0) twice = members[i]->key;
     free(members);
     if (twice == NULL) return CLO_OK;
-    if (twice->type == CLO_WIRE_INT) return CLO_FAILF(CLO_E_DUPLICATE, "%s: key %lld is there twice", what, (long long)twice->integer);
+    if (twice->type == CLO_WIRE_INT)
+        return CLO_FAILF(CLO_E_DUPLICATE, "%s: key %lld is there twice", what, (long long)twice->integer);
     return CLO_FAILF(CLO_E_DUPLICATE, "%s: key \"%.60s\" is there twice%s; remove one of them", what, (const char *)twice->text.p,
                      twice->text.n > 60 ? "…" : "");
 }

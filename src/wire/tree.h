@@ -20,22 +20,22 @@ typedef enum {
     CLO_WIRE_BYTES,
     CLO_WIRE_ARRAY,
     CLO_WIRE_MAP,
-    CLO_WIRE_TAG,   /* CBOR tag: first child is the content */
+    CLO_WIRE_TAG, /* CBOR tag: first child is the content */
 } clo_wire_type;
 
 typedef struct clo_wire_node clo_wire_node;
 struct clo_wire_node {
     clo_wire_type type;
-    unsigned line;          /* of the source text, from 1; 0 = unknown */
-    bool plain;             /* YAML plain (unquoted) scalar: TEXT whose type the schema decides */
+    unsigned line; /* of the source text, from 1; 0 = unknown */
+    bool plain;    /* YAML plain (unquoted) scalar: TEXT whose type the schema decides */
     bool boolean;
     int64_t integer;
     double number;
     uint64_t tag;
-    clo_span text;          /* TEXT and BYTES; TEXT has a zero byte behind it */
-    clo_wire_node *key;     /* of a map's member: TEXT (or INT, COSE headers) */
+    clo_span text;                      /* TEXT and BYTES; TEXT has a zero byte behind it */
+    clo_wire_node *key;                 /* of a map's member: TEXT (or INT, COSE headers) */
     clo_wire_node *first, *last, *next; /* children of ARRAY, MAP (the values), TAG; siblings */
-    size_t count;           /* children */
+    size_t count;                       /* children */
 };
 
 enum { CLO_WIRE_DEPTH_MAX = 32 };
@@ -84,11 +84,11 @@ void clo_wire_take_text(clo_wire_fields *f, const char *key, const char **out, s
 void clo_wire_take_str(clo_wire_fields *f, const char *key, char *to, size_t to_size); /* into a fixed array */
 void clo_wire_take_name(clo_wire_fields *f, const char *key, char to[64]);             /* clo_name_valid */
 void clo_wire_take_bytes(clo_wire_fields *f, const char *key, clo_span *out, size_t bytes_max);
-void clo_wire_take_fixed(clo_wire_fields *f, const char *key, void *to, size_t n);     /* exactly n bytes */
+void clo_wire_take_fixed(clo_wire_fields *f, const char *key, void *to, size_t n); /* exactly n bytes */
 void clo_wire_take_int(clo_wire_fields *f, const char *key, int64_t *out, int64_t min, int64_t max);
-void clo_wire_take_float(clo_wire_fields *f, const char *key, double *out);            /* INT accepted */
+void clo_wire_take_float(clo_wire_fields *f, const char *key, double *out); /* INT accepted */
 void clo_wire_take_bool(clo_wire_fields *f, const char *key, bool *out);
-void clo_wire_take_time(clo_wire_fields *f, const char *key, int64_t *seconds);        /* INT seconds, or RFC 3339 text */
+void clo_wire_take_time(clo_wire_fields *f, const char *key, int64_t *seconds); /* INT seconds, or RFC 3339 text */
 void clo_wire_take_array(clo_wire_fields *f, const char *key, const clo_wire_node **out, size_t count_max);
 void clo_wire_take_map(clo_wire_fields *f, const char *key, const clo_wire_node **out);
 void clo_wire_take_any(clo_wire_fields *f, const char *key, const clo_wire_node **out);

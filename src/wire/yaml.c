@@ -45,7 +45,8 @@ static clo_err read_scalar(reader *r, const yaml_event_t *event, clo_wire_node *
     unsigned line = line_of(event->start_mark);
     CLO_TRY(check_plainness(event->data.scalar.anchor, event->data.scalar.tag, line));
     clo_span text = clo_span_of(event->data.scalar.value, event->data.scalar.length);
-    CLO_CHECKF(text.n == 0 || memchr(text.p, 0, text.n) == NULL, CLO_E_MALFORMED, "YAML line %u: a zero byte is in the text", line);
+    CLO_CHECKF(text.n == 0 || memchr(text.p, 0, text.n) == NULL, CLO_E_MALFORMED, "YAML line %u: a zero byte is in the text",
+               line);
     clo_wire_node *n = NULL;
     CLO_TRY(clo_wire_text(r->arena, text, &n));
     n->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
@@ -121,8 +122,8 @@ static clo_err expect(reader *r, yaml_event_type_t type, uint32_t code, const ch
     CLO_TRY(next_event(r, &event));
     CLO_CHECKF(event.type == type, code, "YAML line %u: %s", line_of(event.start_mark), sentence);
     if (type == YAML_DOCUMENT_START_EVENT)
-        CLO_CHECKF(event.data.document_start.tag_directives.start == event.data.document_start.tag_directives.end, CLO_E_UNSUPPORTED,
-                   "YAML line %u: tag directives are not accepted; remove them", line_of(event.start_mark));
+        CLO_CHECKF(event.data.document_start.tag_directives.start == event.data.document_start.tag_directives.end,
+                   CLO_E_UNSUPPORTED, "YAML line %u: tag directives are not accepted; remove them", line_of(event.start_mark));
     return CLO_OK;
 }
 

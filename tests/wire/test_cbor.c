@@ -37,37 +37,109 @@ static void test_table(void **state)
     (void)state;
     static const one_case cases[] = {
         /* RFC 8949 appendix A */
-        {"00", 0, 0}, {"01", 0, 0}, {"0a", 0, 0}, {"17", 0, 0}, {"1818", 0, 0}, {"1819", 0, 0}, {"1864", 0, 0}, {"1903e8", 0, 0},
-        {"1a000f4240", 0, 0}, {"1b000000e8d4a51000", 0, 0}, {"1bffffffffffffffff", CLO_E_RANGE, CLO_E_RANGE},
-        {"3bffffffffffffffff", CLO_E_RANGE, CLO_E_RANGE}, {"1b7fffffffffffffff", 0, 0}, {"3b7fffffffffffffff", 0, 0},
-        {"3b8000000000000000", CLO_E_RANGE, CLO_E_RANGE}, {"20", 0, 0}, {"29", 0, 0}, {"3863", 0, 0}, {"3903e7", 0, 0}, {"f90000", 0, 0},
-        {"f98000", 0, 0}, {"f93c00", 0, 0}, {"fb3ff199999999999a", 0, 0}, {"f93e00", 0, 0}, {"f97bff", 0, 0}, {"fa47c35000", 0, 0},
-        {"fa7f7fffff", 0, 0}, {"fb7e37e43c8800759c", 0, 0}, {"f90001", 0, 0}, {"f90400", 0, 0}, {"f9c400", 0, 0},
-        {"fbc010666666666666", 0, 0}, {"f97c00", CLO_E_RANGE, CLO_E_RANGE}, {"f97e00", CLO_E_RANGE, CLO_E_RANGE},
-        {"fa7f800000", CLO_E_RANGE, CLO_E_RANGE}, {"fb7ff8000000000000", CLO_E_RANGE, CLO_E_RANGE}, {"f4", 0, 0}, {"f5", 0, 0}, {"f6", 0, 0},
-        {"f7", CLO_E_UNSUPPORTED, CLO_E_UNSUPPORTED}, {"f0", CLO_E_UNSUPPORTED, CLO_E_UNSUPPORTED}, {"f8ff", CLO_E_UNSUPPORTED, CLO_E_UNSUPPORTED},
-        {"c11a514b67b0", 0, 0}, {"d74401020304", 0, 0}, {"d818456449455446", 0, 0}, {"40", 0, 0}, {"4401020304", 0, 0}, {"60", 0, 0},
-        {"6161", 0, 0}, {"62225c", 0, 0}, {"62c3bc", 0, 0}, {"63e6b0b4", 0, 0}, {"64f0908591", 0, 0}, {"80", 0, 0}, {"83010203", 0, 0},
-        {"8301820203820405", 0, 0}, {"a0", 0, 0}, {"a201020304", 0, 0}, {"a26161016162820203", 0, 0}, {"826161a161626163", 0, 0},
-        {"5f42010243030405ff", CLO_E_UNSUPPORTED, CLO_E_UNSUPPORTED}, {"7f657374726561646d696e67ff", CLO_E_UNSUPPORTED, CLO_E_UNSUPPORTED},
-        {"9fff", CLO_E_UNSUPPORTED, CLO_E_UNSUPPORTED}, {"bf61610161629f0203ffff", CLO_E_UNSUPPORTED, CLO_E_UNSUPPORTED},
+        {"00", 0, 0},
+        {"01", 0, 0},
+        {"0a", 0, 0},
+        {"17", 0, 0},
+        {"1818", 0, 0},
+        {"1819", 0, 0},
+        {"1864", 0, 0},
+        {"1903e8", 0, 0},
+        {"1a000f4240", 0, 0},
+        {"1b000000e8d4a51000", 0, 0},
+        {"1bffffffffffffffff", CLO_E_RANGE, CLO_E_RANGE},
+        {"3bffffffffffffffff", CLO_E_RANGE, CLO_E_RANGE},
+        {"1b7fffffffffffffff", 0, 0},
+        {"3b7fffffffffffffff", 0, 0},
+        {"3b8000000000000000", CLO_E_RANGE, CLO_E_RANGE},
+        {"20", 0, 0},
+        {"29", 0, 0},
+        {"3863", 0, 0},
+        {"3903e7", 0, 0},
+        {"f90000", 0, 0},
+        {"f98000", 0, 0},
+        {"f93c00", 0, 0},
+        {"fb3ff199999999999a", 0, 0},
+        {"f93e00", 0, 0},
+        {"f97bff", 0, 0},
+        {"fa47c35000", 0, 0},
+        {"fa7f7fffff", 0, 0},
+        {"fb7e37e43c8800759c", 0, 0},
+        {"f90001", 0, 0},
+        {"f90400", 0, 0},
+        {"f9c400", 0, 0},
+        {"fbc010666666666666", 0, 0},
+        {"f97c00", CLO_E_RANGE, CLO_E_RANGE},
+        {"f97e00", CLO_E_RANGE, CLO_E_RANGE},
+        {"fa7f800000", CLO_E_RANGE, CLO_E_RANGE},
+        {"fb7ff8000000000000", CLO_E_RANGE, CLO_E_RANGE},
+        {"f4", 0, 0},
+        {"f5", 0, 0},
+        {"f6", 0, 0},
+        {"f7", CLO_E_UNSUPPORTED, CLO_E_UNSUPPORTED},
+        {"f0", CLO_E_UNSUPPORTED, CLO_E_UNSUPPORTED},
+        {"f8ff", CLO_E_UNSUPPORTED, CLO_E_UNSUPPORTED},
+        {"c11a514b67b0", 0, 0},
+        {"d74401020304", 0, 0},
+        {"d818456449455446", 0, 0},
+        {"40", 0, 0},
+        {"4401020304", 0, 0},
+        {"60", 0, 0},
+        {"6161", 0, 0},
+        {"62225c", 0, 0},
+        {"62c3bc", 0, 0},
+        {"63e6b0b4", 0, 0},
+        {"64f0908591", 0, 0},
+        {"80", 0, 0},
+        {"83010203", 0, 0},
+        {"8301820203820405", 0, 0},
+        {"a0", 0, 0},
+        {"a201020304", 0, 0},
+        {"a26161016162820203", 0, 0},
+        {"826161a161626163", 0, 0},
+        {"5f42010243030405ff", CLO_E_UNSUPPORTED, CLO_E_UNSUPPORTED},
+        {"7f657374726561646d696e67ff", CLO_E_UNSUPPORTED, CLO_E_UNSUPPORTED},
+        {"9fff", CLO_E_UNSUPPORTED, CLO_E_UNSUPPORTED},
+        {"bf61610161629f0203ffff", CLO_E_UNSUPPORTED, CLO_E_UNSUPPORTED},
         {"ff", CLO_E_UNSUPPORTED, CLO_E_UNSUPPORTED},
         /* not shortest, not sorted, twice */
-        {"1800", CLO_E_NOT_CANONICAL, 0}, {"1817", CLO_E_NOT_CANONICAL, 0}, {"190018", CLO_E_NOT_CANONICAL, 0},
-        {"1a0000ffff", CLO_E_NOT_CANONICAL, 0}, {"1b00000000ffffffff", CLO_E_NOT_CANONICAL, 0}, {"5801aa", CLO_E_NOT_CANONICAL, 0},
-        {"780161", CLO_E_NOT_CANONICAL, 0}, {"d801f6", CLO_E_NOT_CANONICAL, 0}, {"9801f6", CLO_E_NOT_CANONICAL, 0},
-        {"b8010102", CLO_E_NOT_CANONICAL, 0}, {"fa3f800000", CLO_E_NOT_CANONICAL, 0}, {"fb3ff0000000000000", CLO_E_NOT_CANONICAL, 0},
-        {"fb40f86a0000000000", CLO_E_NOT_CANONICAL, 0}, {"a203040102", CLO_E_NOT_CANONICAL, 0}, {"a2626161016162f6", CLO_E_NOT_CANONICAL, 0},
-        {"a2616101613102", CLO_E_NOT_CANONICAL, 0}, {"a201010102", CLO_E_DUPLICATE, CLO_E_DUPLICATE},
-        {"a2616101616102", CLO_E_DUPLICATE, CLO_E_DUPLICATE}, {"a30102616101180102", CLO_E_NOT_CANONICAL, CLO_E_DUPLICATE},
-        {"a220012101", 0, 0}, {"a221012001", CLO_E_NOT_CANONICAL, 0}, {"a200012001", 0, 0},
+        {"1800", CLO_E_NOT_CANONICAL, 0},
+        {"1817", CLO_E_NOT_CANONICAL, 0},
+        {"190018", CLO_E_NOT_CANONICAL, 0},
+        {"1a0000ffff", CLO_E_NOT_CANONICAL, 0},
+        {"1b00000000ffffffff", CLO_E_NOT_CANONICAL, 0},
+        {"5801aa", CLO_E_NOT_CANONICAL, 0},
+        {"780161", CLO_E_NOT_CANONICAL, 0},
+        {"d801f6", CLO_E_NOT_CANONICAL, 0},
+        {"9801f6", CLO_E_NOT_CANONICAL, 0},
+        {"b8010102", CLO_E_NOT_CANONICAL, 0},
+        {"fa3f800000", CLO_E_NOT_CANONICAL, 0},
+        {"fb3ff0000000000000", CLO_E_NOT_CANONICAL, 0},
+        {"fb40f86a0000000000", CLO_E_NOT_CANONICAL, 0},
+        {"a203040102", CLO_E_NOT_CANONICAL, 0},
+        {"a2626161016162f6", CLO_E_NOT_CANONICAL, 0},
+        {"a2616101613102", CLO_E_NOT_CANONICAL, 0},
+        {"a201010102", CLO_E_DUPLICATE, CLO_E_DUPLICATE},
+        {"a2616101616102", CLO_E_DUPLICATE, CLO_E_DUPLICATE},
+        {"a30102616101180102", CLO_E_NOT_CANONICAL, CLO_E_DUPLICATE},
+        {"a220012101", 0, 0},
+        {"a221012001", CLO_E_NOT_CANONICAL, 0},
+        {"a200012001", 0, 0},
         /* broken */
-        {"", CLO_E_TRUNCATED, CLO_E_TRUNCATED}, {"18", CLO_E_TRUNCATED, CLO_E_TRUNCATED}, {"0000", CLO_E_TRAILING, CLO_E_TRAILING},
-        {"1c", CLO_E_MALFORMED, CLO_E_MALFORMED}, {"61ff", CLO_E_MALFORMED, CLO_E_MALFORMED}, {"62c080", CLO_E_MALFORMED, CLO_E_MALFORMED},
-        {"63eda080", CLO_E_MALFORMED, CLO_E_MALFORMED}, {"9bffffffffffffffff", CLO_E_TRUNCATED, CLO_E_TRUNCATED},
-        {"bb7fffffffffffffff", CLO_E_TRUNCATED, CLO_E_TRUNCATED}, {"5bffffffffffffffff00", CLO_E_TRUNCATED, CLO_E_TRUNCATED},
-        {"7b000000010000000061", CLO_E_TRUNCATED, CLO_E_TRUNCATED}, {"a1f500", CLO_E_UNSUPPORTED, CLO_E_UNSUPPORTED},
-        {"a1410000", CLO_E_UNSUPPORTED, CLO_E_UNSUPPORTED}, {"a101", CLO_E_TRUNCATED, CLO_E_TRUNCATED},
+        {"", CLO_E_TRUNCATED, CLO_E_TRUNCATED},
+        {"18", CLO_E_TRUNCATED, CLO_E_TRUNCATED},
+        {"0000", CLO_E_TRAILING, CLO_E_TRAILING},
+        {"1c", CLO_E_MALFORMED, CLO_E_MALFORMED},
+        {"61ff", CLO_E_MALFORMED, CLO_E_MALFORMED},
+        {"62c080", CLO_E_MALFORMED, CLO_E_MALFORMED},
+        {"63eda080", CLO_E_MALFORMED, CLO_E_MALFORMED},
+        {"9bffffffffffffffff", CLO_E_TRUNCATED, CLO_E_TRUNCATED},
+        {"bb7fffffffffffffff", CLO_E_TRUNCATED, CLO_E_TRUNCATED},
+        {"5bffffffffffffffff00", CLO_E_TRUNCATED, CLO_E_TRUNCATED},
+        {"7b000000010000000061", CLO_E_TRUNCATED, CLO_E_TRUNCATED},
+        {"a1f500", CLO_E_UNSUPPORTED, CLO_E_UNSUPPORTED},
+        {"a1410000", CLO_E_UNSUPPORTED, CLO_E_UNSUPPORTED},
+        {"a101", CLO_E_TRUNCATED, CLO_E_TRUNCATED},
         {"818181818181818181818181818181818181818181818181818181818181818100", CLO_E_TOO_MANY, CLO_E_TOO_MANY},
         {"8181818181818181818181818181818181818181818181818181818181818100", 0, 0},
     };
@@ -101,17 +173,27 @@ static clo_wire_node *random_tree(clo_arena *a, uint64_t *s, unsigned depth)
     uint64_t bits = random_next(s);
     clo_err e = CLO_OK;
     switch (r % (depth == 0 ? 6 : 9)) {
-    case 0: e = clo_wire_null(a, &n); break;
-    case 1: e = clo_wire_bool(a, (r >> 8 & 1) != 0, &n); break;
-    case 2: e = clo_wire_int(a, (int64_t)bits >> (r >> 8) % 64, &n); break;
+    case 0:
+        e = clo_wire_null(a, &n);
+        break;
+    case 1:
+        e = clo_wire_bool(a, (r >> 8 & 1) != 0, &n);
+        break;
+    case 2:
+        e = clo_wire_int(a, (int64_t)bits >> (r >> 8) % 64, &n);
+        break;
     case 3:
         memcpy(&v, &bits, sizeof v);
         if (!isfinite(v)) v = 0.5;
         if ((r >> 8) % 3 == 0) v = (double)(float)ldexp((double)(bits % 4096), (int)(r >> 20) % 40 - 30);
         e = clo_wire_float(a, v, &n);
         break;
-    case 4: e = clo_wire_text(a, clo_span_of(raw, size), &n); break;
-    case 5: e = clo_wire_bytes(a, clo_span_of(raw, size), &n); break;
+    case 4:
+        e = clo_wire_text(a, clo_span_of(raw, size), &n);
+        break;
+    case 5:
+        e = clo_wire_bytes(a, clo_span_of(raw, size), &n);
+        break;
     case 6:
         e = clo_wire_array(a, &n);
         for (size_t i = 0; i < size % 5; i++) assert_false(clo_failed(clo_wire_append(n, random_tree(a, s, depth - 1))));
@@ -127,7 +209,9 @@ static clo_wire_node *random_tree(clo_arena *a, uint64_t *s, unsigned depth)
             assert_true(!clo_failed(set) || set.code == CLO_E_DUPLICATE);
         }
         break;
-    default: e = clo_wire_tag(a, bits, random_tree(a, s, depth - 1), &n); break;
+    default:
+        e = clo_wire_tag(a, bits, random_tree(a, s, depth - 1), &n);
+        break;
     }
     assert_false(clo_failed(e));
     return n;

@@ -111,25 +111,25 @@ static void test_refused(void **state)
         const char *hex;
         uint32_t code, foreign;
     } cases[] = {
-        {"d28443a10126a0414140", 0, 0},                                        /* a Sign1 with an empty signature */
-        {"8443a10126a0414140", 0, 0},                                          /* without tag */
-        {"d8628443a10126a0414140", CLO_E_MALFORMED, CLO_E_MALFORMED},          /* the other tag */
-        {"d83d8443a10126a0414140", CLO_E_MALFORMED, 0},                        /* a CWT */
-        {"d28443a10126a0f640", CLO_E_UNSUPPORTED, CLO_E_UNSUPPORTED},          /* detached */
-        {"d28440a10126414140", CLO_E_MISSING_FIELD, 0},                        /* alg outside the protected header */
-        {"d28441a0a10126414140", CLO_E_NOT_CANONICAL, 0},                      /* an empty map as bytes */
-        {"d28443a10126a10126414140", CLO_E_DUPLICATE, CLO_E_DUPLICATE},        /* alg in both */
-        {"d28440a0414140", CLO_E_MISSING_FIELD, CLO_E_MISSING_FIELD},          /* no alg */
-        {"d28444a1016141a0414140", CLO_E_UNSUPPORTED, CLO_E_UNSUPPORTED},      /* alg as text */
-        {"d28446a20126028118a0414140", CLO_E_TRUNCATED, CLO_E_TRUNCATED},    /* header cut */
+        {"d28443a10126a0414140", 0, 0},                                         /* a Sign1 with an empty signature */
+        {"8443a10126a0414140", 0, 0},                                           /* without tag */
+        {"d8628443a10126a0414140", CLO_E_MALFORMED, CLO_E_MALFORMED},           /* the other tag */
+        {"d83d8443a10126a0414140", CLO_E_MALFORMED, 0},                         /* a CWT */
+        {"d28443a10126a0f640", CLO_E_UNSUPPORTED, CLO_E_UNSUPPORTED},           /* detached */
+        {"d28440a10126414140", CLO_E_MISSING_FIELD, 0},                         /* alg outside the protected header */
+        {"d28441a0a10126414140", CLO_E_NOT_CANONICAL, 0},                       /* an empty map as bytes */
+        {"d28443a10126a10126414140", CLO_E_DUPLICATE, CLO_E_DUPLICATE},         /* alg in both */
+        {"d28440a0414140", CLO_E_MISSING_FIELD, CLO_E_MISSING_FIELD},           /* no alg */
+        {"d28444a1016141a0414140", CLO_E_UNSUPPORTED, CLO_E_UNSUPPORTED},       /* alg as text */
+        {"d28446a20126028118a0414140", CLO_E_TRUNCATED, CLO_E_TRUNCATED},       /* header cut */
         {"d28447a201260281187ba0414140", CLO_E_UNSUPPORTED, CLO_E_UNSUPPORTED}, /* crit: unknown label */
-        {"d28446a20126028103a0414140", CLO_E_MALFORMED, CLO_E_MALFORMED},      /* crit: label not there */
-        {"d28446a20126028101a0414140", 0, 0},                                  /* crit: alg */
-        {"d28445a201260280a0414140", CLO_E_MALFORMED, CLO_E_MALFORMED},        /* crit: empty */
-        {"d28443a10126a1028101414140", CLO_E_MALFORMED, CLO_E_MALFORMED},      /* crit: not protected */
-        {"d28443a10126a1046161414140", CLO_E_MALFORMED, 0},                    /* kid as text */
+        {"d28446a20126028103a0414140", CLO_E_MALFORMED, CLO_E_MALFORMED},       /* crit: label not there */
+        {"d28446a20126028101a0414140", 0, 0},                                   /* crit: alg */
+        {"d28445a201260280a0414140", CLO_E_MALFORMED, CLO_E_MALFORMED},         /* crit: empty */
+        {"d28443a10126a1028101414140", CLO_E_MALFORMED, CLO_E_MALFORMED},       /* crit: not protected */
+        {"d28443a10126a1046161414140", CLO_E_MALFORMED, 0},                     /* kid as text */
         {"d28343a10126a04141", CLO_E_MALFORMED, CLO_E_MALFORMED},
-        {"d8628440a0414180", 0, CLO_E_MALFORMED},                              /* no signature: ours only */
+        {"d8628440a0414180", 0, CLO_E_MALFORMED}, /* no signature: ours only */
         {"d8628440a04141818243a10126a0", CLO_E_MALFORMED, CLO_E_MALFORMED},
         {"00", CLO_E_MALFORMED, CLO_E_MALFORMED},
     };
@@ -148,8 +148,34 @@ static void test_refused(void **state)
     }
 }
 
+/* The bytes of a Sign1 by the key of RFC 8032 §7.1 test 1: Ed25519 signatures are deterministic. */
+static void test_golden(void **state)
+{
+    (void)state;
+    static const char wanted[] =
+        "d2845832a30127036a746578742f706c61696e04582021fe31dfa154a261626bf854046fd2271b7bed4b6abe45aa58877ef47f9721b9a0"
+        "4568656c6c6f584089f8f0d2e19b2740295a3d11488bcb1385b0f1f8dd706605818655f2ee578457d4c24a42ffcd2a987cb6b04ac91829"
+        "2611e0f1d3338cdb0bea4bffe8d35f940f";
+    identity id = {.sk = {.alg = CLO_SIGN_ED25519}};
+    static const char seed[] = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    assert_int_equal(clo_hex_decode(id.sk.bytes, 32, clo_span_str(seed)).code, 0);
+    assert_int_equal(clo_crypto_sign_public_of(&id.sk, &id.pk).code, 0);
+    assert_int_equal(clo_wire_cose_kid(&id.pk, id.kid).code, 0);
+    clo_wire_cose_signer signer = {.sk = &id.sk, .kid = clo_span_of(id.kid, 32)};
+    CLO_AUTO(clo_buf_free) clo_buf b;
+    CLO_AUTO(clo_buf_free) clo_buf hex;
+    clo_buf_init(&b, 4096);
+    clo_buf_init(&hex, 4096);
+    const char *text = NULL;
+    assert_int_equal(clo_wire_cose_sign1(&b, &signer, "text/plain", clo_span_str("aad"), clo_span_str("hello")).code, 0);
+    assert_int_equal(clo_buf_put_hex(&hex, clo_buf_span(&b)).code, 0);
+    assert_int_equal(clo_buf_cstr(&hex, &text).code, 0);
+    assert_string_equal(text, wanted);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sign1), cmocka_unit_test(test_sign), cmocka_unit_test(test_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sign1), cmocka_unit_test(test_golden), cmocka_unit_test(test_sign),
+                                       cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

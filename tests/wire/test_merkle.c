@@ -124,8 +124,8 @@ static void test_subtrees(void **state)
     static const struct {
         uint64_t start, end;
         bool good;
-    } cases[] = {{0, 1, true}, {0, 70, true}, {4, 8, true}, {4, 7, true}, {2, 5, false}, {8, 13, true}, {6, 8, true}, {6, 9, false},
-                 {3, 3, false}, {5, 4, false}, {0, UINT64_MAX, false}, {1, 2, true}};
+    } cases[] = {{0, 1, true}, {0, 70, true}, {4, 8, true},  {4, 7, true},  {2, 5, false},          {8, 13, true},
+                 {6, 8, true}, {6, 9, false}, {3, 3, false}, {5, 4, false}, {0, UINT64_MAX, false}, {1, 2, true}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         assert_int_equal(!clo_failed(clo_wire_merkle_subtree_check(cases[i].start, cases[i].end)), cases[i].good);
     clo_wire_hash root = definition(4, 3), path[2] = {leaves[4], leaves[6]};
@@ -136,7 +136,7 @@ static void test_subtrees(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_roots), cmocka_unit_test(test_inclusion), cmocka_unit_test(test_consistency),
-                                       cmocka_unit_test(test_subtrees)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_roots), cmocka_unit_test(test_inclusion),
+                                       cmocka_unit_test(test_consistency), cmocka_unit_test(test_subtrees)};
     return cmocka_run_group_tests(tests, make_leaves, NULL);
 }

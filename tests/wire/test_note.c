@@ -1,5 +1,6 @@
-/* Proves that notes, checkpoints, cosignatures and log proofs are made and read as C2SP says (its own example note included), that
- * a verifier's policy (log key, origin, quorum of witnesses, inclusion) is enforced, and that cut or altered files are refused. */
+/* Proves that notes, checkpoints, cosignatures and log proofs are made and read as C2SP says (its own example note included),
+ * that a verifier's policy (log key, origin, quorum of witnesses, inclusion) is enforced, and that cut or altered files are
+ * refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,31 +31,37 @@ static void test_example(void **state)
     assert_true(clo_span_equal(clo_buf_span(&again), clo_span_str(vkey)));
     assert_int_equal(clo_wire_note_parse(&a, clo_span_str(text), &n).code, 0);
     assert_int_equal(clo_wire_note_verify(&n, &k, NULL).code, 0);
-    for (size_t i = 0; i < sizeof text - 1; i++) assert_true(clo_failed(clo_wire_note_parse(&a, clo_span_of(text, i), &n)) || i > 100);
-    static const char *const bad_keys[] = {
-        "", "a", "a+b", "example.com/foo+530d903b+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
-        "example.com/fop+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k", "+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
-        "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2", "example.com/foo+530d903a+AgkyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
-        "example.com foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"};
-    for (size_t i = 0; i < sizeof bad_keys / sizeof bad_keys[0]; i++) assert_true(clo_failed(clo_wire_note_key_parse(bad_keys[i], &k)));
+    for (size_t i = 0; i < sizeof text - 1; i++)
+        assert_true(clo_failed(clo_wire_note_parse(&a, clo_span_of(text, i), &n)) || i > 100);
+    static const char *const bad_keys[] = {"",
+                                           "a",
+                                           "a+b",
+                                           "example.com/foo+530d903b+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
+                                           "example.com/fop+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
+                                           "+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
+                                           "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2",
+                                           "example.com/foo+530d903a+AgkyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
+                                           "example.com foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"};
+    for (size_t i = 0; i < sizeof bad_keys / sizeof bad_keys[0]; i++)
+        assert_true(clo_failed(clo_wire_note_key_parse(bad_keys[i], &k)));
 }
 
 static void test_note_refused(void **state)
 {
     (void)state;
     static const char *const notes[] = {
-        "text\n\n",                                     /* no signature */
-        "text\n\n— name AAAAAAA=",                      /* no newline */
-        "text\n\n- name AAAAAAA=\n",                    /* hyphen */
-        "text\n\n— name\n",                             /* no signature bytes */
-        "text\n\n— na+me AAAAAAA=\n",                   /* '+' */
-        "text\n\n— na\xe2\x80\x83me AAAAAAA=\n",        /* em space */
-        "text\n\n—  AAAAAAA=\n",                        /* empty name */
-        "text\n\n— name AAAA\n",                        /* too short */
-        "text\n\n— name AAAAAAA*\n",                    /* not base64 */
-        "text\n— name AAAAAAA=\n",                      /* no blank line */
-        "te\txt\n\n— name AAAAAAA=\n",                  /* control character */
-        "te\xffxt\n\n— name AAAAAAA=\n",                /* not UTF-8 */
+        "text\n\n",                              /* no signature */
+        "text\n\n— name AAAAAAA=",               /* no newline */
+        "text\n\n- name AAAAAAA=\n",             /* hyphen */
+        "text\n\n— name\n",                      /* no signature bytes */
+        "text\n\n— na+me AAAAAAA=\n",            /* '+' */
+        "text\n\n— na\xe2\x80\x83me AAAAAAA=\n", /* em space */
+        "text\n\n—  AAAAAAA=\n",                 /* empty name */
+        "text\n\n— name AAAA\n",                 /* too short */
+        "text\n\n— name AAAAAAA*\n",             /* not base64 */
+        "text\n— name AAAAAAA=\n",               /* no blank line */
+        "te\txt\n\n— name AAAAAAA=\n",           /* control character */
+        "te\xffxt\n\n— name AAAAAAA=\n",         /* not UTF-8 */
     };
     CLO_AUTO(clo_arena_free) clo_arena a;
     clo_arena_init(&a, 1 << 24);
@@ -208,9 +215,21 @@ static void test_checkpoint(void **state)
         const char *body;
         bool good;
     } cases[] = {
-        {"o\n42\n" ROOT, true}, {"o\n0\n" ROOT, true}, {"o\n18446744073709551615\n" ROOT, true}, {"o\n42\n" ROOT "ext\n", true},
-        {"o\n042\n" ROOT, false}, {"o\n+42\n" ROOT, false}, {"o\n 42\n" ROOT, false}, {"o\n18446744073709551616\n" ROOT, false}, {"\n42\n" ROOT, false},
-        {"o\n42\n", false}, {"o\n42\nAAAA\n", false}, {"o\n\n" ROOT, false}, {"o\n42\n" ROOT "\n", false}, {"o\n42\n" ROOT "ext", false}, {"", false},
+        {"o\n42\n" ROOT, true},
+        {"o\n0\n" ROOT, true},
+        {"o\n18446744073709551615\n" ROOT, true},
+        {"o\n42\n" ROOT "ext\n", true},
+        {"o\n042\n" ROOT, false},
+        {"o\n+42\n" ROOT, false},
+        {"o\n 42\n" ROOT, false},
+        {"o\n18446744073709551616\n" ROOT, false},
+        {"\n42\n" ROOT, false},
+        {"o\n42\n", false},
+        {"o\n42\nAAAA\n", false},
+        {"o\n\n" ROOT, false},
+        {"o\n42\n" ROOT "\n", false},
+        {"o\n42\n" ROOT "ext", false},
+        {"", false},
         {"o\n42\n0FCMuKxCluv/mq+5ApePDvFntsA6ozK+8DW1Iaq+ahh=\n", false}, /* left-over bits */
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -227,7 +246,8 @@ static void test_checkpoint(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_example), cmocka_unit_test(test_note_refused), cmocka_unit_test(test_proof),
-                                       cmocka_unit_test(test_proof_damage), cmocka_unit_test(test_checkpoint)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_example), cmocka_unit_test(test_note_refused),
+                                       cmocka_unit_test(test_proof), cmocka_unit_test(test_proof_damage),
+                                       cmocka_unit_test(test_checkpoint)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

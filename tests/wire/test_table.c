@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/clo_own.h"
+#include "base/clo_text.h"
 #include "wire/cbor.h"
 #include "wire/json.h"
 #include "wire/table.h"
@@ -20,7 +21,8 @@
 static const char schema_text[] =
     "{\"rows\":3,\"kind\":\"binary\",\"target\":\"sick\",\"columns\":{"
     "\"age\":{\"type\":\"int\",\"min\":0,\"max\":120},\"dose\":{\"type\":\"float\",\"min\":-1.5,\"max\":1000.0,\"missing\":2},"
-    "\"sex\":{\"type\":\"int\",\"missing\":0},\"note\":{\"type\":\"text\",\"nullable\":true},\"sick\":{\"type\":\"int\",\"min\":0,\"max\":1}},"
+    "\"sex\":{\"type\":\"int\",\"missing\":0},\"note\":{\"type\":\"text\",\"nullable\":true},\"sick\":{\"type\":\"int\",\"min\":"
+    "0,\"max\":1}},"
     "\"codes\":{\"sex\":[\"F\",\"M\",\"1\"]}}";
 
 static clo_err read_schema(clo_arena *a, const char *text, clo_wire_schema *out)
@@ -40,7 +42,8 @@ static clo_err make_table(const clo_wire_schema *s, const char *text, size_t n, 
     clo_buf_init(&rows, 1 << 26);
     uint64_t count = 0;
     CLO_TRY(clo_wire_csv_new(&csv, s, to_buffer, &rows));
-    for (size_t at = 0; at < n; at += piece) CLO_TRY(clo_wire_csv_feed(csv, clo_span_of(text + at, n - at < piece ? n - at : piece)));
+    for (size_t at = 0; at < n; at += piece)
+        CLO_TRY(clo_wire_csv_feed(csv, clo_span_of(text + at, n - at < piece ? n - at : piece)));
     CLO_TRY(clo_wire_csv_end(csv, &count));
     uint8_t head[CLO_TABLE_HEAD];
     CLO_TRY(clo_wire_table_head(s, count, head));
@@ -122,7 +125,8 @@ static void test_schema_refused(void **state)
     }
 }
 
-static const char good_csv[] = "\xef\xbb\xbf" "age,dose,sex,note,sick\r\n40,1.5,F,\"a \"\"b\"\",\nc\",0\r\n\r\n";
+static const char good_csv[] = "\xef\xbb\xbf"
+                               "age,dose,sex,note,sick\r\n40,1.5,F,\"a \"\"b\"\",\nc\",0\r\n\r\n";
 
 static void test_csv(void **state)
 {
@@ -273,10 +277,19 @@ static void test_decimal(void **state)
         uint64_t r = random_next(&seed), m = random_next(&seed) >> (r % 64);
         int digits = (int)((r >> 8) % 20), n = 0;
         switch (r >> 16 & 3) {
-        case 0: n = snprintf(text, sizeof text, "%s%llu", (r & 1) != 0 ? "-" : "", (unsigned long long)m); break;
-        case 1: n = snprintf(text, sizeof text, "%llu.%0*llu", (unsigned long long)(m % 100000), digits + 1, (unsigned long long)(r >> 40)); break;
-        case 2: n = snprintf(text, sizeof text, "%.*e", digits, (double)m / 3e7); break;
-        default: n = snprintf(text, sizeof text, "%lluE%s%d", (unsigned long long)(m % 1000000), (r & 1) != 0 ? "-" : "+", digits * 2); break;
+        case 0:
+            n = snprintf(text, sizeof text, "%s%llu", (r & 1) != 0 ? "-" : "", (unsigned long long)m);
+            break;
+        case 1:
+            n = snprintf(text, sizeof text, "%llu.%0*llu", (unsigned long long)(m % 100000), digits + 1,
+                         (unsigned long long)(r >> 40));
+            break;
+        case 2:
+            n = snprintf(text, sizeof text, "%.*e", digits, (double)m / 3e7);
+            break;
+        default:
+            n = snprintf(text, sizeof text, "%lluE%s%d", (unsigned long long)(m % 1000000), (r & 1) != 0 ? "-" : "+", digits * 2);
+            break;
         }
         double got = 0, wanted = strtod(text, NULL);
         if (clo_wire_decimal_read(clo_span_of(text, (size_t)n), &got) != (size_t)n || memcmp(&got, &wanted, sizeof got) != 0)
@@ -380,12 +393,34 @@ static void test_shared_data(void **state)
     }
 }
 
+/* The bytes of a table of version 1, for ever. */
+static void test_golden(void **state)
+{
+    (void)state;
+    static const char wanted[] =
+        "434c4f5441424c45000000010000000000000005c5819eb347a2d3e6175911db2ead3cd10455384898c5a0b00fab91bc3b32ca46000000"
+        "000000000100000000002800000000000000000000000000f83f00000000080061202262222c0a630000000000000000";
+    CLO_AUTO(clo_arena_free) clo_arena a;
+    clo_arena_init(&a, 1 << 24);
+    clo_wire_schema s;
+    assert_int_equal(read_schema(&a, schema_text, &s).code, 0);
+    CLO_AUTO(clo_buf_free) clo_buf table;
+    CLO_AUTO(clo_buf_free) clo_buf hex;
+    clo_buf_init(&table, 1 << 16);
+    clo_buf_init(&hex, 1 << 16);
+    const char *text = NULL;
+    assert_int_equal(make_table(&s, good_csv, sizeof good_csv - 1, 100, &table).code, 0);
+    assert_int_equal(clo_buf_put_hex(&hex, clo_buf_span(&table)).code, 0);
+    assert_int_equal(clo_buf_cstr(&hex, &text).code, 0);
+    assert_string_equal(text, wanted);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_schema),      cmocka_unit_test(test_schema_refused), cmocka_unit_test(test_csv),
-        cmocka_unit_test(test_csv_refused), cmocka_unit_test(test_csv_long_line),  cmocka_unit_test(test_decimal),
-        cmocka_unit_test(test_table_damage), cmocka_unit_test(test_shared_data),
+        cmocka_unit_test(test_schema),       cmocka_unit_test(test_schema_refused), cmocka_unit_test(test_csv),
+        cmocka_unit_test(test_csv_refused),  cmocka_unit_test(test_csv_long_line),  cmocka_unit_test(test_decimal),
+        cmocka_unit_test(test_table_damage), cmocka_unit_test(test_golden),         cmocka_unit_test(test_shared_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

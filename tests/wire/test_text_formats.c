@@ -21,11 +21,28 @@ static void test_json(void **state)
         uint32_t code;
     } cases[] = {
         {"{\"a\":1,\"b\":[true,false,null,-1.5,\"x\\\"\\\\\\n\\u0007\"]}", 0},
-        {"1", 0}, {"\"\"", 0}, {"[]", 0}, {"{}", 0}, {"9223372036854775807", 0}, {"-9223372036854775808", 0}, {"1e300", 0}, {"0.1", 0},
-        {"", CLO_E_TRUNCATED}, {"{", CLO_E_TRUNCATED}, {"[1,]", CLO_E_MALFORMED}, {"{\"a\":1,\"a\":2}", CLO_E_DUPLICATE},
-        {"1 2", CLO_E_TRAILING}, {"9223372036854775808", CLO_E_RANGE}, {"1e999", CLO_E_RANGE}, {"NaN", CLO_E_MALFORMED},
-        {"\"\\u0000\"", CLO_E_MALFORMED}, {"\"\xff\"", CLO_E_MALFORMED}, {"\"\\ud800\"", CLO_E_MALFORMED}, {"'a'", CLO_E_MALFORMED},
-        {"01", CLO_E_MALFORMED}, {"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]", CLO_E_TOO_MANY},
+        {"1", 0},
+        {"\"\"", 0},
+        {"[]", 0},
+        {"{}", 0},
+        {"9223372036854775807", 0},
+        {"-9223372036854775808", 0},
+        {"1e300", 0},
+        {"0.1", 0},
+        {"", CLO_E_TRUNCATED},
+        {"{", CLO_E_TRUNCATED},
+        {"[1,]", CLO_E_MALFORMED},
+        {"{\"a\":1,\"a\":2}", CLO_E_DUPLICATE},
+        {"1 2", CLO_E_TRAILING},
+        {"9223372036854775808", CLO_E_RANGE},
+        {"1e999", CLO_E_RANGE},
+        {"NaN", CLO_E_MALFORMED},
+        {"\"\\u0000\"", CLO_E_MALFORMED},
+        {"\"\xff\"", CLO_E_MALFORMED},
+        {"\"\\ud800\"", CLO_E_MALFORMED},
+        {"'a'", CLO_E_MALFORMED},
+        {"01", CLO_E_MALFORMED},
+        {"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]", CLO_E_TOO_MANY},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         CLO_AUTO(clo_arena_free) clo_arena a;
@@ -153,32 +170,67 @@ static void take_wrong(clo_wire_fields *f, int which)
     const char *s = NULL;
     clo_span bytes;
     switch (which) {
-    case 0: clo_wire_take_int(f, "quoted", &i, 0, 100); break;
-    case 1: clo_wire_take_int(f, "count", &i, 0, 11); break;
-    case 2: clo_wire_take_float(f, "name", &d); break;
-    case 3: clo_wire_take_bool(f, "count", &b); break;
-    case 4: clo_wire_take_time(f, "name", &i); break;
-    case 5: clo_wire_take_fixed(f, "key", text, 3); break;
-    case 6: clo_wire_take_array(f, "list", &n, 1); break;
-    case 7: clo_wire_take_map(f, "list", &n); break;
-    case 8: clo_wire_take_int(f, "missing", &i, 0, 1); break;
-    case 9: clo_wire_take_text(f, "empty", &s, 10); break;
-    case 10: clo_wire_take_text(f, "name", &s, 4); break;
-    case 11: clo_wire_take_str(f, "name", text, 5); break;
-    case 12: clo_wire_take_bytes(f, "key", &bytes, 1); break;
-    case 13: clo_wire_take_bytes(f, "name", &bytes, 10); break;
-    case 14: clo_wire_take_int(f, "ratio", &i, 0, 1); break;
-    case 15: clo_wire_take_name(f, "when", text); break;
-    default: clo_wire_take_text(f, "list", &s, 10); break;
+    case 0:
+        clo_wire_take_int(f, "quoted", &i, 0, 100);
+        break;
+    case 1:
+        clo_wire_take_int(f, "count", &i, 0, 11);
+        break;
+    case 2:
+        clo_wire_take_float(f, "name", &d);
+        break;
+    case 3:
+        clo_wire_take_bool(f, "count", &b);
+        break;
+    case 4:
+        clo_wire_take_time(f, "name", &i);
+        break;
+    case 5:
+        clo_wire_take_fixed(f, "key", text, 3);
+        break;
+    case 6:
+        clo_wire_take_array(f, "list", &n, 1);
+        break;
+    case 7:
+        clo_wire_take_map(f, "list", &n);
+        break;
+    case 8:
+        clo_wire_take_int(f, "missing", &i, 0, 1);
+        break;
+    case 9:
+        clo_wire_take_text(f, "empty", &s, 10);
+        break;
+    case 10:
+        clo_wire_take_text(f, "name", &s, 4);
+        break;
+    case 11:
+        clo_wire_take_str(f, "name", text, 5);
+        break;
+    case 12:
+        clo_wire_take_bytes(f, "key", &bytes, 1);
+        break;
+    case 13:
+        clo_wire_take_bytes(f, "name", &bytes, 10);
+        break;
+    case 14:
+        clo_wire_take_int(f, "ratio", &i, 0, 1);
+        break;
+    case 15:
+        clo_wire_take_name(f, "when", text);
+        break;
+    default:
+        clo_wire_take_text(f, "list", &s, 10);
+        break;
     }
 }
 
 static void test_fields_refused(void **state)
 {
     (void)state;
-    static const uint32_t codes[] = {CLO_E_MALFORMED, CLO_E_RANGE, CLO_E_MALFORMED, CLO_E_MALFORMED, CLO_E_MALFORMED, CLO_E_MALFORMED,
-                                     CLO_E_TOO_MANY, CLO_E_MALFORMED, CLO_E_MISSING_FIELD, CLO_E_MISSING_FIELD, CLO_E_TOO_LARGE, CLO_E_TOO_LARGE,
-                                     CLO_E_TOO_LARGE, CLO_E_MALFORMED, CLO_E_MALFORMED, CLO_E_MALFORMED, CLO_E_MALFORMED};
+    static const uint32_t codes[] = {CLO_E_MALFORMED, CLO_E_RANGE,     CLO_E_MALFORMED, CLO_E_MALFORMED,     CLO_E_MALFORMED,
+                                     CLO_E_MALFORMED, CLO_E_TOO_MANY,  CLO_E_MALFORMED, CLO_E_MISSING_FIELD, CLO_E_MISSING_FIELD,
+                                     CLO_E_TOO_LARGE, CLO_E_TOO_LARGE, CLO_E_TOO_LARGE, CLO_E_MALFORMED,     CLO_E_MALFORMED,
+                                     CLO_E_MALFORMED, CLO_E_MALFORMED};
     CLO_AUTO(clo_arena_free) clo_arena a;
     clo_arena_init(&a, 1 << 20);
     clo_wire_node *n = NULL;
@@ -221,7 +273,8 @@ static void test_container(void **state)
     assert_int_equal(clo_wire_container_open(clo_buf_span(&b), CLO_MAGIC_AGREEMENT, 1, &version, &body).code, CLO_E_MALFORMED);
     assert_non_null(strstr(clo_err_text(), "a receipt, not an agreement"));
     for (size_t n = 0; n < CLO_CONTAINER_HEAD; n++)
-        assert_int_equal(clo_wire_container_open(clo_span_of(b.p, n), CLO_MAGIC_RECEIPT, 1, &version, &body).code, CLO_E_TRUNCATED);
+        assert_int_equal(clo_wire_container_open(clo_span_of(b.p, n), CLO_MAGIC_RECEIPT, 1, &version, &body).code,
+                         CLO_E_TRUNCATED);
     for (size_t bit = 0; bit < (size_t)CLO_CONTAINER_HEAD * 8; bit++) {
         b.p[bit / 8] ^= (uint8_t)(1u << bit % 8);
         assert_true(clo_failed(clo_wire_container_open(clo_buf_span(&b), CLO_MAGIC_RECEIPT, 1, &version, &body)));

@@ -88,7 +88,8 @@ static clo_err read_key(const clo_wire_node *signer, clo_crypto_public_key *out)
 }
 
 /* Verify one signer's signature; where the case lists the signed bytes, ours must be the same. */
-static clo_err check_signer(cose_case *c, const clo_wire_cose *object, size_t index, const clo_wire_node *signer, const clo_wire_node *steps)
+static clo_err check_signer(cose_case *c, const clo_wire_cose *object, size_t index, const clo_wire_node *signer,
+                            const clo_wire_node *steps)
 {
     clo_crypto_public_key pk = {0};
     CLO_TRY(read_key(signer, &pk));
@@ -121,7 +122,8 @@ static clo_err run_object(cose_case *c, bool is_sign1)
     CLO_TRY(clo_wire_cose_parse(&c->arena, bytes, true, &object));
     CLO_CHECKF(object.is_sign1 == is_sign1, CLO_E_MALFORMED, "the object is of the other signature kind");
     if (signers == NULL) return check_signer(c, &object, 0, c->body, steps);
-    CLO_CHECKF(object.signature_count == signers->count, CLO_E_MALFORMED, "%zu signatures, not %zu", object.signature_count, signers->count);
+    CLO_CHECKF(object.signature_count == signers->count, CLO_E_MALFORMED, "%zu signatures, not %zu", object.signature_count,
+               signers->count);
     const clo_wire_node *list = clo_wire_get(steps, "signers");
     const clo_wire_node *step = list != NULL ? list->first : NULL;
     size_t index = 0;

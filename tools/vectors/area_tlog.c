@@ -88,7 +88,8 @@ static clo_err read_tiles(clo_arena *a, const char *dir, leaves *out, clo_vector
             uint64_t width = 0;
             clo_span tile = {0};
             CLO_TRY(clo_vectors_read(a, folder, names[i], &tile));
-            bool sound = !clo_failed(clo_u64_parse(&width, clo_span_str(names[i]))) && width >= 1 && width < TILE_WIDTH && tile.n == width * 32;
+            bool sound = !clo_failed(clo_u64_parse(&width, clo_span_str(names[i]))) && width >= 1 && width < TILE_WIDTH &&
+                         tile.n == width * 32;
             if (pass == 0) {
                 if (!sound || width <= out->count) continue;
                 memcpy(out->hashes, tile.p, tile.n);
@@ -115,7 +116,8 @@ static clo_err check_bundle(clo_span bundle, const char *name, const leaves *l)
         clo_wire_hash h;
         CLO_CHECKF(!rd.bad && count < l->count, CLO_E_TRUNCATED, "the bundle has another number of entries");
         CLO_TRY(clo_wire_merkle_leaf(clo_span_of(entry.p, entry.left), &h));
-        CLO_CHECKF(memcmp(h.b, l->hashes[count].b, sizeof h.b) == 0, CLO_E_MALFORMED, "entry %zu has another hash than the tile", count);
+        CLO_CHECKF(memcmp(h.b, l->hashes[count].b, sizeof h.b) == 0, CLO_E_MALFORMED, "entry %zu has another hash than the tile",
+                   count);
         count++;
     }
     CLO_CHECKF(count == width, CLO_E_MALFORMED, "the bundle has %zu entries", count);
@@ -176,7 +178,7 @@ static clo_err check_log_checkpoint(clo_arena *a, const char *dir, const char *n
         CLO_TRY(clo_u64_parse(&size, clo_span_str(dot + 1)));
         CLO_CHECKF(size == c.size, CLO_E_MALFORMED, "another size than its name says");
     }
-    return check_root(l, &c);
+    return l->count == 0 ? CLO_OK : check_root(l, &c); /* a folder without tiles has signatures only */
 }
 
 static clo_err run_log(clo_arena *a, const char *parent, clo_vectors_report *r)
@@ -190,10 +192,7 @@ static clo_err run_log(clo_arena *a, const char *parent, clo_vectors_report *r)
         clo_vectors_skip(r, "tessera-log", "tiles", "the folder has no tiles");
     for (size_t i = 0; i < count; i++) {
         if (strncmp(names[i], "checkpoint", 10) != 0) continue;
-        if (l.count == 0)
-            clo_vectors_skip(r, "tessera-log", names[i], "the folder has no tiles to compare with");
-        else
-            judge(r, "tessera-log", names[i], true, check_log_checkpoint(a, dir, names[i], &l));
+        judge(r, "tessera-log", names[i], true, check_log_checkpoint(a, dir, names[i], &l));
     }
     return CLO_OK;
 }
