@@ -2,9 +2,9 @@
  *
  * Features come from the schema's public facts only: a numeric column is scaled by its public bounds to [-1, 1] (a missing
  * value becomes the midpoint, 0), a code column becomes one feature per code (a missing value: all zero). Text columns are not
- * features. The target is an integer column with bounds 0 and 1, or a code column with two codes (the second is "positive").
- * The unit of privacy is one row; neighbours replace one row: the number of rows is public (it stands in the manifests).
- * src/ml/ml_train.c has the algorithm and the proof of its cost. */
+ * features. The target is an integer column with bounds 0 and 1, or a code column with two codes (the second is "positive"),
+ * never nullable. The unit of privacy is one row; neighbours replace one row: the number of rows is public (it stands in the
+ * manifests). src/ml/ml_train.c has the algorithm and the proof of its cost. */
 #ifndef CLO_ML_ML_H
 #define CLO_ML_ML_H
 #include "base/clo_buf.h"
@@ -38,7 +38,8 @@ typedef struct {
 } clo_ml_dataset;
 
 /** An empty data set for tables of this schema. target: a column, or NULL = the schema's target, or "" = no labels (predict only;
- *  the schema's target, where there is one, is no feature then either). Given to the caller; free with clo_ml_dataset_free. */
+ *  the schema's target, where there is one, is no feature then either). Given to the caller; free with clo_ml_dataset_free. Looks
+ * at the schema only, so it also is the check of a training program when an agreement is made. */
 CLO_R clo_ml_dataset_new(const clo_wire_schema *schema, const char *target, clo_ml_dataset **out);
 /** Append all rows of one table. On error the data set is as before. Errors: INPUT (broken table, null label), NOMEM. */
 CLO_R clo_ml_dataset_add(clo_ml_dataset *d, clo_span table);

@@ -54,6 +54,9 @@ static clo_err set_target(clo_ml_dataset *d, const clo_wire_schema *schema, cons
     int index = clo_wire_schema_find(schema, target);
     CLO_CHECKF(index >= 0, CLO_E_NOT_FOUND, "there is no column \"%s\" to predict; name a column of the schema", target);
     const clo_wire_column *c = &schema->columns[index];
+    /* Decided by the schema, not by a row: a run must not end in a way that depends on rows. */
+    CLO_CHECKF(!c->nullable, CLO_E_UNSUPPORTED,
+               "\"%s\" cannot be predicted: its values may be missing; seal only rows that have it", target);
     memcpy(d->target, c->name, sizeof d->target);
     if (c->type == CLO_COLUMN_CODE && c->code_count == 2) {
         CLO_TRY(set_label(d->labels[0], c->codes[0]));

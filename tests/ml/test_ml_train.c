@@ -115,6 +115,10 @@ static void test_dataset_refusals(void **state)
     assert_code(clo_ml_dataset_new(f->schema, "site", &d), CLO_E_UNSUPPORTED);
     assert_code(clo_ml_dataset_new(f->schema, "a", &d), CLO_E_UNSUPPORTED);
     assert_code(clo_ml_dataset_new(f->schema, "note", &d), CLO_E_UNSUPPORTED);
+    clo_wire_schema *gaps =
+        table_fixture_schema(&f->arena, "{\"target\": \"t\", \"columns\": {\"a\": {\"type\": \"int\", \"min\": 0, \"max\": 1}, "
+                                        "\"t\": {\"type\": \"int\", \"min\": 0, \"max\": 1, \"nullable\": true}}}");
+    assert_code(clo_ml_dataset_new(gaps, NULL, &d), CLO_E_UNSUPPORTED);
     for (size_t cut = 0; cut < f->table.n; cut += 1 + f->table.n / 61) {
         clo_err e = clo_ml_dataset_from_table(f->schema, NULL, clo_span_of(f->table.p, cut), &d);
         assert_true(clo_failed(e) && clo_err_class(e) == CLO_CLASS_INPUT);
