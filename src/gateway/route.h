@@ -13,7 +13,7 @@ typedef clo_err (*clo_gateway_handler)(void *context, clo_gateway_request *reque
 
 /* Streamed upload: begin once the head is accepted, data for each piece in order, then end (which answers) or abort (the body
  * never came whole, or a callback failed; no answer can be given beyond the failure's). All on worker threads, one at a time per request; while
- * one runs, the server reads at most 256 KiB ahead, then lets the peer wait. */
+ * one runs, the server reads at most 1 MiB ahead, then lets the peer wait. */
 typedef struct {
     clo_err (*begin)(void *context, clo_gateway_request *request); /* may set request->upload */
     clo_err (*data)(void *context, clo_gateway_request *request, clo_span piece);

@@ -41,8 +41,9 @@ static uint64_t read_clock_ms(void)
 
 static uint32_t epoll_bits(unsigned interest)
 {
-    uint32_t bits = EPOLLRDHUP;
-    if ((interest & CLO_OS_READABLE) != 0) bits |= EPOLLIN;
+    uint32_t bits = 0;
+    /* A peer that has half closed is news only to who reads. */
+    if ((interest & CLO_OS_READABLE) != 0) bits |= EPOLLIN | EPOLLRDHUP;
     if ((interest & CLO_OS_WRITABLE) != 0) bits |= EPOLLOUT;
     return bits;
 }
