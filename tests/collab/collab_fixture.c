@@ -176,6 +176,39 @@ void fixture_request(const clo_collab_agreement *g, clo_collab_run_request *out)
     memcpy(out->parameters[0].value, "200", sizeof "200");
 }
 
+static const char *golden_path(fixture *f, const char *name)
+{
+    const char *path = NULL;
+    assert_ok(clo_arena_printf(&f->arena, &path, "tests/collab/golden/%s.hex", name));
+    return path;
+}
+
+clo_span fixture_golden_read(fixture *f, const char *name)
+{
+    FILE *file = fopen(golden_path(f, name), "re");
+    if (file == NULL) fail_msg("tests/collab/golden/%s.hex is missing", name);
+    void *text = NULL, *bytes = NULL;
+    enum { TEXT_MAX = 1 << 20 };
+    assert_ok(clo_arena_alloc(&f->arena, TEXT_MAX, &text));
+    size_t n = fread(text, 1, TEXT_MAX, file);
+    assert_int_equal(fclose(file), 0);
+    while (n > 0 && ((char *)text)[n - 1] == '\n') n--;
+    assert_ok(clo_arena_alloc(&f->arena, n / 2 + 1, &bytes));
+    assert_ok(clo_hex_decode(bytes, n / 2, clo_span_of(text, n)));
+    return clo_span_of(bytes, n / 2);
+}
+
+void fixture_golden(fixture *f, const char *name, clo_span bytes)
+{
+    if (getenv("CLOISTER_GOLDEN_WRITE") != NULL) {
+        FILE *file = fopen(golden_path(f, name), "we");
+        assert_non_null(file);
+        assert_true(fprintf(file, "%s\n", fixture_hex(f, bytes)) > 0);
+        assert_int_equal(fclose(file), 0);
+    }
+    if (!clo_span_equal(fixture_golden_read(f, name), bytes)) fail_msg("%s is no longer written as its golden file", name);
+}
+
 void fixture_hostile(fixture_parser parse, void *context, clo_span good)
 {
     assert_ok(parse(context, good));

@@ -34,6 +34,10 @@ void fixture_request(const clo_collab_agreement *g, clo_collab_run_request *out)
 /** Hex text of bytes, in the arena. */
 const char *fixture_hex(fixture *f, clo_span bytes);
 
+/** Compare with tests/collab/golden/NAME.hex (byte for byte); with CLOISTER_GOLDEN_WRITE set, write it instead. */
+void fixture_golden(fixture *f, const char *name, clo_span bytes);
+clo_span fixture_golden_read(fixture *f, const char *name);
+
 /** One parser under test: success or a refusal. */
 typedef clo_err (*fixture_parser)(void *context, clo_span in);
 /** Every truncation, every single-byte change (three bit patterns) and one byte too many must be refused. */
