@@ -1,8 +1,8 @@
 /* What must hold between the members of an agreement. */
-#include <math.h>
 #include <stdio.h>
 
 #include "collab/agreement_int.h"
+#include "ml/ml.h"
 #include "sql/sql.h"
 
 /* "https://host[:port]" and nothing behind it. */
@@ -119,24 +119,12 @@ static clo_err programs_check(const clo_collab_agreement *g)
     return CLO_OK;
 }
 
-/* The same conditions under which the training engine accepts a schema. */
+/* The training engine judges schema and target itself. */
 static clo_err train_check(const clo_collab_program *p, const clo_wire_schema *s)
 {
-    int at = clo_wire_schema_find(s, p->target);
-    CLO_CHECKF(at >= 0, CLO_E_NOT_FOUND, "the target \"%s\" is no column of the data", p->target);
-    const clo_wire_column *t = &s->columns[at];
-    bool is_flag = t->type == CLO_COLUMN_INT && t->bounded && fabs(t->min) <= 0.0 && fabs(t->max - 1.0) <= 0.0;
-    bool is_pair = t->type == CLO_COLUMN_CODE && t->code_count == 2;
-    CLO_CHECKF(is_flag || is_pair, CLO_E_UNSUPPORTED, "the target \"%s\" must be an integer column with the bounds 0 and 1, or have two codes", p->target);
-    size_t features = 0;
-    for (size_t i = 0; i < s->column_count; i++) {
-        const clo_wire_column *c = &s->columns[i];
-        if ((int)i == at || c->type == CLO_COLUMN_TEXT) continue;
-        CLO_CHECKF(c->type == CLO_COLUMN_CODE || c->bounded, CLO_E_MISSING_FIELD,
-                   "the column \"%s\" has no public bounds; give min and max in its schema", c->name);
-        features++;
-    }
-    CLO_CHECKF(features != 0, CLO_E_MISSING_FIELD, "the data has no column to learn from");
+    clo_ml_dataset *d = NULL;
+    CLO_TRY(clo_ml_dataset_new(s, p->target, &d));
+    clo_ml_dataset_free(&d);
     return CLO_OK;
 }
 

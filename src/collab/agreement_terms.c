@@ -64,6 +64,7 @@ static void sql_take(clo_wire_fields *f, clo_collab_program *p)
 static void train_take(clo_wire_fields *f, clo_collab_program *p)
 {
     clo_wire_take_str(f, "target", p->target, sizeof p->target);
+    if (p->target[0] == '\0') clo_wire_fields_fail(f, CLO_E_MISSING_FIELD, "target", "must name the column that is learned");
     if (clo_wire_has(f, "steps")) clo_wire_take_int(f, "steps", &p->steps, 0, CLO_ML_STEPS_MAX);
     if (clo_wire_has(f, "clip")) {
         int64_t clip = 0;

@@ -401,7 +401,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    static const char *const names[] = {"ark.der", "ask.der", "vcek.der", "crl.der", "vcek.key", "sealing.key"};
+    static const char *const names[] = {"ark.der", "ask.der", "vcek.der", "crl.der", "vcek.key", "sealing.key", "lock"};
     clo_tee_sim_free(&shared_tee);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char path[128];
