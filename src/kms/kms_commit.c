@@ -201,6 +201,7 @@ static clo_err open_token(clo_kms *kms, commit_claim *c)
     clo_crypto_public_key runtime;
     CLO_TRY(clo_crypto_public_key_parse(CLO_SIGN_ED25519, clo_span_of(c->release.runtime, sizeof c->release.runtime), &runtime));
     clo_err e = clo_collab_release_token_open(&c->arena, c->message.token, &runtime, &c->token);
+    if (clo_err_class(e) == CLO_CLASS_INPUT) return e;
     CLO_TRY(kms_deny_wrap(e, "token.signature", "the signature of the runtime that got the keys", "release record",
                           "the runtime to which the keys were released commits its own result"));
     CLO_CHECKF(memcmp(c->token.run_id, c->run_id, sizeof c->run_id) == 0, CLO_E_MALFORMED, "the token's run id is ambiguous");
