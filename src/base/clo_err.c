@@ -128,7 +128,7 @@ clo_err clo_deny_at(uint32_t code, const char *file, int line, const char *claim
 {
     (void)file;
     (void)line;
-    clo_denial d;
+    clo_denial d = {0};
     copy_clean(d.claim, sizeof d.claim, claim);
     copy_clean(d.expected, sizeof d.expected, expected);
     copy_clean(d.actual, sizeof d.actual, actual);
