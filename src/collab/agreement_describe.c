@@ -13,14 +13,28 @@ static clo_err put_names(clo_buf *out, const char (*names)[64], size_t count)
     return CLO_OK;
 }
 
-/* "rho 1/4 (epsilon 2.91 at delta 1e-06)" */
+/* A decimal where the amount is one of at most 9 digits, else the fraction. */
+static void amount_text(char to[CLO_DP_RATIONAL_TEXT], clo_dp_rational rho)
+{
+    enum { DIGITS = 9 };
+    const uint64_t grid = 1000000000;
+    if (rho.den == 1 || grid % rho.den != 0) {
+        clo_dp_rational_format(to, rho);
+        return;
+    }
+    (void)snprintf(to, CLO_DP_RATIONAL_TEXT, "%llu.%0*llu", (unsigned long long)(rho.num / rho.den), (int)DIGITS,
+                   (unsigned long long)(rho.num % rho.den * (grid / rho.den)));
+    for (size_t n = strlen(to); to[n - 1] == '0'; n--) to[n - 1] = '\0';
+}
+
+/* "epsilon 4 at delta 1e-05 (rho 0.25)" */
 static clo_err put_amount(clo_buf *out, clo_dp_rational rho, double delta)
 {
     char text[CLO_DP_RATIONAL_TEXT];
-    clo_dp_rational_format(text, rho);
+    amount_text(text, rho);
     double epsilon = 0;
     if (clo_failed(clo_dp_zcdp_epsilon(rho, delta, &epsilon))) return clo_buf_printf(out, "rho %s", text);
-    return clo_buf_printf(out, "rho %s (epsilon %.3g at delta %g)", text, epsilon, delta);
+    return clo_buf_printf(out, "epsilon %.3g at delta %g (rho %s)", epsilon, delta, text);
 }
 
 static clo_err put_parties(const clo_collab_agreement *g, clo_buf *out)

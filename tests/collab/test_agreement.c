@@ -272,7 +272,7 @@ static void test_describe(void **state)
     const char *text = NULL;
     assert_ok(clo_buf_cstr(&page, &text));
     static const char *const wanted[] = {"Breast cancer, three hospitals", "software TEE (sim): no protection from the operator", "hospital-b",
-                                         "rows-a", "analyst and hospital-a", "up to 3 times", "fewer than 20 rows", "rho 1/100", "2027-01-01T00:00:00Z",
+                                         "rows-a", "analyst and hospital-a", "up to 3 times", "fewer than 20 rows", "(rho 0.01)", "2027-01-01T00:00:00Z",
                                          "SELECT malignant", "predicts \"malignant\"", "log.example", "witness.example", "https://127.0.0.1:8443"};
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
         if (strstr(text, wanted[i]) == NULL) fail_msg("the page does not say \"%s\":\n%s", wanted[i], text);
