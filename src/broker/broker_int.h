@@ -23,8 +23,6 @@ struct clo_broker {
 
 extern const clo_gateway_route broker_routes[];
 size_t broker_route_count(void);
-/** "ADDRESS:PORT"; an IPv6 address in brackets. */
-clo_err broker_listen_parse(const char *text, char address[64], uint16_t *port);
 /** Who sent a request: a party token for this service's audience. context = the broker. */
 clo_err broker_authenticate(void *context, const clo_gateway_request *request, clo_gateway_principal *out);
 

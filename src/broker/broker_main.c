@@ -1,6 +1,7 @@
 /* The program cloister-kms. */
 #include "broker/broker_int.h"
 #include "gateway/config.h"
+#include "gateway/listen_address.h"
 #include "os/file.h"
 #include "os/log.h"
 #include <signal.h>
@@ -105,7 +106,7 @@ static clo_err run_serve(const arguments *a)
     char address[64];
     CLO_TRY(read_config(&arena, a, &options, &log));
     if (a->listen != NULL) {
-        CLO_TRY(broker_listen_parse(a->listen, address, &options.listen.port));
+        CLO_TRY(clo_gateway_listen_parse(a->listen, address, &options.listen.port));
         options.listen.address = address;
     }
     CLO_TRY(clo_os_log_open("cloister-kms", log, CLO_OS_LOG_INFO));

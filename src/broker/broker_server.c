@@ -1,47 +1,15 @@
 /* Making and running the owner's daemon. */
 #include "broker/broker_int.h"
 #include "gateway/config.h"
+#include "gateway/listen_address.h"
 #include "os/file.h"
 #include "os/log.h"
-#include "os/net.h"
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 enum { LISTEN_FILE_MAX = 1024, SWEEP_MS = 500 };
-
-/* "ADDRESS:PORT", "[::1]:PORT" */
-clo_err broker_listen_parse(const char *text, char address[64], uint16_t *port)
-{
-    const char *colon = strrchr(text, ':');
-    uint64_t number = 0;
-    bool good = colon != NULL && !clo_failed(clo_u64_parse(&number, clo_span_str(colon + 1))) && number <= 65535;
-    clo_span host = clo_span_of(text, good ? (size_t)(colon - text) : 0);
-    if (good && host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']') host = clo_span_of(host.p + 1, host.n - 2);
-    if (!good || host.n == 0 || clo_failed(clo_str_set(address, 64, host)))
-        return CLO_FAILF(CLO_E_USAGE, "\"%.80s\" is no place to listen on; write ADDRESS:PORT, e.g. 127.0.0.1:7001", text);
-    *port = (uint16_t)number;
-    return CLO_OK;
-}
-
-static clo_err free_port(const char *address, uint16_t *port)
-{
-    int fd = -1;
-    CLO_TRY(clo_os_net_listen(&fd, address, *port, port));
-    clo_os_fd_close(&fd);
-    return CLO_OK;
-}
-
-static clo_err url_make(const char *url, const char *address, uint16_t port, char out[256])
-{
-    bool v6 = strchr(address, ':') != NULL;
-    int n = url != NULL ? snprintf(out, 256, "%s", url)
-                        : snprintf(out, 256, "https://%s%s%s:%u", v6 ? "[" : "", address, v6 ? "]" : "", (unsigned)port);
-    CLO_CHECK(n > 0 && n < 256, CLO_E_TOO_LARGE);
-    clo_os_net_url parsed;
-    return clo_os_net_url_parse(&parsed, out);
-}
 
 /* The file "listen": address, port and URL, one line each. */
 static clo_err listen_write(const char *home, const char *address, uint16_t port, const char *url)
@@ -83,10 +51,10 @@ clo_err clo_broker_init(const char *home, clo_span owner_party, const char *list
     CLO_TRY(clo_collab_party_decode(owner_party, &owner));
     char address[64] = "127.0.0.1";
     uint16_t port = 0;
-    if (listen != NULL) CLO_TRY(broker_listen_parse(listen, address, &port));
-    if (port == 0) CLO_TRY(free_port(address, &port));
+    if (listen != NULL) CLO_TRY(clo_gateway_listen_parse(listen, address, &port));
+    CLO_TRY(clo_gateway_listen_choose(address, &port));
     clo_broker_identity made = {.url = ""};
-    CLO_TRY(url_make(url, address, port, made.url));
+    CLO_TRY(clo_gateway_listen_url(url, address, port, made.url));
     CLO_TRY(clo_kms_init(home, &owner));
     CLO_TRY(listen_write(home, address, port, made.url));
     clo_kms *kms = NULL;
@@ -152,8 +120,8 @@ static clo_err open_home(clo_broker *b, const clo_broker_options *options, clo_g
     bool moved = listen->port != 0 && listen->port != port;
     if (listen->port == 0) listen->port = port;
     /* The URL of the init call counts unless the place has changed. */
-    if (options->url != NULL) CLO_TRY(url_make(options->url, "", 0, b->identity.url));
-    else CLO_TRY(url_make(moved ? NULL : url, listen->address, listen->port, b->identity.url));
+    if (options->url != NULL) CLO_TRY(clo_gateway_listen_url(options->url, "", 0, b->identity.url));
+    else CLO_TRY(clo_gateway_listen_url(moved ? NULL : url, listen->address, listen->port, b->identity.url));
     CLO_TRY(clo_kms_open(&b->kms, options->home, options->clock));
     memcpy(b->identity.hpke, clo_kms_hpke(b->kms), sizeof b->identity.hpke);
     int64_t now = 0;

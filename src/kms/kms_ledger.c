@@ -131,7 +131,7 @@ clo_err kms_ledger_reserve(kms_db *db, const clo_collab_agreement *g, const clo_
     bool found = false;
     CLO_TRY(kms_balance_get(db, d->id, &b, &found));
     CLO_CHECKF(found, CLO_E_BUG, "dataset %s has no balance although its agreement is registered", d->name);
-    clo_dp_rational total, reserved;
+    clo_dp_rational total = rho, reserved = rho;
     bool fits = !clo_failed(clo_dp_rational_add(b.reserved, rho, &reserved)) && !clo_failed(clo_dp_rational_add(b.spent, reserved, &total));
     bool by_agreement = clo_dp_rational_compare(d->rho, b.limit) <= 0;
     if (!fits || clo_dp_rational_compare(total, by_agreement ? d->rho : b.limit) > 0) return deny_budget(g, d, &b, rho, by_agreement);
