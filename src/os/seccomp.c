@@ -83,15 +83,15 @@ static int runtime_rules(scmp_filter_ctx f)
     int failed = allow_all(f, runtime_calls, sizeof runtime_calls / sizeof runtime_calls[0]);
     for (size_t i = 0; i < sizeof options / sizeof options[0] && failed == 0; i++) {
         const scmp_datum_t option = (scmp_datum_t)options[i];
-        failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, option));
+        failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, option, 0));
     }
     for (size_t i = 0; i < sizeof controls / sizeof controls[0] && failed == 0; i++) {
         const scmp_datum_t control = (scmp_datum_t)controls[i];
-        failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, SCMP_A1(SCMP_CMP_EQ, control));
+        failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, SCMP_A1(SCMP_CMP_EQ, control, 0));
     }
     /* To end its own child; nothing else is signalled. */
     const scmp_datum_t end_signal = SIGKILL;
-    if (failed == 0) failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(kill), 1, SCMP_A1(SCMP_CMP_EQ, end_signal));
+    if (failed == 0) failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(kill), 1, SCMP_A1(SCMP_CMP_EQ, end_signal, 0));
     if (failed == 0) failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(setrlimit), 0);
     if (failed == 0) failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(getrlimit), 0);
     if (failed == 0) failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 0);
@@ -105,7 +105,7 @@ static int program_rules(scmp_filter_ctx f, const clo_os_seccomp *o)
     for (size_t i = 0; i < o->fd_count; i++) {
         const scmp_datum_t fd = (scmp_datum_t)o->fds[i];
         for (size_t c = 0; c < sizeof calls / sizeof calls[0] && failed == 0; c++)
-            failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, calls[c], 1, SCMP_A0(SCMP_CMP_EQ, fd));
+            failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, calls[c], 1, SCMP_A0(SCMP_CMP_EQ, fd, 0));
     }
     return failed;
 }
