@@ -1,5 +1,6 @@
 #include "service/routes_int.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -77,9 +78,18 @@ static void note(clo_service *s, const clo_gateway_request *request, clo_err e)
     (void)(reason.have_denial ? clo_deny_again(e.code, &reason.denial) : clo_err_again(e.code, reason.text));
 }
 
+/* The server keeps its own copy of the table; the texts in it are ours. */
+static size_t index_of(const clo_gateway_route *route)
+{
+    size_t i = 0;
+    while (i < clo_service_route_count && (clo_service_routes[i].path != route->path || clo_service_routes[i].method != route->method)) i++;
+    assert(i < clo_service_route_count);
+    return i;
+}
+
 static clo_err dispatch(void *context, clo_gateway_request *request, clo_gateway_response *response)
 {
-    clo_err e = handlers[request->route - clo_service_routes](context, request, response);
+    clo_err e = handlers[index_of(request->route)](context, request, response);
     if (clo_failed(e) && clo_err_class(e) == CLO_CLASS_DENIED) note(context, request, e);
     return e;
 }
