@@ -251,7 +251,11 @@ static void spoil_version(world *x) { x->statement.inputs[2].version[0] ^= 1; }
 static void spoil_spend(world *x) { x->statement.inputs[1].rho = (clo_dp_rational){1, 1000}; }
 static void spoil_recipient(world *x) { memcpy(x->statement.recipients[1], "hospital-b", sizeof "hospital-b"); }
 static void spoil_tee(world *x) { memcpy(x->statement.tee, "snp", sizeof "snp"); }
-static void spoil_time(world *x) { x->statement.not_before += 100000, x->statement.not_after += 100000; }
+static void spoil_time(world *x)
+{
+    x->statement.not_before += 100000;
+    x->statement.not_after += 100000;
+}
 
 static void test_spoilt(void **state)
 {
