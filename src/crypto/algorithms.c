@@ -71,6 +71,16 @@ clo_err clo_crypto_init(void)
     return clo_crypto_random(&byte, 1);
 }
 
+clo_err clo_crypto_reseed(void)
+{
+    CLO_TRY(clo_crypto_init_quick());
+    EVP_RAND_CTX *generators[] = {RAND_get0_primary(NULL), RAND_get0_public(NULL), RAND_get0_private(NULL)};
+    for (size_t i = 0; i < sizeof generators / sizeof generators[0]; i++)
+        if (generators[i] == NULL || EVP_RAND_reseed(generators[i], 1, NULL, 0, NULL, 0) != 1)
+            return clo_crypto_fail(CLO_E_RNG, "the random generator could not be seeded afresh");
+    return CLO_OK;
+}
+
 clo_err clo_crypto_random(void *to, size_t n)
 {
     uint8_t *p = to;

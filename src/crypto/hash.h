@@ -36,6 +36,10 @@ CLO_R clo_crypto_hkdf_extract(clo_crypto_hash_alg alg, clo_span salt, clo_span i
 CLO_R clo_crypto_hkdf_expand(clo_crypto_hash_alg alg, clo_span prk, clo_span info, uint8_t *out, size_t out_size);
 CLO_R clo_crypto_hkdf(clo_crypto_hash_alg alg, clo_span salt, clo_span ikm, clo_span info, uint8_t *out, size_t out_size);
 
+/** Seed the calling thread's generators afresh from the kernel, with prediction resistance: after a fork, so that the child, which has a
+ *  copy of their state, cannot know what the parent draws. Errors: RNG. */
+CLO_R clo_crypto_reseed(void);
+
 /** n random bytes from the process DRBG (OpenSSL, seeded by getrandom). Errors: RNG, and then `to` is wiped. */
 CLO_R clo_crypto_random(void *to, size_t n);
 

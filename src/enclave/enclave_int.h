@@ -79,6 +79,7 @@ typedef struct {
     size_t kms_count;
     clo_enclave_kms kms[CLO_PARTIES_MAX]; /* in clo_collab_run_owners order */
     char failed_owner[64];                /* whose key service refused */
+    char failed_reference[96];            /* its name for the refusal */
 
     clo_buf output; /* the sealed file */
     uint8_t output_digest[32];

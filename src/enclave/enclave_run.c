@@ -115,12 +115,15 @@ static clo_err run_steps(clo_enclave *e)
     const int outside[] = {e->options->host_fd, e->options->device_fd};
     CLO_TRY(clo_enclave_program_fork(&e->child, &e->task, e->engine, outside, e->options->device_fd >= 0 ? 2 : 1));
     CLO_TRY(harden_again(e));
+    /* The child has a copy of the generator as it was: no key may come from that state. */
+    CLO_TRY(clo_crypto_reseed());
     CLO_TRY(clo_enclave_keys_make(e));
     CLO_TRY(clo_enclave_configuration_make(e));
     CLO_TRY(clo_enclave_release(e));
     CLO_TRY(clo_enclave_rows_read(e));
     clo_enclave_program_event done;
     CLO_TRY(compute(e, &done));
+    clo_os_region_free(&e->child.rows); /* nobody needs the rows any more */
     return clo_enclave_output_release(e, done.result);
 }
 
@@ -147,6 +150,7 @@ static void failed_send(clo_enclave *e, const clo_enclave_failure *f)
     clo_enclave_failed m = {.code = f->err.code, .have_denial = f->have_denial, .denial = f->denial};
     (void)snprintf(m.text, sizeof m.text, "%s", f->text[0] != '\0' ? f->text : clo_err_name(f->err));
     (void)snprintf(m.owner, sizeof m.owner, "%s", e->failed_owner);
+    (void)snprintf(m.reference, sizeof m.reference, "%s", e->failed_reference);
     CLO_AUTO(clo_buf_free) clo_buf body = {0};
     clo_buf_init(&body, 4096);
     clo_err ignored = clo_enclave_failed_encode(&m, &body);

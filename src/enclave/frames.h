@@ -18,7 +18,7 @@
  *   7       PROGRESS          runtime  CBOR {phase, text, done, total}                       empty
  *   8       OUTPUT            runtime  CBOR {offset, last, bytes}                            empty
  *   9       FINISH            runtime  CBOR {output, output_size, statement, commits}        empty
- *   10      FAILED            runtime  CBOR {code, text, owner, denial}                      empty
+ *   10      FAILED            runtime  CBOR {code, text, owner, reference, denial}           empty
  *   0x7ffe  CANCEL            host     empty                                                 (a reply only)
  *   0x7fff  ERROR             host     CBOR {code, text}                                     (a reply only)
  *
@@ -174,7 +174,8 @@ CLO_R clo_enclave_finish_decode(clo_arena *a, clo_span in, clo_enclave_finish *o
 typedef struct {
     uint32_t code; /* clo_err code */
     char text[CLO_ENCLAVE_TEXT_MAX];
-    char owner[64]; /* empty where the refusal is the runtime's own */
+    char owner[64];     /* empty where the refusal is the runtime's own */
+    char reference[96]; /* the key service's name for the refusal ("urn:request:ID", for explain); empty where it gave none */
     bool have_denial;
     clo_denial denial;
 } clo_enclave_failed;

@@ -118,6 +118,7 @@ clo_err clo_enclave_failed_encode(const clo_enclave_failed *m, clo_buf *out)
     CLO_TRY(clo_wire_set_int(&a, map, "code", (int64_t)m->code));
     CLO_TRY(cut_text_set(&a, map, "text", m->text));
     if (m->owner[0] != '\0') CLO_TRY(clo_wire_set_text(&a, map, "owner", m->owner));
+    if (m->reference[0] != '\0') CLO_TRY(cut_text_set(&a, map, "reference", m->reference));
     if (m->have_denial) {
         CLO_TRY(clo_wire_map(&a, &d));
         CLO_TRY(cut_text_set(&a, d, "claim", m->denial.claim));
@@ -140,6 +141,7 @@ clo_err clo_enclave_failed_decode(clo_arena *a, clo_span in, clo_enclave_failed 
     clo_wire_take_int(&f, "code", &code, 1, UINT32_MAX);
     clo_wire_take_str(&f, "text", m.text, sizeof m.text);
     if (clo_wire_has(&f, "owner")) clo_wire_take_name(&f, "owner", m.owner);
+    if (clo_wire_has(&f, "reference")) clo_wire_take_str(&f, "reference", m.reference, sizeof m.reference);
     if (clo_wire_has(&f, "denial")) clo_wire_take_map(&f, "denial", &denial);
     CLO_TRY(clo_wire_fields_end(&f));
     if (denial != NULL) {

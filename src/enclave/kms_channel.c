@@ -111,13 +111,12 @@ static void take_text(const clo_wire_node *map, const char *key, char *to, size_
     if (n != NULL && n->type == CLO_WIRE_TEXT) (void)snprintf(to, to_size, "%.*s", (int)(n->text.n < to_size ? n->text.n : to_size), (const char *)n->text.p);
 }
 
-/* Which of our codes a refusal carries: by the name in its "code"; else by the class of the status. */
+/* Which of our codes a refusal carries: by the name in its "code", where that is a verdict; else by the status. */
 static uint32_t refusal_code(const char *name, unsigned status)
 {
-    for (uint32_t number = 20; number <= 30; number++) {
-        clo_err known = {CLO_CODE(CLO_CLASS_DENIED, number)};
-        if (strcmp(clo_err_name(known), name) == 0) return known.code;
-    }
+    uint32_t named = clo_err_code_named(name);
+    clo_class class = clo_err_class((clo_err){named});
+    if (class == CLO_CLASS_DENIED || class == CLO_CLASS_INPUT || class == CLO_CLASS_LIMIT) return named;
     if (status == 429 || status == 503) return CLO_E_AGAIN;
     return status >= 500 ? CLO_E_UNREACHABLE : status == 400 ? CLO_E_MALFORMED : status == 413 ? CLO_E_TOO_LARGE : CLO_E_DENIED;
 }
@@ -141,6 +140,7 @@ static clo_err refusal(clo_enclave *e, const clo_enclave_kms *k, const clo_encla
     take_text(map, "actual", d.actual, sizeof d.actual);
     take_text(map, "source", d.source, sizeof d.source);
     take_text(map, "remedy", d.remedy, sizeof d.remedy);
+    take_text(map, "instance", e->failed_reference, sizeof e->failed_reference);
     uint32_t number = refusal_code(code, r->status);
     if (d.claim[0] != '\0') return clo_deny_again(number, &d);
     return CLO_FAILF(number, "the key service of %s: %s", k->member->party.name, detail[0] != '\0' ? detail : clo_err_name((clo_err){number}));
@@ -186,6 +186,7 @@ clo_err clo_enclave_kms_call(clo_enclave *e, clo_enclave_kms *k, const char *met
         CLO_TRY(err);
         if (r.status < 400) {
             e->failed_owner[0] = '\0';
+            e->failed_reference[0] = '\0';
             clo_buf_clear(reply);
             return clo_buf_put_span(reply, clo_buf_span(&r.body));
         }

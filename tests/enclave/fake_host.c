@@ -40,6 +40,7 @@ static clo_err refuse(fake_owner *o, const char *claim)
     CLO_TRY(clo_wire_map(&a, &map));
     CLO_TRY(clo_wire_set_text(&a, map, "code", "budget"));
     CLO_TRY(clo_wire_set_text(&a, map, "detail", "no"));
+    CLO_TRY(clo_wire_set_text(&a, map, "instance", "urn:request:77"));
     CLO_TRY(clo_wire_set_text(&a, map, "claim", claim));
     CLO_TRY(clo_wire_set_text(&a, map, "expected", "at most 1"));
     CLO_TRY(clo_wire_set_text(&a, map, "actual", "2"));
@@ -129,7 +130,7 @@ static clo_err commit(fake_world *w, fake_owner *o, clo_span body)
     for (size_t i = 0; i < token.recipient_count; i++) {
         const clo_collab_member *m = clo_collab_agreement_member(w->g, token.recipients[i]);
         clo_buf one = {0};
-        clo_span kept;
+        clo_span kept = {NULL, 0};
         clo_buf_init(&one, 1024);
         clo_buf_clear(&info);
         CLO_TRY(clo_collab_share_info(w->g->id, w->asked.run_id, token.output, token.recipients[i], &info));
@@ -363,7 +364,7 @@ void fake_world_run(fake_world *w)
     int host[2], device[2];
     clo_os_thread *thread = NULL;
     clo_os_process child = CLO_OS_PROCESS_NONE;
-    CLO_AUTO(clo_os_fd_close) int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    CLO_AUTO(clo_os_fd_close) int self = fake_world_program_open();
     clo_buf_init(&w->evidence_bytes, CLO_EVIDENCE_MAX);
     clo_buf_init(&w->output, CLO_ENCLAVE_OUTPUT_FILE_MAX);
     clo_buf_init(&w->statement, 65536);

@@ -29,6 +29,15 @@ void fake_runtime_main(int argc, char **argv)
     _exit(clo_enclave_exit_code(clo_enclave_run(&options)));
 }
 
+const char *fake_world_program;
+
+int fake_world_program_open(void)
+{
+    int fd = open(fake_world_program != NULL ? fake_world_program : "/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    return fd;
+}
+
 static clo_err row_sink(void *context, clo_span row) { return clo_buf_put_span(context, row); }
 
 static void table_make(fake_owner *o, const clo_wire_schema *schema, uint64_t rows, unsigned seed)
@@ -266,8 +275,7 @@ void fake_world_make(fake_world *w, fault f, const char *run, uint64_t rows_each
     clo_arena_init(&w->arena, 64u << 20);
     assert_ok(clo_os_dir_temporary("clo-enclave-", w->directory));
     assert_ok(clo_tee_sim_open(&w->device, w->directory));
-    CLO_AUTO(clo_os_fd_close) int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-    assert_true(self >= 0);
+    CLO_AUTO(clo_os_fd_close) int self = fake_world_program_open();
     assert_ok(clo_tee_sim_measure_fd(self, w->measurement));
     owner_make(w, &w->owners[0], "north");
     owner_make(w, &w->owners[1], "south");

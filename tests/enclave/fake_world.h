@@ -79,9 +79,14 @@ typedef struct {
     double seconds;
 } fake_world;
 
+/* The file that is started as the runtime; NULL = this very program (fake_runtime_main). */
+extern const char *fake_world_program;
+/** It, open for reading. */
+int fake_world_program_open(void);
+
 /** Build everything for a run ("count" = sql, "learn" = train) with rows_each rows per owner. */
 void fake_world_make(fake_world *w, fault f, const char *run, uint64_t rows_each);
-/** Start the runtime (this very program, see fake_runtime_main) and be its host until it ends. */
+/** Start the runtime and be its host until it ends. */
 void fake_world_run(fake_world *w);
 /** Combine the shares of a finished run as the analyst and give the content back. */
 void fake_world_open(fake_world *w, clo_buf *plain);
