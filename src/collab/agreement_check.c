@@ -35,7 +35,8 @@ static bool is_zero(const uint8_t *p, size_t n)
 
 static clo_err twice(const char *list, size_t index, const char *name)
 {
-    return CLO_FAILF(CLO_E_DUPLICATE, "agreement.%s[%zu]: \"%s\" is there twice; give each its own name and key", list, index, name);
+    return CLO_FAILF(CLO_E_DUPLICATE, "agreement.%s[%zu]: \"%s\" is there twice; give each its own name and key", list, index,
+                     name);
 }
 
 static clo_err parties_check(const clo_collab_agreement *g)
@@ -51,7 +52,8 @@ static clo_err parties_check(const clo_collab_agreement *g)
         CLO_CHECKF(!is_zero(m->party.hpke, sizeof m->party.hpke), CLO_E_RANGE, "agreement.parties[%zu].hpke_key is all zero", i);
         if (!m->data_owner) continue;
         CLO_CHECKF(url_valid(m->kms_url), CLO_E_MALFORMED, "agreement.parties[%zu].key_service.url must be https://host:port", i);
-        CLO_CHECKF(!is_zero(m->kms_hpke, sizeof m->kms_hpke), CLO_E_RANGE, "agreement.parties[%zu].key_service.hpke_key is all zero", i);
+        CLO_CHECKF(!is_zero(m->kms_hpke, sizeof m->kms_hpke), CLO_E_RANGE,
+                   "agreement.parties[%zu].key_service.hpke_key is all zero", i);
     }
     return CLO_OK;
 }
@@ -64,12 +66,15 @@ static clo_err datasets_check(const clo_collab_agreement *g)
         for (size_t k = 0; k < i; k++)
             if (strcmp(g->datasets[k].name, d->name) == 0) return twice("datasets", i, d->name);
         const clo_collab_member *owner = clo_collab_agreement_member(g, d->owner);
-        CLO_CHECKF(owner != NULL, CLO_E_NOT_FOUND, "agreement.datasets[%zu].owner: no party is named \"%s\"; add it under parties", i, d->owner);
+        CLO_CHECKF(owner != NULL, CLO_E_NOT_FOUND,
+                   "agreement.datasets[%zu].owner: no party is named \"%s\"; add it under parties", i, d->owner);
         CLO_CHECKF(owner->data_owner, CLO_E_MISSING_FIELD,
                    "agreement.datasets[%zu].owner: %s has no key service; give it role: data-owner and key_service", i, d->owner);
         CLO_CHECKF(d->schema.column_count >= 1, CLO_E_MISSING_FIELD, "agreement.datasets[%zu].schema has no columns", i);
-        CLO_CHECKF(!clo_dp_rational_is_zero(d->rho), CLO_E_RANGE, "agreement.datasets[%zu].budget is zero; nothing could ever be computed", i);
-        CLO_CHECKF(d->delta > 0 && d->delta <= 0.01, CLO_E_RANGE, "agreement.datasets[%zu].budget.delta must be above 0 and at most 0.01", i);
+        CLO_CHECKF(!clo_dp_rational_is_zero(d->rho), CLO_E_RANGE,
+                   "agreement.datasets[%zu].budget is zero; nothing could ever be computed", i);
+        CLO_CHECKF(d->delta > 0 && d->delta <= 0.01, CLO_E_RANGE,
+                   "agreement.datasets[%zu].budget.delta must be above 0 and at most 0.01", i);
     }
     return CLO_OK;
 }
@@ -97,13 +102,14 @@ static clo_err sql_parameters_check(const clo_collab_program *p, size_t index)
         } else if (*at == ':') {
             size_t n = strspn(at + 1, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
             CLO_CHECKF(is_declared(p, at + 1, n, used), CLO_E_NOT_FOUND,
-                       "agreement.programs[%zu].sql uses :%.*s, which is not declared; add it to parameters", index, (int)(n < 63 ? n : 63), at + 1);
+                       "agreement.programs[%zu].sql uses :%.*s, which is not declared; add it to parameters", index,
+                       (int)(n < 63 ? n : 63), at + 1);
             at += n;
         }
     }
     for (size_t i = 0; i < p->parameter_count; i++)
-        CLO_CHECKF(used[i], CLO_E_UNKNOWN_FIELD, "agreement.programs[%zu].parameters: \"%s\" is not used by the program; remove it", index,
-                   p->parameters[i]);
+        CLO_CHECKF(used[i], CLO_E_UNKNOWN_FIELD,
+                   "agreement.programs[%zu].parameters: \"%s\" is not used by the program; remove it", index, p->parameters[i]);
     return CLO_OK;
 }
 
@@ -137,12 +143,15 @@ static clo_err run_program_check(const clo_collab_agreement *g, const clo_collab
     const clo_collab_dataset_terms *first = NULL;
     for (size_t i = 0; i < r->dataset_count; i++) {
         const clo_collab_dataset_terms *d = clo_collab_agreement_dataset(g, r->datasets[i]);
-        CLO_CHECKF(d != NULL, CLO_E_NOT_FOUND, "agreement.runs[%zu].datasets: no dataset is named \"%s\"; add it under datasets", index, r->datasets[i]);
+        CLO_CHECKF(d != NULL, CLO_E_NOT_FOUND, "agreement.runs[%zu].datasets: no dataset is named \"%s\"; add it under datasets",
+                   index, r->datasets[i]);
         if (first == NULL) first = d;
         CLO_CHECKF(memcmp(first->schema.digest, d->schema.digest, sizeof d->schema.digest) == 0, CLO_E_CONFLICT,
-                   "agreement.runs[%zu].datasets: \"%s\" and \"%s\" have different schemas; a run computes over one", index, first->name, d->name);
+                   "agreement.runs[%zu].datasets: \"%s\" and \"%s\" have different schemas; a run computes over one", index,
+                   first->name, d->name);
         CLO_CHECKF(clo_dp_rational_compare(r->rho, d->rho) <= 0, CLO_E_BUDGET,
-                   "agreement.runs[%zu].price is more than the whole budget of \"%s\"; lower it or raise the budget", index, d->name);
+                   "agreement.runs[%zu].price is more than the whole budget of \"%s\"; lower it or raise the budget", index,
+                   d->name);
     }
     CLO_CHECKF(first != NULL, CLO_E_MISSING_FIELD, "agreement.runs[%zu].datasets is empty", index);
     clo_err e = p->kind == CLO_PROGRAM_SQL ? clo_sql_check(clo_span_str(p->sql), &first->schema) : train_check(p, &first->schema);
@@ -165,7 +174,8 @@ static clo_err runs_check(const clo_collab_agreement *g)
         const clo_collab_run_terms *r = &g->runs[i];
         for (size_t k = 0; k < i; k++)
             if (strcmp(g->runs[k].name, r->name) == 0) return twice("runs", i, r->name);
-        CLO_CHECKF(!clo_dp_rational_is_zero(r->rho), CLO_E_RANGE, "agreement.runs[%zu].price is zero; every result costs something", i);
+        CLO_CHECKF(!clo_dp_rational_is_zero(r->rho), CLO_E_RANGE,
+                   "agreement.runs[%zu].price is zero; every result costs something", i);
         CLO_TRY(run_program_check(g, r, i));
         CLO_TRY(people_check(g, i, "starters", r->starters, r->starter_count));
         CLO_TRY(people_check(g, i, "recipients", r->recipients, r->recipient_count));
@@ -182,11 +192,14 @@ static clo_err runtimes_check(const clo_collab_agreement *g)
     for (size_t i = 0; i < g->runtime_count; i++) {
         const clo_collab_runtime *r = &g->runtimes[i];
         bool is_sim = strcmp(r->tee, "sim") == 0;
-        CLO_CHECKF(is_sim || strcmp(r->tee, "snp") == 0, CLO_E_UNSUPPORTED, "agreement.runtimes[%zu].tee must be \"snp\" or \"sim\"", i);
+        CLO_CHECKF(is_sim || strcmp(r->tee, "snp") == 0, CLO_E_UNSUPPORTED,
+                   "agreement.runtimes[%zu].tee must be \"snp\" or \"sim\"", i);
         CLO_CHECKF(r->policy.measurement_count != 0, CLO_E_MISSING_FIELD,
                    "agreement.runtimes[%zu].measurements is empty; list what `cloister measure` prints", i);
         CLO_CHECKF(!is_sim || g->allow_simulated, CLO_E_DENIED,
-                   "agreement.runtimes[%zu] is the software TEE, which does not protect from the operator; remove it, or say allow_simulated: true", i);
+                   "agreement.runtimes[%zu] is the software TEE, which does not protect from the operator; remove it, or say "
+                   "allow_simulated: true",
+                   i);
         CLO_CHECKF(!is_sim || r->policy.root_count != 0, CLO_E_MISSING_FIELD,
                    "agreement.runtimes[%zu].roots is empty; the software TEE has no vendor, so pin its root", i);
         CLO_CHECKF(is_sim || r->policy.min_reported_tcb.have, CLO_E_MISSING_FIELD,
@@ -197,13 +210,16 @@ static clo_err runtimes_check(const clo_collab_agreement *g)
 
 static clo_err log_check(const clo_wire_log_policy *log)
 {
-    CLO_CHECKF(log->witness_count >= 1, CLO_E_MISSING_FIELD, "agreement.log.witnesses is empty; without a witness the operator could show two logs");
-    CLO_CHECKF(log->quorum >= 1 && log->quorum <= log->witness_count, CLO_E_RANGE, "agreement.log.quorum must be 1 to the number of witnesses");
+    CLO_CHECKF(log->witness_count >= 1, CLO_E_MISSING_FIELD,
+               "agreement.log.witnesses is empty; without a witness the operator could show two logs");
+    CLO_CHECKF(log->quorum >= 1 && log->quorum <= log->witness_count, CLO_E_RANGE,
+               "agreement.log.quorum must be 1 to the number of witnesses");
     for (size_t i = 0; i < log->witness_count; i++) {
         CLO_CHECKF(!clo_crypto_public_key_equal(&log->log.key, &log->witnesses[i].key), CLO_E_CONFLICT,
                    "agreement.log.witnesses[%zu] is the log itself; name an independent witness", i);
         for (size_t k = 0; k < i; k++)
-            if (clo_crypto_public_key_equal(&log->witnesses[k].key, &log->witnesses[i].key)) return twice("log.witnesses", i, log->witnesses[i].name);
+            if (clo_crypto_public_key_equal(&log->witnesses[k].key, &log->witnesses[i].key))
+                return twice("log.witnesses", i, log->witnesses[i].name);
     }
     return CLO_OK;
 }
@@ -211,10 +227,13 @@ static clo_err log_check(const clo_wire_log_policy *log)
 clo_err clo_collab_agreement_check(const clo_collab_agreement *g)
 {
     CLO_CHECKF(g->title[0] != '\0', CLO_E_MISSING_FIELD, "agreement.title is empty");
-    CLO_CHECKF(g->not_after > 0 && g->not_after < INT64_C(253402300800), CLO_E_RANGE, "agreement.not_after must be a time before the year 10000");
+    CLO_CHECKF(g->not_after > 0 && g->not_after < INT64_C(253402300800), CLO_E_RANGE,
+               "agreement.not_after must be a time before the year 10000");
     CLO_CHECKF(url_valid(g->operator_url), CLO_E_MALFORMED, "agreement.operator.url must be https://host:port");
-    CLO_CHECKF(g->epoch == 1 || !is_zero(g->prev, sizeof g->prev), CLO_E_RANGE, "agreement.prev is all zero; name the agreement that this one amends");
-    CLO_CHECKF(g->epoch == 1 || !is_zero(g->lineage, sizeof g->lineage), CLO_E_RANGE, "agreement.lineage is all zero; name the first agreement");
+    CLO_CHECKF(g->epoch == 1 || !is_zero(g->prev, sizeof g->prev), CLO_E_RANGE,
+               "agreement.prev is all zero; name the agreement that this one amends");
+    CLO_CHECKF(g->epoch == 1 || !is_zero(g->lineage, sizeof g->lineage), CLO_E_RANGE,
+               "agreement.lineage is all zero; name the first agreement");
     CLO_TRY(parties_check(g));
     CLO_TRY(datasets_check(g));
     CLO_TRY(programs_check(g));

@@ -44,7 +44,8 @@ static clo_err put_parties(const clo_collab_agreement *g, clo_buf *out)
         const clo_collab_member *m = &g->members[i];
         uint8_t kid[32];
         CLO_TRY(clo_collab_party_kid(&m->party, kid));
-        CLO_TRY(clo_buf_printf(out, "  %s, %s, key %s", m->party.name, m->data_owner ? "data owner" : "analyst", clo_collab_short(kid).text));
+        CLO_TRY(clo_buf_printf(out, "  %s, %s, key %s", m->party.name, m->data_owner ? "data owner" : "analyst",
+                               clo_collab_short(kid).text));
         if (m->data_owner) CLO_TRY(clo_buf_printf(out, "; its key service is %s", m->kms_url));
         CLO_TRY(clo_buf_put_str(out, "\n"));
     }
@@ -56,7 +57,8 @@ static clo_err put_datasets(const clo_collab_agreement *g, clo_buf *out)
     CLO_TRY(clo_buf_put_str(out, "\nWhich data\n"));
     for (size_t i = 0; i < g->dataset_count; i++) {
         const clo_collab_dataset_terms *d = &g->datasets[i];
-        CLO_TRY(clo_buf_printf(out, "  %s of %s: %zu columns; over its lifetime at most ", d->name, d->owner, d->schema.column_count));
+        CLO_TRY(clo_buf_printf(out, "  %s of %s: %zu columns; over its lifetime at most ", d->name, d->owner,
+                               d->schema.column_count));
         CLO_TRY(put_amount(out, d->rho, d->delta));
         CLO_TRY(clo_buf_put_str(out, " may be learned from it.\n"));
     }
@@ -96,7 +98,8 @@ static clo_err put_run(const clo_collab_agreement *g, const clo_collab_run_terms
     if (r->not_before != 0) CLO_TRY(clo_buf_printf(out, "    Only from %s until %s.\n", from, until));
     if (r->not_before == 0 && r->not_after != 0) CLO_TRY(clo_buf_printf(out, "    Only until %s.\n", until));
     if (p->kind == CLO_PROGRAM_TRAIN) {
-        CLO_TRY(clo_buf_printf(out, "    It trains a logistic regression that predicts \"%s\", with %s noise", p->target, p->noise));
+        CLO_TRY(
+            clo_buf_printf(out, "    It trains a logistic regression that predicts \"%s\", with %s noise", p->target, p->noise));
         if (p->steps != 0) CLO_TRY(clo_buf_printf(out, ", in %lld steps", (long long)p->steps));
         return clo_buf_put_str(out, ".\n");
     }
@@ -114,15 +117,18 @@ static clo_err put_runtimes(const clo_collab_agreement *g, clo_buf *out)
     for (size_t i = 0; i < g->runtime_count; i++) {
         const clo_collab_runtime *r = &g->runtimes[i];
         bool is_sim = strcmp(r->tee, "sim") == 0;
-        CLO_TRY(clo_buf_printf(out, "  %s, program", is_sim ? "software TEE (sim): no protection from the operator" : "AMD SEV-SNP"));
+        CLO_TRY(
+            clo_buf_printf(out, "  %s, program", is_sim ? "software TEE (sim): no protection from the operator" : "AMD SEV-SNP"));
         for (size_t k = 0; k < r->policy.measurement_count; k++)
             CLO_TRY(clo_buf_printf(out, "%s %s", k != 0 ? " or" : "", clo_collab_short(r->policy.measurements[k]).text));
         const clo_attest_tcb *t = &r->policy.min_reported_tcb;
         if (t->have)
-            CLO_TRY(clo_buf_printf(out, "; firmware at least boot loader %u, TEE %u, SNP %u, microcode %u", t->bl, t->tee, t->snp, t->ucode));
+            CLO_TRY(clo_buf_printf(out, "; firmware at least boot loader %u, TEE %u, SNP %u, microcode %u", t->bl, t->tee, t->snp,
+                                   t->ucode));
         CLO_TRY(clo_buf_put_str(out, "\n"));
     }
-    CLO_TRY(clo_buf_printf(out, "  A released key holds for %lld s unless renewed; the runtime proves itself again every %lld s.\n",
+    CLO_TRY(clo_buf_printf(out,
+                           "  A released key holds for %lld s unless renewed; the runtime proves itself again every %lld s.\n",
                            (long long)g->lease_seconds, (long long)g->reattest_seconds));
     CLO_TRY(clo_buf_printf(out, "  The operator is %s at %s. It sees ciphertext", g->operator_name, g->operator_url));
     if (g->telemetry_counts) CLO_TRY(clo_buf_put_str(out, ", counts"));
@@ -139,14 +145,18 @@ clo_err clo_collab_agreement_describe(const clo_collab_agreement *g, clo_buf *ou
     CLO_TRY(clo_buf_printf(out, "%s\nAgreement %s, epoch %lld, in force until %s\n", g->title, id, (long long)g->epoch, until));
     if (g->epoch > 1) CLO_TRY(clo_buf_printf(out, "It amends agreement %s.\n", clo_collab_short(g->prev).text));
     if (g->allow_simulated)
-        CLO_TRY(clo_buf_put_str(out, "WARNING: it accepts the software TEE (sim): no protection from the operator. Not for real data.\n"));
+        CLO_TRY(clo_buf_put_str(
+            out, "WARNING: it accepts the software TEE (sim): no protection from the operator. Not for real data.\n"));
     CLO_TRY(put_parties(g, out));
     CLO_TRY(put_datasets(g, out));
     CLO_TRY(clo_buf_put_str(out, "\nWhat may be computed\n"));
     for (size_t i = 0; i < g->run_count; i++) CLO_TRY(put_run(g, &g->runs[i], out));
     CLO_TRY(put_runtimes(g, out));
-    CLO_TRY(clo_buf_printf(out, "\nWhat is recorded\n  This agreement and every run are registered in the log %s, seen by at least %zu of %zu witnesses (",
+    CLO_TRY(clo_buf_printf(out,
+                           "\nWhat is recorded\n  This agreement and every run are registered in the log %s, seen by at least "
+                           "%zu of %zu witnesses (",
                            g->log.log.name, g->log.quorum, g->log.witness_count));
-    for (size_t i = 0; i < g->log.witness_count; i++) CLO_TRY(clo_buf_printf(out, "%s%s", i != 0 ? ", " : "", g->log.witnesses[i].name));
+    for (size_t i = 0; i < g->log.witness_count; i++)
+        CLO_TRY(clo_buf_printf(out, "%s%s", i != 0 ? ", " : "", g->log.witnesses[i].name));
     return clo_buf_put_str(out, ").\n");
 }

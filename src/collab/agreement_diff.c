@@ -34,7 +34,8 @@ static const line lines[] = {
     {"title", RULE_NEVER, "the title"},
     {"epoch", RULE_NEVER, "the epoch"},
     {"prev", RULE_NEVER, "the amended agreement"},
-    {"lineage", RULE_NEVER, "the first agreement of the chain"}, /* compared by its value below: the first one does not write it down */
+    {"lineage", RULE_NEVER,
+     "the first agreement of the chain"}, /* compared by its value below: the first one does not write it down */
     {"not_after", RULE_UP, "the end of the agreement"},
     {"allow_simulated", RULE_UP, "accepting the software TEE, which gives no protection from the operator,"},
     {"lease_seconds", RULE_UP, "how long a released key may be used without renewal (seconds)"},
@@ -132,7 +133,8 @@ static spot spot_element(const spot *at, const char *name)
 
 static clo_err add(report *r, bool widens, const spot *at, const char *text)
 {
-    CLO_CHECKF(r->count < CLO_CHANGES_MAX, CLO_E_TOO_MANY, "the agreements differ in more than %d members; compare them as new", CLO_CHANGES_MAX);
+    CLO_CHECKF(r->count < CLO_CHANGES_MAX, CLO_E_TOO_MANY, "the agreements differ in more than %d members; compare them as new",
+               CLO_CHANGES_MAX);
     clo_collab_change *c = &r->changes[r->count++];
     c->widens = widens;
     memcpy(c->path, at->path, sizeof c->path);
@@ -216,15 +218,18 @@ static bool scalar_widens(rule how, const clo_wire_node *x, const clo_wire_node 
 static clo_err scalar_changed(report *r, const spot *at, const line *l, const clo_wire_node *x, const clo_wire_node *y)
 {
     char text[240];
-    (void)snprintf(text, sizeof text, "%.100s changes from %.60s to %.60s", l->means, show(x, at->pattern).text, show(y, at->pattern).text);
+    (void)snprintf(text, sizeof text, "%.100s changes from %.60s to %.60s", l->means, show(x, at->pattern).text,
+                   show(y, at->pattern).text);
     return add(r, scalar_widens(l->rule, x, y), at, text);
 }
 
-static clo_err element_changed(report *r, const spot *at, const line *l, const clo_wire_node *n, const char *name, bool is_new, bool widens)
+static clo_err element_changed(report *r, const spot *at, const line *l, const clo_wire_node *n, const char *name, bool is_new,
+                               bool widens)
 {
     char text[240];
     shown s = show(n, "");
-    (void)snprintf(text, sizeof text, "%.100s: %.63s is %s", l->means, name != NULL ? name : s.text, is_new ? "new" : "no longer there");
+    (void)snprintf(text, sizeof text, "%.100s: %.63s is %s", l->means, name != NULL ? name : s.text,
+                   is_new ? "new" : "no longer there");
     return add(r, widens, at, text);
 }
 
@@ -332,14 +337,16 @@ static clo_err walk_member(report *r, const spot *at, const clo_wire_node *x, co
         break;
     case RULE_FLOORS:
         if (maps) return walk_map(r, at, x, y);
-        return add(r, y == NULL, at, y == NULL ? "the floor of the firmware versions is gone" : "there is now a floor of the firmware versions");
+        return add(r, y == NULL, at,
+                   y == NULL ? "the floor of the firmware versions is gone" : "there is now a floor of the firmware versions");
     case RULE_ITEMS:
     case RULE_MEMBERS:
         if (lists) return items_changed(r, at, l, x, y);
         break;
     case RULE_LIMIT_LIST:
         if (lists) return set_changed(r, at, l, x, y);
-        (void)snprintf(text, sizeof text, "%.100s: %s", l->means, y == NULL ? "the limit to listed ones is gone" : "only listed ones are accepted now");
+        (void)snprintf(text, sizeof text, "%.100s: %s", l->means,
+                       y == NULL ? "the limit to listed ones is gone" : "only listed ones are accepted now");
         return add(r, y == NULL, at, text);
     case RULE_ADD:
     case RULE_LOSE:
@@ -375,8 +382,8 @@ static clo_err walk_map(report *r, const spot *at, const clo_wire_node *x, const
     return CLO_OK;
 }
 
-clo_err clo_collab_agreement_diff(clo_arena *a, const clo_collab_agreement *old, const clo_collab_agreement *next, clo_collab_change **changes,
-                                  size_t *count)
+clo_err clo_collab_agreement_diff(clo_arena *a, const clo_collab_agreement *old, const clo_collab_agreement *next,
+                                  clo_collab_change **changes, size_t *count)
 {
     clo_wire_node *x = NULL, *y = NULL;
     CLO_TRY(clo_collab_agreement_tree(a, old, &x));

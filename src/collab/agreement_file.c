@@ -21,7 +21,8 @@ static clo_err signature_assign(const clo_collab_agreement *g, opened *o, size_t
         uint8_t kid[32];
         CLO_TRY(clo_wire_cose_kid(&g->members[m].party.sign, kid));
         if (!clo_span_equal(o->cose.signatures[index].kid, clo_span_of(kid, sizeof kid))) continue;
-        CLO_CHECKF(o->signature_of[m] < 0, CLO_E_DUPLICATE, "the agreement carries two signatures of %s", g->members[m].party.name);
+        CLO_CHECKF(o->signature_of[m] < 0, CLO_E_DUPLICATE, "the agreement carries two signatures of %s",
+                   g->members[m].party.name);
         clo_err e = clo_wire_cose_verify(&o->cose, index, &g->members[m].party.sign, clo_span_of(NULL, 0));
         if (clo_failed(e)) {
             char what[96];
@@ -48,14 +49,16 @@ static clo_err file_parse(clo_arena *a, clo_span file, clo_collab_agreement *g, 
     clo_err e = clo_wire_cose_parse(a, body, false, &o->cose);
     if (clo_failed(e)) return clo_err_prefix(e, "the agreement file");
     CLO_CHECKF(!o->cose.is_sign1 && o->cose.tagged, CLO_E_MALFORMED, "the agreement file is not a tagged COSE_Sign");
-    CLO_CHECKF(clo_span_equal(o->cose.content_type, clo_span_str(CLO_TYPE_AGREEMENT)), CLO_E_MALFORMED, "the agreement file holds another kind of content");
+    CLO_CHECKF(clo_span_equal(o->cose.content_type, clo_span_str(CLO_TYPE_AGREEMENT)), CLO_E_MALFORMED,
+               "the agreement file holds another kind of content");
     CLO_TRY(clo_collab_agreement_decode(a, o->cose.payload, g));
     for (size_t i = 0; i < o->cose.signature_count; i++) CLO_TRY(signature_assign(g, o, i));
     /* Nothing outside the signatures may vary: the file is the one way to write this content and these signatures. */
     CLO_AUTO(clo_buf_free) clo_buf again;
     clo_buf_init(&again, CLO_COLLAB_FILE_MAX);
     CLO_TRY(file_write(a, g, o, &again));
-    CLO_CHECKF(clo_span_equal(clo_buf_span(&again), file), CLO_E_NOT_CANONICAL, "the agreement file is not in its canonical form; fetch it again");
+    CLO_CHECKF(clo_span_equal(clo_buf_span(&again), file), CLO_E_NOT_CANONICAL,
+               "the agreement file is not in its canonical form; fetch it again");
     return CLO_OK;
 }
 
@@ -138,13 +141,15 @@ clo_err clo_collab_agreement_file_sign(clo_span file, const clo_collab_identity 
     CLO_CHECKF(m != NULL, CLO_E_DENIED, "%s is no party of this agreement and cannot sign it", who->public_half.name);
     CLO_CHECKF(clo_crypto_public_key_equal(&m->party.sign, &who->public_half.sign), CLO_E_DENIED,
                "the agreement names another key for %s; have it made again with the current key", who->public_half.name);
-    CLO_CHECKF(o->signature_of[m - g->members] < 0, CLO_E_DUPLICATE, "%s has signed this agreement already", who->public_half.name);
+    CLO_CHECKF(o->signature_of[m - g->members] < 0, CLO_E_DUPLICATE, "%s has signed this agreement already",
+               who->public_half.name);
     uint8_t kid[32];
     CLO_TRY(clo_wire_cose_kid(&m->party.sign, kid));
     clo_wire_cose_signer signer = {.sk = &who->sign, .kid = clo_span_of(kid, sizeof kid)};
     CLO_AUTO(clo_buf_free) clo_buf cose;
     clo_buf_init(&cose, CLO_COLLAB_FILE_MAX);
-    CLO_TRY(clo_wire_cose_sign_add(&cose, clo_span_of(file.p + CLO_CONTAINER_HEAD, file.n - CLO_CONTAINER_HEAD), &signer, clo_span_of(NULL, 0)));
+    CLO_TRY(clo_wire_cose_sign_add(&cose, clo_span_of(file.p + CLO_CONTAINER_HEAD, file.n - CLO_CONTAINER_HEAD), &signer,
+                                   clo_span_of(NULL, 0)));
     /* Parse again without the order being judged, then write in the parties' order. */
     memset(o, 0, sizeof *o);
     for (size_t i = 0; i < CLO_PARTIES_MAX; i++) o->signature_of[i] = -1;
@@ -197,8 +202,8 @@ clo_err clo_collab_agreement_require_amends(const clo_collab_agreement *g, const
     char expected[96], actual[96], source[64];
     (void)snprintf(source, sizeof source, "agreement %s", clo_collab_short(g->id).text);
     if (memcmp(next->lineage, g->lineage, sizeof g->lineage) != 0)
-        return CLO_DENY(CLO_E_DENIED, "agreement.lineage", clo_collab_short(g->lineage).text, clo_collab_short(next->lineage).text, source,
-                        "take lineage from the first agreement of this chain");
+        return CLO_DENY(CLO_E_DENIED, "agreement.lineage", clo_collab_short(g->lineage).text,
+                        clo_collab_short(next->lineage).text, source, "take lineage from the first agreement of this chain");
     if (memcmp(next->prev, g->id, sizeof g->id) != 0)
         return CLO_DENY(CLO_E_DENIED, "agreement.prev", clo_collab_short(g->id).text, clo_collab_short(next->prev).text, source,
                         "amend the agreement that is in force");

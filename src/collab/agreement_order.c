@@ -12,6 +12,7 @@ enum { ILLEGAL = CLO_AGREEMENT_STATES };
 #define EXPIRED CLO_AGREEMENT_EXPIRED
 #define TERMINATED CLO_AGREEMENT_TERMINATED
 /* A second stop of a stopped agreement is legal and changes nothing: each party's stop counts for itself until all resume. */
+/* clang-format off */
 static const uint8_t next_state[CLO_AGREEMENT_STATES][CLO_ORDERS] = {
     /*               PROPOSE   ALL_SIGNED STOP       ALL_RESUMED EXPIRE   TERMINATE */
     [DRAFT]      = { PROPOSED, ILLEGAL,   ILLEGAL,   ILLEGAL,    EXPIRED, TERMINATED },
@@ -21,6 +22,7 @@ static const uint8_t next_state[CLO_AGREEMENT_STATES][CLO_ORDERS] = {
     [EXPIRED]    = { ILLEGAL,  ILLEGAL,   ILLEGAL,   ILLEGAL,    ILLEGAL, ILLEGAL },
     [TERMINATED] = { ILLEGAL,  ILLEGAL,   ILLEGAL,   ILLEGAL,    ILLEGAL, ILLEGAL },
 };
+/* clang-format on */
 
 const char *clo_collab_agreement_state_name(clo_collab_agreement_state s)
 {
@@ -30,15 +32,20 @@ const char *clo_collab_agreement_state_name(clo_collab_agreement_state s)
 
 clo_err clo_collab_agreement_step(clo_collab_agreement_state *s, clo_collab_agreement_order order)
 {
-    static const char *const names[CLO_ORDERS] = {"be proposed", "become active", "be stopped", "be resumed", "expire", "be terminated"};
+    static const char *const names[CLO_ORDERS] = {"be proposed", "become active", "be stopped",
+                                                  "be resumed",  "expire",        "be terminated"};
     CLO_CHECK((unsigned)*s < CLO_AGREEMENT_STATES && (unsigned)order < CLO_ORDERS, CLO_E_BUG);
     uint8_t next = next_state[*s][order];
-    CLO_CHECKF(next != ILLEGAL, CLO_E_CONFLICT, "the agreement is %s and cannot %s", clo_collab_agreement_state_name(*s), names[order]);
+    CLO_CHECKF(next != ILLEGAL, CLO_E_CONFLICT, "the agreement is %s and cannot %s", clo_collab_agreement_state_name(*s),
+               names[order]);
     *s = (clo_collab_agreement_state)next;
     return CLO_OK;
 }
 
-static bool verb_valid(const char *verb) { return strcmp(verb, "stop") == 0 || strcmp(verb, "resume") == 0 || strcmp(verb, "terminate") == 0; }
+static bool verb_valid(const char *verb)
+{
+    return strcmp(verb, "stop") == 0 || strcmp(verb, "resume") == 0 || strcmp(verb, "terminate") == 0;
+}
 
 static clo_err order_tree(clo_arena *a, const clo_collab_order *o, clo_wire_node **out)
 {
@@ -56,7 +63,8 @@ static clo_err order_tree(clo_arena *a, const clo_collab_order *o, clo_wire_node
 clo_err clo_collab_order_make(const clo_collab_identity *who, const clo_collab_order *order, clo_buf *out)
 {
     CLO_CHECKF(verb_valid(order->verb), CLO_E_USAGE, "an order is stop, resume or terminate");
-    CLO_CHECKF(strcmp(order->party, who->public_half.name) == 0, CLO_E_DENIED, "the order is of %s, but %s signs", order->party, who->public_half.name);
+    CLO_CHECKF(strcmp(order->party, who->public_half.name) == 0, CLO_E_DENIED, "the order is of %s, but %s signs", order->party,
+               who->public_half.name);
     CLO_CHECKF(order->time >= 0 && order->sequence >= 0, CLO_E_RANGE, "the order's time and sequence must not be negative");
     CLO_AUTO(clo_arena_free) clo_arena a;
     clo_arena_init(&a, 64 * 1024);
@@ -87,7 +95,9 @@ clo_err clo_collab_order_open(clo_arena *a, clo_span in, const clo_collab_agreem
     char source[64];
     (void)snprintf(source, sizeof source, "agreement %s parties", clo_collab_short(g->id).text);
     const clo_collab_member *m = clo_collab_agreement_member(g, o.party);
-    if (m == NULL) return CLO_DENY(CLO_E_DENIED, "order.party", "a party of the agreement", o.party, source, "only its parties can stop or resume it");
+    if (m == NULL)
+        return CLO_DENY(CLO_E_DENIED, "order.party", "a party of the agreement", o.party, source,
+                        "only its parties can stop or resume it");
     if (memcmp(o.agreement, g->id, sizeof o.agreement) != 0)
         return CLO_DENY(CLO_E_DENIED, "order.agreement", clo_collab_short(g->id).text, clo_collab_short(o.agreement).text, source,
                         "make the order for this agreement");

@@ -1,4 +1,5 @@
-/* The agreement from a tree: who takes part, who operates, what is logged. Datasets, programs, runtimes, runs: agreement_terms.c. */
+/* The agreement from a tree: who takes part, who operates, what is logged. Datasets, programs, runtimes, runs: agreement_terms.c.
+ */
 #include <stdio.h>
 
 #include "collab/agreement_int.h"
@@ -74,8 +75,8 @@ static clo_err log_key_read(const char *text, uint8_t type, const char *what, cl
 {
     clo_err e = clo_wire_note_key_parse(text, out);
     if (clo_failed(e)) return clo_err_prefix(e, what);
-    CLO_CHECKF(out->type == type, CLO_E_MALFORMED, "%s is a key of type %u, not %u; a log signs with type 1, a witness with type 4", what, out->type,
-               type);
+    CLO_CHECKF(out->type == type, CLO_E_MALFORMED,
+               "%s is a key of type %u, not %u; a log signs with type 1, a witness with type 4", what, out->type, type);
     return CLO_OK;
 }
 
@@ -212,7 +213,8 @@ clo_err clo_collab_agreement_read(clo_arena *a, const clo_wire_node *tree, clo_c
 
 clo_err clo_collab_agreement_decode(clo_arena *a, clo_span cbor, clo_collab_agreement *out)
 {
-    CLO_CHECKF(cbor.n <= CLO_AGREEMENT_MAX, CLO_E_TOO_LARGE, "the agreement has %zu bytes; at most %d are allowed", cbor.n, CLO_AGREEMENT_MAX);
+    CLO_CHECKF(cbor.n <= CLO_AGREEMENT_MAX, CLO_E_TOO_LARGE, "the agreement has %zu bytes; at most %d are allowed", cbor.n,
+               CLO_AGREEMENT_MAX);
     clo_wire_node *tree = NULL;
     CLO_TRY(clo_collab_map_decode(a, cbor, "the agreement", &tree));
     clo_collab_agreement *g = NULL;

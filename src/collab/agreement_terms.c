@@ -56,7 +56,8 @@ clo_err clo_collab_dataset_terms_read(clo_arena *a, const clo_wire_node *node, s
 static void sql_take(clo_wire_fields *f, clo_collab_program *p)
 {
     clo_wire_take_text(f, "sql", &p->sql, CLO_PROGRAM_TEXT_MAX);
-    if (clo_wire_has(f, "parameters")) clo_collab_take_names(f, "parameters", p->parameters, CLO_PARAMETERS_MAX, &p->parameter_count);
+    if (clo_wire_has(f, "parameters"))
+        clo_collab_take_names(f, "parameters", p->parameters, CLO_PARAMETERS_MAX, &p->parameter_count);
     if (strcmp(p->noise, CLO_NOISE_GAUSSIAN) != 0 && strcmp(p->noise, CLO_NOISE_LAPLACE) != 0)
         clo_wire_fields_fail(f, CLO_E_UNSUPPORTED, "noise", "must be \"" CLO_NOISE_GAUSSIAN "\" or \"" CLO_NOISE_LAPLACE "\"");
 }
@@ -70,7 +71,8 @@ static void train_take(clo_wire_fields *f, clo_collab_program *p)
         int64_t clip = 0;
         clo_wire_take_int(f, "clip", &clip, 0, 0);
     }
-    if (strcmp(p->noise, CLO_NOISE_GAUSSIAN) != 0) clo_wire_fields_fail(f, CLO_E_UNSUPPORTED, "noise", "must be \"" CLO_NOISE_GAUSSIAN "\" for training");
+    if (strcmp(p->noise, CLO_NOISE_GAUSSIAN) != 0)
+        clo_wire_fields_fail(f, CLO_E_UNSUPPORTED, "noise", "must be \"" CLO_NOISE_GAUSSIAN "\" for training");
 }
 
 clo_err clo_collab_program_read(clo_arena *a, const clo_wire_node *node, size_t index, clo_collab_program *out)
@@ -116,7 +118,8 @@ static clo_err tcb_read(clo_arena *a, const clo_wire_node *node, const char *wha
 static clo_err list_read(const clo_wire_node *list, const char *what, void *to, size_t size, size_t *count)
 {
     size_t i = 0;
-    for (const clo_wire_node *n = list->first; n != NULL; n = n->next, i++) CLO_TRY(clo_wire_node_fixed(n, what, (uint8_t *)to + i * size, size));
+    for (const clo_wire_node *n = list->first; n != NULL; n = n->next, i++)
+        CLO_TRY(clo_wire_node_fixed(n, what, (uint8_t *)to + i * size, size));
     *count = i;
     return CLO_OK;
 }
@@ -136,8 +139,10 @@ clo_err clo_collab_runtime_read(clo_arena *a, const clo_wire_node *node, size_t 
     CLO_TRY(clo_wire_fields_end(&f));
     CLO_TRY(list_read(measurements, place_of("runtimes", index, "measurements").text, p->measurements, sizeof p->measurements[0],
                       &p->measurement_count));
-    if (roots != NULL) CLO_TRY(list_read(roots, place_of("runtimes", index, "roots").text, p->roots, sizeof p->roots[0], &p->root_count));
-    if (chips != NULL) CLO_TRY(list_read(chips, place_of("runtimes", index, "chips").text, p->chips, sizeof p->chips[0], &p->chip_count));
+    if (roots != NULL)
+        CLO_TRY(list_read(roots, place_of("runtimes", index, "roots").text, p->roots, sizeof p->roots[0], &p->root_count));
+    if (chips != NULL)
+        CLO_TRY(list_read(chips, place_of("runtimes", index, "chips").text, p->chips, sizeof p->chips[0], &p->chip_count));
     if (tcb != NULL) CLO_TRY(tcb_read(a, tcb, place_of("runtimes", index, "min_tcb").text, &p->min_reported_tcb));
     return CLO_OK;
 }

@@ -21,7 +21,8 @@ void clo_collab_take_format(clo_wire_fields *f, const char *format)
     clo_wire_take_str(f, "format", found, sizeof found);
     if (clo_failed(f->err) || strcmp(found, format) == 0) return;
     char sentence[128];
-    (void)snprintf(sentence, sizeof sentence, "must be \"%s\", but is \"%.40s\"; use a program of the matching version", format, found);
+    (void)snprintf(sentence, sizeof sentence, "must be \"%s\", but is \"%.40s\"; use a program of the matching version", format,
+                   found);
     clo_wire_fields_fail(f, CLO_E_VERSION, "format", sentence);
 }
 
@@ -40,7 +41,8 @@ clo_err clo_collab_map_sign(const clo_wire_node *map, const clo_crypto_private_k
 
 clo_err clo_collab_map_decode(clo_arena *a, clo_span in, const char *what, clo_wire_node **out)
 {
-    CLO_CHECKF(in.n <= CLO_COLLAB_FILE_MAX, CLO_E_TOO_LARGE, "%s has %zu bytes; at most %d are allowed", what, in.n, CLO_COLLAB_FILE_MAX);
+    CLO_CHECKF(in.n <= CLO_COLLAB_FILE_MAX, CLO_E_TOO_LARGE, "%s has %zu bytes; at most %d are allowed", what, in.n,
+               CLO_COLLAB_FILE_MAX);
     clo_wire_node *map = NULL;
     clo_err e = clo_wire_cbor_decode(a, in, NULL, &map);
     if (clo_failed(e)) return clo_err_prefix(e, what);
@@ -49,18 +51,23 @@ clo_err clo_collab_map_decode(clo_arena *a, clo_span in, const char *what, clo_w
     return CLO_OK;
 }
 
-clo_err clo_collab_map_open(clo_arena *a, clo_span in, const char *content_type, const char *what, clo_wire_cose **cose, clo_wire_node **map)
+clo_err clo_collab_map_open(clo_arena *a, clo_span in, const char *content_type, const char *what, clo_wire_cose **cose,
+                            clo_wire_node **map)
 {
-    CLO_CHECKF(in.n <= CLO_COLLAB_OBJECT_MAX, CLO_E_TOO_LARGE, "%s has %zu bytes; at most %d are allowed", what, in.n, CLO_COLLAB_OBJECT_MAX);
+    CLO_CHECKF(in.n <= CLO_COLLAB_OBJECT_MAX, CLO_E_TOO_LARGE, "%s has %zu bytes; at most %d are allowed", what, in.n,
+               CLO_COLLAB_OBJECT_MAX);
     void *p = NULL;
     CLO_TRY(clo_arena_alloc(a, sizeof(clo_wire_cose), &p));
     clo_wire_cose *c = p;
     clo_err e = clo_wire_cose_parse(a, in, false, c);
     if (clo_failed(e)) return clo_err_prefix(e, what);
-    CLO_CHECKF(c->is_sign1 && c->tagged && c->signature_count == 1, CLO_E_MALFORMED, "%s is not a tagged COSE_Sign1; fetch it again", what);
-    CLO_CHECKF(clo_span_equal(c->content_type, clo_span_str(content_type)), CLO_E_MALFORMED, "%s has the content type \"%.*s\", not \"%s\"", what,
-               (int)(c->content_type.n < 80 ? c->content_type.n : 80), c->content_type.n != 0 ? (const char *)c->content_type.p : "", content_type);
-    CLO_CHECKF(c->unprotected == NULL || c->unprotected->count == 0, CLO_E_NOT_CANONICAL, "%s has headers outside its signature", what);
+    CLO_CHECKF(c->is_sign1 && c->tagged && c->signature_count == 1, CLO_E_MALFORMED,
+               "%s is not a tagged COSE_Sign1; fetch it again", what);
+    CLO_CHECKF(clo_span_equal(c->content_type, clo_span_str(content_type)), CLO_E_MALFORMED,
+               "%s has the content type \"%.*s\", not \"%s\"", what, (int)(c->content_type.n < 80 ? c->content_type.n : 80),
+               c->content_type.n != 0 ? (const char *)c->content_type.p : "", content_type);
+    CLO_CHECKF(c->unprotected == NULL || c->unprotected->count == 0, CLO_E_NOT_CANONICAL, "%s has headers outside its signature",
+               what);
     clo_wire_node *m = NULL;
     CLO_TRY(clo_collab_map_decode(a, c->payload, what, &m));
     *cose = c;

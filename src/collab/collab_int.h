@@ -1,5 +1,6 @@
-/* Shared inside the module: signed maps, canonical form, small lists. Every signed object of the module is one deterministic CBOR map with
- * text keys; its type and version stand in its member "format" and in the content type of the signature's protected header. */
+/* Shared inside the module: signed maps, canonical form, small lists. Every signed object of the module is one deterministic CBOR
+ * map with text keys; its type and version stand in its member "format" and in the content type of the signature's protected
+ * header. */
 #ifndef CLO_COLLAB_INT_H
 #define CLO_COLLAB_INT_H
 #include "collab/run.h"
@@ -17,7 +18,8 @@ void clo_collab_take_format(clo_wire_fields *f, const char *format);
 /** Deterministic encoding of a map, as COSE_Sign1 under this key, appended to out. */
 CLO_R clo_collab_map_sign(const clo_wire_node *map, const clo_crypto_private_key *sk, const char *content_type, clo_buf *out);
 /** Parse a COSE_Sign1 of this content type and its payload (a map); nothing is verified yet. `what` begins every sentence. */
-CLO_R clo_collab_map_open(clo_arena *a, clo_span in, const char *content_type, const char *what, clo_wire_cose **cose, clo_wire_node **map);
+CLO_R clo_collab_map_open(clo_arena *a, clo_span in, const char *content_type, const char *what, clo_wire_cose **cose,
+                          clo_wire_node **map);
 /** Verify what clo_collab_map_open parsed: the header's key id must be the key's, and the signature its own. */
 CLO_R clo_collab_map_verify(const clo_wire_cose *cose, const clo_crypto_public_key *pk, const char *what);
 /** Decode CBOR whose root must be a map. */

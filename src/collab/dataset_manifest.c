@@ -52,7 +52,8 @@ clo_err clo_collab_manifest_tree(clo_arena *a, const clo_collab_manifest *m, clo
 
 static clo_err manifest_check(const clo_collab_manifest *m)
 {
-    CLO_CHECKF(clo_name_valid(m->name) && clo_name_valid(m->owner), CLO_E_MALFORMED, "the manifest's name or owner is not a valid name");
+    CLO_CHECKF(clo_name_valid(m->name) && clo_name_valid(m->owner), CLO_E_MALFORMED,
+               "the manifest's name or owner is not a valid name");
     clo_crypto_stream_info info;
     clo_collab_manifest_stream(m, &info);
     CLO_CHECKF(m->chunk_size >= CLO_STREAM_CHUNK_MIN && m->chunk_size <= CLO_STREAM_CHUNK_MAX, CLO_E_RANGE,
@@ -99,7 +100,8 @@ static void manifest_take(clo_wire_fields *f, clo_collab_manifest *m)
 
 clo_err clo_collab_manifest_open(clo_arena *a, clo_span in, const clo_crypto_public_key *owner, clo_collab_manifest *out)
 {
-    CLO_CHECKF(in.n <= CLO_MANIFEST_MAX, CLO_E_TOO_LARGE, "the manifest has %zu bytes; at most %d are allowed", in.n, CLO_MANIFEST_MAX);
+    CLO_CHECKF(in.n <= CLO_MANIFEST_MAX, CLO_E_TOO_LARGE, "the manifest has %zu bytes; at most %d are allowed", in.n,
+               CLO_MANIFEST_MAX);
     clo_wire_cose *cose = NULL;
     clo_wire_node *map = NULL;
     CLO_TRY(clo_collab_map_open(a, in, CLO_TYPE_MANIFEST, "the manifest", &cose, &map));
@@ -121,8 +123,8 @@ clo_err clo_collab_manifest_open(clo_arena *a, clo_span in, const clo_crypto_pub
         uint8_t id[32];
         clo_collab_dataset_id(&party, m.name, id);
         if (memcmp(id, m.id, sizeof id) != 0)
-            return CLO_DENY(CLO_E_DENIED, "manifest.id", "the id of this owner's key and this name", "another id", "the format of manifests",
-                            "seal the rows again under the owner's current key");
+            return CLO_DENY(CLO_E_DENIED, "manifest.id", "the id of this owner's key and this name", "another id",
+                            "the format of manifests", "seal the rows again under the owner's current key");
     }
     *out = m;
     return CLO_OK;

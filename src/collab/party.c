@@ -8,7 +8,8 @@
 #include "crypto/hash.h"
 #include "wire/container.h"
 
-/* The identity's CBOR is written and read as fixed bytes: no copy of a secret passes through a tree. Keys in deterministic order. */
+/* The identity's CBOR is written and read as fixed bytes: no copy of a secret passes through a tree. Keys in deterministic order.
+ */
 static const uint8_t identity_name_key[] = {0xa3, 0x64, 'n', 'a', 'm', 'e'};
 static const uint8_t identity_seed_key[] = {0x69, 's', 'i', 'g', 'n', '_', 's', 'e', 'e', 'd', 0x58, 0x20};
 static const uint8_t identity_hpke_key[] = {0x6b, 'h', 'p', 'k', 'e', '_', 's', 'e', 'c', 'r', 'e', 't', 0x58, 0x20};
@@ -92,9 +93,11 @@ static clo_err identity_parse(clo_span body, clo_collab_identity *i)
     bool good = take_exactly(&r, identity_name_key, sizeof identity_name_key);
     uint8_t head = clo_rd_u8(&r);
     size_t name_size = head == 0x78 ? clo_rd_u8(&r) : (size_t)head - 0x60u;
-    good = good && (head == 0x78 ? name_size > TEXT_HEAD_SHORT_MAX : head >= 0x60 && name_size <= TEXT_HEAD_SHORT_MAX) && name_size < 64;
+    good = good && (head == 0x78 ? name_size > TEXT_HEAD_SHORT_MAX : head >= 0x60 && name_size <= TEXT_HEAD_SHORT_MAX) &&
+           name_size < 64;
     clo_span name = clo_rd_span(&r, good ? name_size : 0);
-    good = good && !clo_failed(clo_str_set(i->public_half.name, sizeof i->public_half.name, name)) && clo_name_valid(i->public_half.name);
+    good = good && !clo_failed(clo_str_set(i->public_half.name, sizeof i->public_half.name, name)) &&
+           clo_name_valid(i->public_half.name);
     good = good && take_exactly(&r, identity_seed_key, sizeof identity_seed_key);
     i->sign.alg = CLO_SIGN_ED25519;
     clo_rd_copy(&r, i->sign.bytes, SEED_SIZE);

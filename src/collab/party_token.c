@@ -32,7 +32,8 @@ static clo_err token_tree(clo_arena *a, const token *t, clo_wire_node **out)
 
 clo_err clo_collab_token_make(const clo_collab_identity *i, const char *audience, int64_t now, int64_t lifetime_s, clo_buf *text)
 {
-    CLO_CHECKF(lifetime_s >= 1 && lifetime_s <= TOKEN_SECONDS_MAX, CLO_E_RANGE, "a token lives 1 to %d seconds", TOKEN_SECONDS_MAX);
+    CLO_CHECKF(lifetime_s >= 1 && lifetime_s <= TOKEN_SECONDS_MAX, CLO_E_RANGE, "a token lives 1 to %d seconds",
+               TOKEN_SECONDS_MAX);
     CLO_CHECKF(now >= 0 && now <= INT64_MAX - TOKEN_SECONDS_MAX, CLO_E_RANGE, "the clock is out of range");
     token t;
     memset(&t, 0, sizeof t);
@@ -110,10 +111,10 @@ static clo_err token_check(clo_span text, const clo_collab_party *p, const char 
     CLO_TRY(token_parse(&a, text, &t, &cose));
     CLO_TRY(clo_collab_map_verify(cose, &p->sign, "the token"));
     CLO_CHECKF(strcmp(t.party, p->name) == 0, CLO_E_DENIED, "it names the party %s, but its key is of %s", t.party, p->name);
-    CLO_CHECKF(strcmp(t.audience, audience) == 0, CLO_E_DENIED, "it was made for %s, not for %s; ask for a token for this server", t.audience,
-               audience);
-    CLO_CHECKF(t.expires > t.issued && t.expires - t.issued <= TOKEN_SECONDS_MAX, CLO_E_DENIED, "its lifetime is longer than %d seconds",
-               TOKEN_SECONDS_MAX);
+    CLO_CHECKF(strcmp(t.audience, audience) == 0, CLO_E_DENIED, "it was made for %s, not for %s; ask for a token for this server",
+               t.audience, audience);
+    CLO_CHECKF(t.expires > t.issued && t.expires - t.issued <= TOKEN_SECONDS_MAX, CLO_E_DENIED,
+               "its lifetime is longer than %d seconds", TOKEN_SECONDS_MAX);
     CLO_CHECKF(now >= 0 && now <= INT64_MAX - TOKEN_SKEW, CLO_E_RANGE, "the server's clock is out of range");
     CLO_CHECKF(t.issued <= now + TOKEN_SKEW, CLO_E_EXPIRED, "it is not valid yet; set the clocks of both machines");
     CLO_CHECKF(now < t.expires + TOKEN_SKEW, CLO_E_EXPIRED, "it has expired; make a new one");

@@ -1,4 +1,5 @@
-/* Offline verification of a receipt. Every check is made that can be made; one that rests on a part that failed says so and fails too. */
+/* Offline verification of a receipt. Every check is made that can be made; one that rests on a part that failed says so and fails
+ * too. */
 #include <stdio.h>
 
 #include "base/clo_own.h"
@@ -55,7 +56,9 @@ static void check_parties(work *w)
         const clo_collab_member *m = clo_collab_agreement_member(w->g, p->name);
         if (m == NULL) continue;
         if (!clo_crypto_public_key_equal(&m->party.sign, &p->sign)) {
-            (void)snprintf(detail, sizeof detail, "the agreement names another key for %s than the one you know; ask %s which is theirs", p->name, p->name);
+            (void)snprintf(detail, sizeof detail,
+                           "the agreement names another key for %s than the one you know; ask %s which is theirs", p->name,
+                           p->name);
             put(w, "parties", false, detail);
             return;
         }
@@ -65,7 +68,8 @@ static void check_parties(work *w)
     if (ok)
         (void)snprintf(detail, sizeof detail, "%zu of %zu parties are known to you, with these keys", known, w->g->member_count);
     else
-        (void)snprintf(detail, sizeof detail, "neither a party nor the log is known to you; get a party file or the log's key, and pass --roots");
+        (void)snprintf(detail, sizeof detail,
+                       "neither a party nor the log is known to you; get a party file or the log's key, and pass --roots");
     put(w, "parties", ok, detail);
 }
 
@@ -87,10 +91,13 @@ static void check_log_keys(work *w)
     for (size_t i = 0; i < named->witness_count && known->witness_count != 0; i++)
         ok = ok && has_key(known->witnesses, known->witness_count, &named->witnesses[i]);
     ok = ok && named->quorum >= known->quorum;
-    put(w, "log.keys", ok, ok ? "the log and its witnesses are those that you pinned" : "the agreement names another log or other witnesses than you pinned");
+    put(w, "log.keys", ok,
+        ok ? "the log and its witnesses are those that you pinned"
+           : "the agreement names another log or other witnesses than you pinned");
 }
 
-static clo_err proof_verify(work *w, const char *type, clo_span object, clo_span proof, uint64_t *index, uint64_t *size, uint64_t *witnessed_at)
+static clo_err proof_verify(work *w, const char *type, clo_span object, clo_span proof, uint64_t *index, uint64_t *size,
+                            uint64_t *witnessed_at)
 {
     CLO_AUTO(clo_buf_free) clo_buf leaf;
     clo_buf_init(&leaf, 1024);
@@ -187,12 +194,16 @@ static void check_statement_run(work *w)
     put(w, "statement.request", ok, ok ? "the same run and request" : "the statement is about another run or request");
     const clo_collab_program *p = clo_collab_agreement_program(w->g, w->terms->program);
     ok = p != NULL && strcmp(s->program, p->name) == 0 && memcmp(s->program_digest, p->digest, sizeof p->digest) == 0;
-    put(w, "statement.program", ok, ok ? "the program of the agreement" : "the statement names another program than the agreement");
+    put(w, "statement.program", ok,
+        ok ? "the program of the agreement" : "the statement names another program than the agreement");
     ok = s->input_count == r->dataset_count;
     for (size_t i = 0; ok && i < r->dataset_count; i++)
-        ok = memcmp(s->inputs[i].id, r->datasets[i].id, 32) == 0 && memcmp(s->inputs[i].version, r->datasets[i].version, 32) == 0 &&
+        ok = memcmp(s->inputs[i].id, r->datasets[i].id, 32) == 0 &&
+             memcmp(s->inputs[i].version, r->datasets[i].version, 32) == 0 &&
              clo_dp_rational_compare(s->inputs[i].rho, w->terms->rho) == 0;
-    put(w, "statement.inputs", ok, ok ? "the requested datasets and versions, at the agreed price" : "inputs, versions or spend differ from what was asked and agreed");
+    put(w, "statement.inputs", ok,
+        ok ? "the requested datasets and versions, at the agreed price"
+           : "inputs, versions or spend differ from what was asked and agreed");
     ok = s->recipient_count == w->terms->recipient_count;
     for (size_t i = 0; ok && i < s->recipient_count; i++) ok = strcmp(s->recipients[i], w->terms->recipients[i]) == 0;
     put(w, "statement.recipients", ok, ok ? "the recipients of the agreement" : "the recipients differ from the agreement's");
@@ -233,8 +244,10 @@ static clo_err check_root(work *w, bool simulated)
     bool ok = !clo_failed(e) && bundle.chain_count != 0;
     if (ok) CLO_TRY(clo_crypto_sha256(bundle.chain[bundle.chain_count - 1], digest));
     bool found = false;
-    for (size_t i = 0; ok && i < roots->tee_root_count; i++) found = found || memcmp(roots->tee_roots[i], digest, sizeof digest) == 0;
-    put(w, "evidence.root", found, found ? "software TEE (sim): the root that you pinned" : "software TEE (sim): its root is none that you pinned");
+    for (size_t i = 0; ok && i < roots->tee_root_count; i++)
+        found = found || memcmp(roots->tee_roots[i], digest, sizeof digest) == 0;
+    put(w, "evidence.root", found,
+        found ? "software TEE (sim): the root that you pinned" : "software TEE (sim): its root is none that you pinned");
     return CLO_OK;
 }
 
@@ -247,13 +260,15 @@ static clo_err check_evidence(work *w)
     const clo_collab_runtime *runtime = NULL;
     void *p = NULL;
     CLO_TRY(clo_arena_alloc(w->a, sizeof(clo_attest_result), &p));
-    clo_err e = clo_collab_evidence_appraise(w->a, w->g, w->terms, &w->receipt.binding, w->receipt.evidence, w->time, &runtime, p);
+    clo_err e =
+        clo_collab_evidence_appraise(w->a, w->g, w->terms, &w->receipt.binding, w->receipt.evidence, w->time, &runtime, p);
     if (is_ours(e)) return e;
     put_result(w, "evidence", e, "accepted under the agreement's policy, bound to this request and these keys");
     if (clo_failed(e)) runtime = NULL;
     w->verdict->simulated = runtime != NULL ? strcmp(runtime->tee, "sim") == 0 : strcmp(s->tee, "sim") == 0;
     bool ok = same && runtime != NULL && strcmp(s->tee, runtime->tee) == 0;
-    put(w, "statement.evidence", ok, ok ? "the statement names this evidence and this TEE" : "the statement names other evidence or another TEE");
+    put(w, "statement.evidence", ok,
+        ok ? "the statement names this evidence and this TEE" : "the statement names other evidence or another TEE");
     return check_root(w, w->verdict->simulated);
 }
 
@@ -264,10 +279,22 @@ static void put_skipped(work *w, const char *const *names, size_t count, const c
 
 static clo_err verify(work *w)
 {
-    static const char *const after_agreement[] = {"agreement.signatures", "parties", "log.keys", "agreement.log", "request", "statement.log"};
-    static const char *const after_request[] = {"binding", "statement.agreement", "statement.request", "statement.program", "statement.inputs",
-                                                "statement.recipients", "statement.time", "evidence", "statement.evidence", "evidence.root"};
-    enum { AFTER_AGREEMENT = sizeof after_agreement / sizeof after_agreement[0], AFTER_REQUEST = sizeof after_request / sizeof after_request[0] };
+    static const char *const after_agreement[] = {"agreement.signatures", "parties", "log.keys",
+                                                  "agreement.log",        "request", "statement.log"};
+    static const char *const after_request[] = {"binding",
+                                                "statement.agreement",
+                                                "statement.request",
+                                                "statement.program",
+                                                "statement.inputs",
+                                                "statement.recipients",
+                                                "statement.time",
+                                                "evidence",
+                                                "statement.evidence",
+                                                "evidence.root"};
+    enum {
+        AFTER_AGREEMENT = sizeof after_agreement / sizeof after_agreement[0],
+        AFTER_REQUEST = sizeof after_request / sizeof after_request[0]
+    };
     CLO_TRY(check_agreement(w));
     if (w->g == NULL) {
         put_skipped(w, after_agreement, AFTER_AGREEMENT, "not checked: the agreement cannot be read");

@@ -60,12 +60,14 @@ static clo_err spends_read(clo_arena *a, const clo_wire_node *list, clo_collab_r
         clo_collab_take_rho(&f, "rho", &t->spends[t->spend_count].rho);
         CLO_TRY(clo_wire_fields_end(&f));
         for (size_t k = 0; k < t->spend_count; k++)
-            CLO_CHECKF(memcmp(t->spends[k].dataset, t->spends[t->spend_count].dataset, 32) != 0, CLO_E_DUPLICATE, "%s names a dataset twice", what);
+            CLO_CHECKF(memcmp(t->spends[k].dataset, t->spends[t->spend_count].dataset, 32) != 0, CLO_E_DUPLICATE,
+                       "%s names a dataset twice", what);
     }
     return CLO_OK;
 }
 
-clo_err clo_collab_release_token_open(clo_arena *a, clo_span in, const clo_crypto_public_key *runtime, clo_collab_release_token *out)
+clo_err clo_collab_release_token_open(clo_arena *a, clo_span in, const clo_crypto_public_key *runtime,
+                                      clo_collab_release_token *out)
 {
     clo_wire_cose *cose = NULL;
     clo_wire_node *map = NULL, *again = NULL;

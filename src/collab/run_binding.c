@@ -8,7 +8,8 @@ enum { MESSAGE_MAX = 8192 };
 
 clo_err clo_collab_binding_report_data(const clo_collab_binding *b, uint8_t out[64])
 {
-    CLO_CHECKF(b->nonce_count >= 1 && b->nonce_count <= CLO_PARTIES_MAX, CLO_E_RANGE, "the binding must hold 1 to %d nonces", CLO_PARTIES_MAX);
+    CLO_CHECKF(b->nonce_count >= 1 && b->nonce_count <= CLO_PARTIES_MAX, CLO_E_RANGE, "the binding must hold 1 to %d nonces",
+               CLO_PARTIES_MAX);
     CLO_CHECKF(b->epoch >= 1 && b->epoch <= UINT32_MAX, CLO_E_RANGE, "the binding's epoch is out of range");
     CLO_AUTO(clo_buf_free) clo_buf m;
     clo_buf_init(&m, MESSAGE_MAX);
@@ -71,8 +72,8 @@ clo_err clo_collab_binding_read(clo_arena *a, const clo_wire_node *node, const c
     return CLO_OK;
 }
 
-clo_err clo_collab_channel_message(const uint8_t exporter[32], const uint8_t client_spki[32], const uint8_t server_spki[32], const char *role,
-                                   clo_span evidence, clo_buf *out)
+clo_err clo_collab_channel_message(const uint8_t exporter[32], const uint8_t client_spki[32], const uint8_t server_spki[32],
+                                   const char *role, clo_span evidence, clo_buf *out)
 {
     uint8_t digest[32];
     CLO_TRY(clo_crypto_sha256(evidence, digest));
@@ -84,8 +85,8 @@ clo_err clo_collab_channel_message(const uint8_t exporter[32], const uint8_t cli
     return clo_buf_put(out, digest, sizeof digest);
 }
 
-clo_err clo_collab_release_info(const uint8_t agreement[32], const uint8_t run_id[16], const uint8_t dataset[32], const uint8_t nonce[CLO_NONCE],
-                                clo_span evidence, int64_t expires, clo_buf *out)
+clo_err clo_collab_release_info(const uint8_t agreement[32], const uint8_t run_id[16], const uint8_t dataset[32],
+                                const uint8_t nonce[CLO_NONCE], clo_span evidence, int64_t expires, clo_buf *out)
 {
     CLO_CHECKF(expires >= 0, CLO_E_RANGE, "the expiry of a release must not be negative");
     uint8_t digest[32];
@@ -99,7 +100,8 @@ clo_err clo_collab_release_info(const uint8_t agreement[32], const uint8_t run_i
     return clo_buf_put_u64be(out, (uint64_t)expires);
 }
 
-clo_err clo_collab_share_info(const uint8_t agreement[32], const uint8_t run_id[16], const uint8_t output[32], const char *to, clo_buf *out)
+clo_err clo_collab_share_info(const uint8_t agreement[32], const uint8_t run_id[16], const uint8_t output[32], const char *to,
+                              clo_buf *out)
 {
     CLO_TRY(clo_collab_put_domain(out, "share"));
     CLO_TRY(clo_buf_put(out, agreement, 32));
@@ -115,8 +117,8 @@ static clo_err append_text(clo_arena *a, clo_wire_node *list, const char *text)
     return clo_wire_append(list, n);
 }
 
-static clo_err workload_tree(clo_arena *a, const clo_collab_agreement *g, const clo_collab_run_terms *terms, const uint8_t measurement[48],
-                             clo_wire_node **out)
+static clo_err workload_tree(clo_arena *a, const clo_collab_agreement *g, const clo_collab_run_terms *terms,
+                             const uint8_t measurement[48], clo_wire_node **out)
 {
     const clo_collab_program *p = clo_collab_agreement_program(g, terms->program);
     CLO_CHECK(p != NULL, CLO_E_BUG);
@@ -147,8 +149,8 @@ static clo_err workload_tree(clo_arena *a, const clo_collab_agreement *g, const 
     return CLO_OK;
 }
 
-clo_err clo_collab_workload_digest(const clo_collab_agreement *g, const clo_collab_run_terms *terms, const uint8_t measurement[48], uint8_t digest[48],
-                                   uint8_t host_data[32])
+clo_err clo_collab_workload_digest(const clo_collab_agreement *g, const clo_collab_run_terms *terms,
+                                   const uint8_t measurement[48], uint8_t digest[48], uint8_t host_data[32])
 {
     CLO_AUTO(clo_arena_free) clo_arena a;
     clo_arena_init(&a, 128 * 1024);

@@ -12,7 +12,8 @@ typedef struct {
 } appraisal;
 
 /* One runtime with one of its measurements: the workload digest depends on the measurement, so each has a policy of its own. */
-static clo_err appraise_one(clo_arena *a, const appraisal *p, const clo_collab_runtime *r, size_t measurement, clo_attest_result *result)
+static clo_err appraise_one(clo_arena *a, const appraisal *p, const clo_collab_runtime *r, size_t measurement,
+                            clo_attest_result *result)
 {
     clo_attest_policy policy = r->policy;
     policy.allow_simulated = p->g->allow_simulated && strcmp(r->tee, "sim") == 0;
@@ -45,13 +46,16 @@ static clo_err none_fits(const clo_collab_agreement *g, const char *tee)
         if (n > 0) used += (size_t)n;
     }
     (void)snprintf(source, sizeof source, "agreement %s runtimes", clo_collab_short(g->id).text);
-    return CLO_DENY(CLO_E_DENIED, "evidence.tee", expected, tee, source, "run on a TEE that the agreement names, or amend the agreement");
+    return CLO_DENY(CLO_E_DENIED, "evidence.tee", expected, tee, source,
+                    "run on a TEE that the agreement names, or amend the agreement");
 }
 
-clo_err clo_collab_evidence_appraise(clo_arena *a, const clo_collab_agreement *g, const clo_collab_run_terms *terms, const clo_collab_binding *b,
-                                     clo_span evidence, int64_t now, const clo_collab_runtime **runtime, clo_attest_result *result)
+clo_err clo_collab_evidence_appraise(clo_arena *a, const clo_collab_agreement *g, const clo_collab_run_terms *terms,
+                                     const clo_collab_binding *b, clo_span evidence, int64_t now,
+                                     const clo_collab_runtime **runtime, clo_attest_result *result)
 {
-    CLO_CHECKF(evidence.n <= CLO_EVIDENCE_MAX, CLO_E_TOO_LARGE, "the evidence has %zu bytes; at most %d are allowed", evidence.n, CLO_EVIDENCE_MAX);
+    CLO_CHECKF(evidence.n <= CLO_EVIDENCE_MAX, CLO_E_TOO_LARGE, "the evidence has %zu bytes; at most %d are allowed", evidence.n,
+               CLO_EVIDENCE_MAX);
     clo_attest_bundle bundle;
     memset(&bundle, 0, sizeof bundle);
     clo_err e = clo_attest_bundle_decode(a, evidence, &bundle);

@@ -83,9 +83,11 @@ static clo_err seal(clo_collab_output_head *h, clo_span plain, clo_key32 *key, c
     return CLO_OK;
 }
 
-clo_err clo_collab_output_seal(const uint8_t run_id[16], const uint8_t agreement[32], clo_span plain, clo_key32 *key, clo_buf *file)
+clo_err clo_collab_output_seal(const uint8_t run_id[16], const uint8_t agreement[32], clo_span plain, clo_key32 *key,
+                               clo_buf *file)
 {
-    CLO_CHECKF(plain.n <= CLO_OUTPUT_MAX, CLO_E_TOO_LARGE, "the output has %zu bytes; at most %d are allowed", plain.n, CLO_OUTPUT_MAX);
+    CLO_CHECKF(plain.n <= CLO_OUTPUT_MAX, CLO_E_TOO_LARGE, "the output has %zu bytes; at most %d are allowed", plain.n,
+               CLO_OUTPUT_MAX);
     clo_collab_output_head h = {.chunk_size = CLO_STREAM_CHUNK_DEFAULT, .plain_size = plain.n};
     memcpy(h.run_id, run_id, sizeof h.run_id);
     memcpy(h.agreement, agreement, sizeof h.agreement);
@@ -104,8 +106,8 @@ static clo_err file_split(clo_span file, clo_collab_output_head *out, clo_span *
     CLO_TRY(clo_wire_container_open(file, CLO_MAGIC_OUTPUT, 1, NULL, &body));
     clo_rd r = clo_rd_init(body);
     uint32_t head_size = clo_rd_u32be(&r);
-    CLO_CHECKF(head_size <= CLO_OUTPUT_HEAD_MAX, CLO_E_TOO_LARGE, "the output file's head has %u bytes; at most %d are allowed", head_size,
-               CLO_OUTPUT_HEAD_MAX);
+    CLO_CHECKF(head_size <= CLO_OUTPUT_HEAD_MAX, CLO_E_TOO_LARGE, "the output file's head has %u bytes; at most %d are allowed",
+               head_size, CLO_OUTPUT_HEAD_MAX);
     clo_span head_bytes = clo_rd_span(&r, head_size);
     CLO_CHECKF(!r.bad, CLO_E_TRUNCATED, "the output file ends within its head; fetch it again");
     *chunks = clo_rd_span(&r, r.left);
@@ -133,7 +135,8 @@ static clo_err file_split(clo_span file, clo_collab_output_head *out, clo_span *
     clo_crypto_stream_info info;
     stream_info(&h, &info);
     CLO_CHECKF(h.plain_size <= CLO_OUTPUT_MAX, CLO_E_TOO_LARGE, "the output has more than %d bytes", CLO_OUTPUT_MAX);
-    CLO_CHECKF(clo_crypto_stream_sealed_size(&info) == chunks->n, CLO_E_TRUNCATED, "the output file has not the size that its head states; fetch it again");
+    CLO_CHECKF(clo_crypto_stream_sealed_size(&info) == chunks->n, CLO_E_TRUNCATED,
+               "the output file has not the size that its head states; fetch it again");
     *out = h;
     return CLO_OK;
 }

@@ -57,8 +57,8 @@ clo_err clo_collab_release_request_decode(clo_arena *a, clo_span in, clo_collab_
     clo_wire_take_fixed(&f, "channel_proof", r.channel_proof, sizeof r.channel_proof);
     CLO_TRY(clo_wire_fields_end(&f));
     for (const clo_wire_node *n = list->first; n != NULL; n = n->next) {
-        CLO_CHECKF(n->type == CLO_WIRE_BYTES && n->text.n <= CLO_MANIFEST_MAX, CLO_E_MALFORMED, "release.manifests[%zu] is no manifest",
-                   r.manifest_count);
+        CLO_CHECKF(n->type == CLO_WIRE_BYTES && n->text.n <= CLO_MANIFEST_MAX, CLO_E_MALFORMED,
+                   "release.manifests[%zu] is no manifest", r.manifest_count);
         r.manifests[r.manifest_count++] = n->text;
     }
     CLO_TRY(clo_collab_binding_read(a, binding, "release.binding", &r.binding));

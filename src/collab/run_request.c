@@ -26,7 +26,8 @@ static clo_err request_tree(clo_arena *a, const clo_collab_run_request *r, clo_w
     }
     CLO_TRY(clo_wire_set(a, map, "datasets", list));
     CLO_TRY(clo_wire_map(a, &parameters));
-    for (size_t i = 0; i < r->parameter_count; i++) CLO_TRY(clo_wire_set_text(a, parameters, r->parameters[i].name, r->parameters[i].value));
+    for (size_t i = 0; i < r->parameter_count; i++)
+        CLO_TRY(clo_wire_set_text(a, parameters, r->parameters[i].name, r->parameters[i].value));
     CLO_TRY(clo_wire_set(a, map, "parameters", parameters));
     *out = map;
     return CLO_OK;
@@ -34,7 +35,8 @@ static clo_err request_tree(clo_arena *a, const clo_collab_run_request *r, clo_w
 
 clo_err clo_collab_run_request_sign(const clo_collab_run_request *r, const clo_collab_identity *who, clo_buf *out)
 {
-    CLO_CHECKF(strcmp(r->starter, who->public_half.name) == 0, CLO_E_DENIED, "the request is of %s, but %s signs", r->starter, who->public_half.name);
+    CLO_CHECKF(strcmp(r->starter, who->public_half.name) == 0, CLO_E_DENIED, "the request is of %s, but %s signs", r->starter,
+               who->public_half.name);
     CLO_CHECK(r->dataset_count <= CLO_DATASETS_MAX && r->parameter_count <= CLO_RUN_PARAMETERS_MAX, CLO_E_TOO_MANY);
     CLO_AUTO(clo_arena_free) clo_arena a;
     clo_arena_init(&a, 256 * 1024);
@@ -45,10 +47,12 @@ clo_err clo_collab_run_request_sign(const clo_collab_run_request *r, const clo_c
 
 static clo_err parameters_read(const clo_wire_node *map, clo_collab_run_request *r)
 {
-    CLO_CHECKF(map->count <= CLO_RUN_PARAMETERS_MAX, CLO_E_TOO_MANY, "request.parameters has more than %d members", CLO_RUN_PARAMETERS_MAX);
+    CLO_CHECKF(map->count <= CLO_RUN_PARAMETERS_MAX, CLO_E_TOO_MANY, "request.parameters has more than %d members",
+               CLO_RUN_PARAMETERS_MAX);
     for (const clo_wire_node *n = map->first; n != NULL; n = n->next) {
         size_t i = r->parameter_count;
-        CLO_CHECKF(n->type == CLO_WIRE_TEXT && n->key->type == CLO_WIRE_TEXT, CLO_E_MALFORMED, "request.parameters must be a map of texts");
+        CLO_CHECKF(n->type == CLO_WIRE_TEXT && n->key->type == CLO_WIRE_TEXT, CLO_E_MALFORMED,
+                   "request.parameters must be a map of texts");
         CLO_TRY(clo_str_set(r->parameters[i].name, sizeof r->parameters[i].name, n->key->text));
         CLO_TRY(clo_str_set(r->parameters[i].value, sizeof r->parameters[i].value, n->text));
         r->parameter_count++;
@@ -116,13 +120,15 @@ static void join(char *to, size_t to_size, const char (*names)[64], size_t count
     }
 }
 
-static clo_err datasets_check(const clo_collab_agreement *g, const clo_collab_run_terms *t, const clo_collab_run_request *r, const char *source)
+static clo_err datasets_check(const clo_collab_agreement *g, const clo_collab_run_terms *t, const clo_collab_run_request *r,
+                              const char *source)
 {
     char expected[64], actual[64];
     (void)snprintf(expected, sizeof expected, "%zu datasets", t->dataset_count);
     (void)snprintf(actual, sizeof actual, "%zu datasets", r->dataset_count);
     if (r->dataset_count != t->dataset_count)
-        return CLO_DENY(CLO_E_DENIED, "run.datasets", expected, actual, source, "name every dataset of the run, in the agreement's order");
+        return CLO_DENY(CLO_E_DENIED, "run.datasets", expected, actual, source,
+                        "name every dataset of the run, in the agreement's order");
     for (size_t i = 0; i < t->dataset_count; i++) {
         const clo_collab_dataset_terms *d = clo_collab_agreement_dataset(g, t->datasets[i]);
         CLO_CHECK(d != NULL, CLO_E_BUG);
@@ -139,8 +145,8 @@ static clo_err parameters_check(const clo_collab_program *p, const clo_collab_ru
     join(declared, sizeof declared, p->parameters, p->parameter_count);
     for (size_t i = 0; i < r->parameter_count; i++)
         if (!is_in(p->parameters, p->parameter_count, r->parameters[i].name))
-            return CLO_DENY(CLO_E_DENIED, "run.parameters", p->parameter_count != 0 ? declared : "no parameters", r->parameters[i].name, source,
-                            "set only what the program declares");
+            return CLO_DENY(CLO_E_DENIED, "run.parameters", p->parameter_count != 0 ? declared : "no parameters",
+                            r->parameters[i].name, source, "set only what the program declares");
     if (r->parameter_count != p->parameter_count)
         return CLO_DENY(CLO_E_DENIED, "run.parameters", declared, "some are not set", source, "set each with --param NAME=VALUE");
     return CLO_OK;
@@ -161,7 +167,9 @@ static clo_err request_check(const clo_collab_agreement *g, const clo_collab_run
         return CLO_DENY(CLO_E_DENIED, "run.epoch", expected, actual, source, "make the request for the agreement in force");
     }
     const clo_collab_run_terms *t = clo_collab_agreement_run(g, r->run);
-    if (t == NULL) return CLO_DENY(CLO_E_DENIED, "run.name", "a run of the agreement", r->run, source, "see `cloister agreement show` for its runs");
+    if (t == NULL)
+        return CLO_DENY(CLO_E_DENIED, "run.name", "a run of the agreement", r->run, source,
+                        "see `cloister agreement show` for its runs");
     (void)snprintf(source, sizeof source, "agreement %s runs[%s]", clo_collab_short(g->id).text, t->name);
     const clo_collab_member *m = clo_collab_agreement_member(g, r->starter);
     if (m == NULL || !is_in(t->starters, t->starter_count, r->starter)) {

@@ -107,7 +107,8 @@ clo_err clo_collab_statement_open(clo_arena *a, clo_span in, const clo_crypto_pu
     CLO_TRY(statement_read(a, map, &s));
     clo_crypto_public_key own;
     CLO_TRY(clo_crypto_public_key_parse(CLO_SIGN_ED25519, clo_span_of(s.runtime, sizeof s.runtime), &own));
-    CLO_CHECKF(runtime == NULL || clo_crypto_public_key_equal(&own, runtime), CLO_E_BAD_SIGNATURE, "the statement names another runtime key");
+    CLO_CHECKF(runtime == NULL || clo_crypto_public_key_equal(&own, runtime), CLO_E_BAD_SIGNATURE,
+               "the statement names another runtime key");
     CLO_TRY(clo_collab_map_verify(cose, &own, "the statement"));
     CLO_TRY(statement_tree(a, &s, &again));
     CLO_TRY(clo_collab_require_canonical(again, cose->payload, "the statement"));

@@ -45,39 +45,45 @@ static void put_party(fixture *f, size_t i)
     static const char *const names[] = {"hospital-a", "hospital-b", "hospital-c", "analyst"};
     clo_collab_identity *id = &f->parties[i];
     fixture_identity(names[i], (uint8_t)(i + 1), id);
-    assert_ok(clo_buf_printf(&f->yaml, "  - name: %s\n    role: %s\n    sign_key: %s\n    hpke_key: %s\n", names[i], i < 3 ? "data-owner" : "analyst",
-                             fixture_hex(f, clo_crypto_public_key_span(&id->public_half.sign)), fixture_hex(f, clo_span_of(id->public_half.hpke, 32))));
+    assert_ok(clo_buf_printf(&f->yaml, "  - name: %s\n    role: %s\n    sign_key: %s\n    hpke_key: %s\n", names[i],
+                             i < 3 ? "data-owner" : "analyst", fixture_hex(f, clo_crypto_public_key_span(&id->public_half.sign)),
+                             fixture_hex(f, clo_span_of(id->public_half.hpke, 32))));
     if (i == 3) return;
     clo_crypto_hpke_private sk = {.kem = CLO_HPKE_KEM_X25519};
     clo_crypto_hpke_public pk;
     memset(sk.secret.b, (int)(0x40 + i), sizeof sk.secret.b);
     clo_key32_copy(&f->kms[i], &sk.secret);
     assert_ok(clo_crypto_hpke_public_of(&sk, &pk));
-    assert_ok(clo_buf_printf(&f->yaml, "    key_service:\n      url: https://127.0.0.1:%zu\n      spki: %064zx\n      hpke_key: %s\n", 9001 + i, i + 1,
-                             fixture_hex(f, clo_span_of(pk.bytes, 32))));
+    assert_ok(clo_buf_printf(&f->yaml,
+                             "    key_service:\n      url: https://127.0.0.1:%zu\n      spki: %064zx\n      hpke_key: %s\n",
+                             9001 + i, i + 1, fixture_hex(f, clo_span_of(pk.bytes, 32))));
 }
 
 static void put_datasets(fixture *f)
 {
     assert_ok(clo_buf_put_str(&f->yaml, "datasets:\n"));
     for (int i = 0; i < 3; i++)
-        assert_ok(clo_buf_printf(&f->yaml,
-                                 "  - name: rows-%c\n    owner: hospital-%c\n    budget: {epsilon: %d, delta: 1e-6}\n    schema:\n"
-                                 "      target: malignant\n      columns:\n        radius: {type: float, min: 6.5, max: 28.5}\n"
-                                 "        area: {type: float, min: 143.5, max: 2501}\n        malignant: {type: int, min: 0, max: 1}\n",
-                                 'a' + i, 'a' + i, 3 + i));
+        assert_ok(
+            clo_buf_printf(&f->yaml,
+                           "  - name: rows-%c\n    owner: hospital-%c\n    budget: {epsilon: %d, delta: 1e-6}\n    schema:\n"
+                           "      target: malignant\n      columns:\n        radius: {type: float, min: 6.5, max: 28.5}\n"
+                           "        area: {type: float, min: 143.5, max: 2501}\n        malignant: {type: int, min: 0, max: 1}\n",
+                           'a' + i, 'a' + i, 3 + i));
 }
 
-static const char terms[] =
-    "programs:\n"
-    "  - name: means\n    kind: sql\n    sql: SELECT malignant, COUNT(*) AS n, AVG(radius) AS mean_radius FROM rows WHERE area >= :floor GROUP BY malignant\n"
-    "    parameters: [floor]\n"
-    "  - name: model\n    kind: train\n    target: malignant\n    steps: 20\n"
-    "runs:\n"
-    "  - name: means\n    program: means\n    datasets: [rows-a, rows-b, rows-c]\n    starters: [analyst]\n    recipients: [analyst, hospital-a]\n"
-    "    price: \"0.01\"\n    count_max: 3\n    min_rows: 20\n"
-    "  - name: model\n    program: model\n    datasets: [rows-a, rows-b, rows-c]\n    starters: [analyst, hospital-a]\n    recipients: [analyst]\n"
-    "    price: {rho: \"1/20\"}\n    count_max: 1\n    min_rows: 50\n    not_before: 2026-02-01T00:00:00Z\n    not_after: 2026-12-01T00:00:00Z\n";
+static const char terms[] = "programs:\n"
+                            "  - name: means\n    kind: sql\n    sql: SELECT malignant, COUNT(*) AS n, AVG(radius) AS "
+                            "mean_radius FROM rows WHERE area >= :floor GROUP BY malignant\n"
+                            "    parameters: [floor]\n"
+                            "  - name: model\n    kind: train\n    target: malignant\n    steps: 20\n"
+                            "runs:\n"
+                            "  - name: means\n    program: means\n    datasets: [rows-a, rows-b, rows-c]\n    starters: "
+                            "[analyst]\n    recipients: [analyst, hospital-a]\n"
+                            "    price: \"0.01\"\n    count_max: 3\n    min_rows: 20\n"
+                            "  - name: model\n    program: model\n    datasets: [rows-a, rows-b, rows-c]\n    starters: "
+                            "[analyst, hospital-a]\n    recipients: [analyst]\n"
+                            "    price: {rho: \"1/20\"}\n    count_max: 1\n    min_rows: 50\n    not_before: "
+                            "2026-02-01T00:00:00Z\n    not_after: 2026-12-01T00:00:00Z\n";
 
 void fixture_open(fixture *f, const uint8_t *sim_root)
 {
@@ -90,11 +96,12 @@ void fixture_open(fixture *f, const uint8_t *sim_root)
     memset(f->measurement, 0xab, sizeof f->measurement);
     memset(f->sim_root, 0xcd, sizeof f->sim_root);
     if (sim_root != NULL) memcpy(f->sim_root, sim_root, sizeof f->sim_root);
-    assert_ok(clo_buf_printf(&f->yaml,
-                             "format: cloister-agreement/1\ntitle: Breast cancer, three hospitals\nepoch: 1\nnot_after: 2027-01-01T00:00:00Z\n"
-                             "allow_simulated: true\nlease_seconds: 300\nreattest_seconds: 60\ntelemetry: [states, counts]\n"
-                             "operator: {name: operator, url: \"https://127.0.0.1:8443\", spki: %064x}\nlog:\n  vkey: ",
-                             0xfeed));
+    assert_ok(clo_buf_printf(
+        &f->yaml,
+        "format: cloister-agreement/1\ntitle: Breast cancer, three hospitals\nepoch: 1\nnot_after: 2027-01-01T00:00:00Z\n"
+        "allow_simulated: true\nlease_seconds: 300\nreattest_seconds: 60\ntelemetry: [states, counts]\n"
+        "operator: {name: operator, url: \"https://127.0.0.1:8443\", spki: %064x}\nlog:\n  vkey: ",
+        0xfeed));
     put_vkey(f, "log.example", 1, &f->log_key);
     assert_ok(clo_buf_put_str(&f->yaml, "\n  witnesses:\n    - "));
     put_vkey(f, "witness.example", 4, &f->witness_key);
@@ -219,7 +226,8 @@ void fixture_hostile(fixture_parser parse, void *context, clo_span good)
         for (size_t k = 0; k < sizeof flips; k++) {
             memcpy(bad, good.p, good.n);
             bad[i] ^= flips[k];
-            if (!clo_failed(parse(context, clo_span_of(bad, good.n)))) fail_msg("byte %zu of %zu changed by %02x was accepted", i, good.n, flips[k]);
+            if (!clo_failed(parse(context, clo_span_of(bad, good.n))))
+                fail_msg("byte %zu of %zu changed by %02x was accepted", i, good.n, flips[k]);
         }
     }
     memcpy(bad, good.p, good.n);

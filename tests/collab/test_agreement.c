@@ -1,5 +1,5 @@
-/* Proves: people's YAML compiles to one canonical form and no other is accepted; what does not fit together is refused with its path and
- * line; signatures, merging, amendments, states and orders do what the agreement says. */
+/* Proves: people's YAML compiles to one canonical form and no other is accepted; what does not fit together is refused with its
+ * path and line; signatures, merging, amendments, states and orders do what the agreement says. */
 #include "collab_fixture.h"
 
 #include <stdio.h>
@@ -92,7 +92,8 @@ static const bad_case bad_cases[] = {
     {"budget: {epsilon: 3, delta: 1e-6}", "budget: {rho: nan}", CLO_E_MALFORMED, "rho"},
     {"budget: {epsilon: 3, delta: 1e-6}", "budget: {epsilon: nan, delta: 1e-6}", CLO_E_MALFORMED, "epsilon"},
     {"min: 6.5, max: 28.5", "min: 28.5, max: 6.5", 0, "datasets[0].schema"},
-    {"radius: {type: float, min: 6.5, max: 28.5}", "radius: {type: float, min: 6.5, max: 29}", CLO_E_CONFLICT, "different schemas"},
+    {"radius: {type: float, min: 6.5, max: 28.5}", "radius: {type: float, min: 6.5, max: 29}", CLO_E_CONFLICT,
+     "different schemas"},
     {"kind: sql", "kind: python", CLO_E_UNSUPPORTED, "kind"},
     {"AVG(radius)", "AVG(colour)", 0, "runs[0].program"},
     {"AVG(radius)", "radius", 0, "runs[0].program"},
@@ -136,7 +137,8 @@ static void test_bad(void **state)
         clo_err e = fixture_read(&f, fixture_with(&f, c->from, c->to), &g);
         if (!clo_failed(e)) fail_msg("\"%s\" was accepted", c->to);
         if (c->code != 0 && e.code != c->code) fail_msg("\"%s\": %s (%s)", c->to, clo_err_text(), clo_err_name(e));
-        if (strstr(clo_err_text(), c->says) == NULL) fail_msg("\"%s\": the sentence \"%s\" does not say \"%s\"", c->to, clo_err_text(), c->says);
+        if (strstr(clo_err_text(), c->says) == NULL)
+            fail_msg("\"%s\": the sentence \"%s\" does not say \"%s\"", c->to, clo_err_text(), c->says);
         fixture_close(&f);
     }
 }
@@ -271,9 +273,20 @@ static void test_describe(void **state)
     assert_ok(clo_collab_agreement_describe(g, &page));
     const char *text = NULL;
     assert_ok(clo_buf_cstr(&page, &text));
-    static const char *const wanted[] = {"Breast cancer, three hospitals", "software TEE (sim): no protection from the operator", "hospital-b",
-                                         "rows-a", "analyst and hospital-a", "up to 3 times", "fewer than 20 rows", "(rho 0.01)", "2027-01-01T00:00:00Z",
-                                         "SELECT malignant", "predicts \"malignant\"", "log.example", "witness.example", "https://127.0.0.1:8443"};
+    static const char *const wanted[] = {"Breast cancer, three hospitals",
+                                         "software TEE (sim): no protection from the operator",
+                                         "hospital-b",
+                                         "rows-a",
+                                         "analyst and hospital-a",
+                                         "up to 3 times",
+                                         "fewer than 20 rows",
+                                         "(rho 0.01)",
+                                         "2027-01-01T00:00:00Z",
+                                         "SELECT malignant",
+                                         "predicts \"malignant\"",
+                                         "log.example",
+                                         "witness.example",
+                                         "https://127.0.0.1:8443"};
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
         if (strstr(text, wanted[i]) == NULL) fail_msg("the page does not say \"%s\":\n%s", wanted[i], text);
     fixture_close(&f);
@@ -356,9 +369,9 @@ static void test_orders(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_read),   cmocka_unit_test(test_bad),      cmocka_unit_test(test_not_canonical), cmocka_unit_test(test_signatures),
-        cmocka_unit_test(test_amends), cmocka_unit_test(test_describe), cmocka_unit_test(test_states),        cmocka_unit_test(test_orders),
-        cmocka_unit_test(test_hostile_file),
+        cmocka_unit_test(test_read),       cmocka_unit_test(test_bad),    cmocka_unit_test(test_not_canonical),
+        cmocka_unit_test(test_signatures), cmocka_unit_test(test_amends), cmocka_unit_test(test_describe),
+        cmocka_unit_test(test_states),     cmocka_unit_test(test_orders), cmocka_unit_test(test_hostile_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,8 +21,8 @@ static const diff_case cases[] = {
     {"{name: operator", "{name: other", "operator.name", true},
     {"https://127.0.0.1:8443", "https://10.0.0.1:8443", "operator.url", true},
     {"https://127.0.0.1:9001", "https://127.0.0.1:9004", "parties[hospital-a].key_service.url", true},
-    {"spki: 0000000000000000000000000000000000000000000000000000000000000001", "spki: 0000000000000000000000000000000000000000000000000000000000000009",
-     "parties[hospital-a].key_service.spki", true},
+    {"spki: 0000000000000000000000000000000000000000000000000000000000000001",
+     "spki: 0000000000000000000000000000000000000000000000000000000000000009", "parties[hospital-a].key_service.spki", true},
     {"budget: {epsilon: 3,", "budget: {epsilon: 4,", "datasets[rows-a].budget.rho", true},
     {"budget: {epsilon: 3,", "budget: {epsilon: 2,", "datasets[rows-a].budget.rho", false},
     {"AVG(radius)", "AVG(area)", "programs[means].sql", true},
@@ -48,7 +48,8 @@ static const diff_case cases[] = {
     {"tee: sim\n", "tee: sim\n    chips: []\n", "", false},
 };
 
-static void check_one(fixture *f, const clo_collab_agreement *old, const clo_collab_agreement *next, const char *path, bool widens)
+static void check_one(fixture *f, const clo_collab_agreement *old, const clo_collab_agreement *next, const char *path,
+                      bool widens)
 {
     clo_collab_change *changes = NULL;
     size_t count = 0;
@@ -57,7 +58,9 @@ static void check_one(fixture *f, const clo_collab_agreement *old, const clo_col
         assert_int_equal(count, 0);
         return;
     }
-    if (count != 1) fail_msg("%s: %zu changes, the first is %s: %s", path, count, count != 0 ? changes[0].path : "", count != 0 ? changes[0].text : "");
+    if (count != 1)
+        fail_msg("%s: %zu changes, the first is %s: %s", path, count, count != 0 ? changes[0].path : "",
+                 count != 0 ? changes[0].text : "");
     assert_string_equal(changes[0].path, path);
     if (changes[0].widens != widens) fail_msg("%s: \"%s\" is judged the wrong way", path, changes[0].text);
     assert_true(changes[0].text[0] != '\0');
@@ -164,6 +167,7 @@ static void test_amendment(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_made), cmocka_unit_test(test_amendment)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_made),
+                                       cmocka_unit_test(test_amendment)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,7 +43,12 @@ static void test_parties(void **state)
 static void test_manifest(void **state)
 {
     (void)state;
-    clo_collab_manifest m = {.name = "rows-a", .owner = "hospital-a", .chunk_size = 65536, .chunk_count = 1, .plain_size = 6000, .row_count = 190,
+    clo_collab_manifest m = {.name = "rows-a",
+                             .owner = "hospital-a",
+                             .chunk_size = 65536,
+                             .chunk_count = 1,
+                             .plain_size = 6000,
+                             .row_count = 190,
                              .created = FIXTURE_TIME};
     clo_collab_dataset_id(&f.parties[0].public_half, m.name, m.id);
     memset(m.version, 1, sizeof m.version);
@@ -76,8 +81,12 @@ static void test_run(void **state)
     fixture_golden(&f, "request", clo_buf_span(&out));
 
     clo_buf_clear(&out);
-    clo_collab_release_request r = {.agreement_file = clo_span_str("agreement"), .agreement_proof = clo_span_str("proof"), .request = clo_span_str("request"),
-                                    .manifest_count = 1, .manifests = {clo_span_str("manifest")}, .evidence = clo_span_str("evidence")};
+    clo_collab_release_request r = {.agreement_file = clo_span_str("agreement"),
+                                    .agreement_proof = clo_span_str("proof"),
+                                    .request = clo_span_str("request"),
+                                    .manifest_count = 1,
+                                    .manifests = {clo_span_str("manifest")},
+                                    .evidence = clo_span_str("evidence")};
     r.binding.nonce_count = 1;
     r.binding.epoch = 1;
     assert_ok(clo_collab_release_request_encode(&r, &out));
@@ -111,14 +120,20 @@ static void test_runtime_words(void **state)
     clo_crypto_public_key pk;
     memset(sk.bytes, 0x33, 32);
     assert_ok(clo_crypto_sign_public_of(&sk, &pk));
-    clo_collab_release_token t = {.epoch = 1, .output_size = 4096, .recipient_count = 1, .spend_count = 1, .guards_passed = true, .guards = "min-rows 20: passed"};
+    clo_collab_release_token t = {.epoch = 1,
+                                  .output_size = 4096,
+                                  .recipient_count = 1,
+                                  .spend_count = 1,
+                                  .guards_passed = true,
+                                  .guards = "min-rows 20: passed"};
     memcpy(t.recipients[0], "analyst", sizeof "analyst");
     t.spends[0].rho = (clo_dp_rational){1, 100};
     assert_ok(clo_collab_release_token_sign(&t, &sk, &out));
     fixture_golden(&f, "release_token", clo_buf_span(&out));
 
     clo_buf_clear(&out);
-    clo_collab_statement s = {.epoch = 1, .run = "means", .program = "means", .input_count = 1, .tee = "sim", .not_before = 1, .not_after = 2};
+    clo_collab_statement s = {
+        .epoch = 1, .run = "means", .program = "means", .input_count = 1, .tee = "sim", .not_before = 1, .not_after = 2};
     s.inputs[0].rho = (clo_dp_rational){1, 100};
     memcpy(s.runtime, pk.bytes, 32);
     assert_ok(clo_collab_statement_sign(&s, &sk, &out));
@@ -154,7 +169,8 @@ static void test_output(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_parties), cmocka_unit_test(test_manifest),      cmocka_unit_test(test_agreement),
-                                       cmocka_unit_test(test_run),     cmocka_unit_test(test_runtime_words), cmocka_unit_test(test_output)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_parties),       cmocka_unit_test(test_manifest),
+                                       cmocka_unit_test(test_agreement),     cmocka_unit_test(test_run),
+                                       cmocka_unit_test(test_runtime_words), cmocka_unit_test(test_output)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

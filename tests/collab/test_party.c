@@ -1,4 +1,5 @@
-/* Proves: party and identity files round-trip, refuse every change, and access tokens hold only for their party, audience and window. */
+/* Proves: party and identity files round-trip, refuse every change, and access tokens hold only for their party, audience and
+ * window. */
 #include "collab_fixture.h"
 
 #include "base/clo_own.h"
@@ -45,10 +46,7 @@ static void test_identity_long_name(void **state)
     }
 }
 
-static clo_err parse_party(void *context, clo_span in)
-{
-    return clo_collab_party_decode(in, context);
-}
+static clo_err parse_party(void *context, clo_span in) { return clo_collab_party_decode(in, context); }
 
 static void test_party_file(void **state)
 {
@@ -99,7 +97,8 @@ static void test_token(void **state)
     static const struct {
         int64_t now;
         bool good;
-    } windows[] = {{969, false}, {970, true}, {1000, true}, {1060, true}, {1089, true}, {1090, false}, {INT64_MAX, false}, {-1, false}};
+    } windows[] = {{969, false}, {970, true},   {1000, true},       {1060, true},
+                   {1089, true}, {1090, false}, {INT64_MAX, false}, {-1, false}};
     for (size_t k = 0; k < sizeof windows / sizeof windows[0]; k++) {
         clo_err e = clo_collab_token_verify(t, &i.public_half, "operator", windows[k].now);
         if (windows[k].good)

@@ -1,5 +1,5 @@
-/* Proves: a receipt of a whole synthetic run (agreement, log, witness, evidence of the software TEE, statement) verifies offline, and each
- * part that is tampered with fails its own named check. */
+/* Proves: a receipt of a whole synthetic run (agreement, log, witness, evidence of the software TEE, statement) verifies offline,
+ * and each part that is tampered with fails its own named check. */
 #include "collab_fixture.h"
 
 #include <stdio.h>
@@ -54,8 +54,10 @@ static clo_span prove(world *w, const clo_wire_hash *leaves, uint64_t size, uint
     clo_buf_init(&proof, 16384);
     assert_ok(clo_wire_checkpoint_write(&c, &body));
     assert_ok(clo_wire_note_sign(clo_buf_span(&body), "log.example", &w->f.log_key, &note));
-    if (!w->no_witness) assert_ok(clo_wire_note_cosign(clo_buf_span(&body), "witness.example", &w->f.witness_key, (uint64_t)time_s, &note));
-    assert_ok(clo_wire_tlog_proof_write(index, size == 2 ? &leaves[1 - index] : NULL, size == 2 ? 1 : 0, clo_buf_span(&note), &proof));
+    if (!w->no_witness)
+        assert_ok(clo_wire_note_cosign(clo_buf_span(&body), "witness.example", &w->f.witness_key, (uint64_t)time_s, &note));
+    assert_ok(
+        clo_wire_tlog_proof_write(index, size == 2 ? &leaves[1 - index] : NULL, size == 2 ? 1 : 0, clo_buf_span(&note), &proof));
     return keep(w, &proof);
 }
 
@@ -150,7 +152,8 @@ static void world_log(world *w)
     clo_buf_init(&out, 1 << 20);
     assert_ok(clo_collab_statement_sign(&w->statement, &w->runtime, &out));
     w->receipt.statement = keep(w, &out);
-    clo_wire_hash leaves[2] = {leaf_of(CLO_LEAF_AGREEMENT, w->receipt.agreement_file), leaf_of(CLO_LEAF_STATEMENT, w->receipt.statement)};
+    clo_wire_hash leaves[2] = {leaf_of(CLO_LEAF_AGREEMENT, w->receipt.agreement_file),
+                               leaf_of(CLO_LEAF_STATEMENT, w->receipt.statement)};
     w->receipt.agreement_proof = prove(w, leaves, 1, 0, w->now - 100);
     w->receipt.proof = prove(w, leaves, 2, 1, w->now + 5);
 }
@@ -218,12 +221,13 @@ static void test_parts(void **state)
     static const struct {
         size_t part;
         const char *check;
-    } cases[PARTS] = {{0, "statement.signature"}, {1, "statement.log"}, {2, "agreement"}, {3, "agreement.log"}, {4, "request"}, {5, "evidence"}};
+    } cases[PARTS] = {{0, "statement.signature"}, {1, "statement.log"}, {2, "agreement"},
+                      {3, "agreement.log"},       {4, "request"},       {5, "evidence"}};
     for (size_t i = 0; i < PARTS; i++) {
         world_open(&w);
         world_run(&w);
         world_log(&w);
-        clo_span *const parts[PARTS] = {&w.receipt.statement, &w.receipt.proof,   &w.receipt.agreement_file,
+        clo_span *const parts[PARTS] = {&w.receipt.statement,       &w.receipt.proof,   &w.receipt.agreement_file,
                                         &w.receipt.agreement_proof, &w.receipt.request, &w.receipt.evidence};
         clo_span copy;
         assert_ok(clo_arena_copy(&w.f.arena, *parts[cases[i].part], &copy));
@@ -264,11 +268,21 @@ static void test_spoilt(void **state)
         spoil how;
         const char *check;
     } cases[] = {
-        {spoil_signers, "agreement.signatures"}, {spoil_measurement, "evidence"},        {spoil_host_data, "evidence"},
-        {spoil_witness, "statement.log"},        {spoil_witness, "agreement.log"},       {spoil_party, "parties"},
-        {spoil_root, "evidence.root"},           {spoil_epoch, "statement.agreement"},   {spoil_run, "statement.request"},
-        {spoil_program, "statement.program"},    {spoil_version, "statement.inputs"},    {spoil_spend, "statement.inputs"},
-        {spoil_recipient, "statement.recipients"}, {spoil_tee, "statement.evidence"},    {spoil_time, "statement.time"},
+        {spoil_signers, "agreement.signatures"},
+        {spoil_measurement, "evidence"},
+        {spoil_host_data, "evidence"},
+        {spoil_witness, "statement.log"},
+        {spoil_witness, "agreement.log"},
+        {spoil_party, "parties"},
+        {spoil_root, "evidence.root"},
+        {spoil_epoch, "statement.agreement"},
+        {spoil_run, "statement.request"},
+        {spoil_program, "statement.program"},
+        {spoil_version, "statement.inputs"},
+        {spoil_spend, "statement.inputs"},
+        {spoil_recipient, "statement.recipients"},
+        {spoil_tee, "statement.evidence"},
+        {spoil_time, "statement.time"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         world_open(&w);
@@ -328,16 +342,21 @@ static void test_appraise(void **state)
     assert_ok(clo_collab_evidence_appraise(&w.f.arena, w.g, terms, &w.receipt.binding, w.receipt.evidence, w.now, &runtime, p));
     assert_ptr_equal(runtime, &w.g->runtimes[0]);
     /* Another run of the same agreement is another workload. */
-    assert_code(clo_collab_evidence_appraise(&w.f.arena, w.g, &w.g->runs[1], &w.receipt.binding, w.receipt.evidence, w.now, &runtime, p), CLO_E_DENIED);
+    assert_code(
+        clo_collab_evidence_appraise(&w.f.arena, w.g, &w.g->runs[1], &w.receipt.binding, w.receipt.evidence, w.now, &runtime, p),
+        CLO_E_DENIED);
     /* The clock ten years off. */
-    assert_code(clo_collab_evidence_appraise(&w.f.arena, w.g, terms, &w.receipt.binding, w.receipt.evidence, w.now - 315360000, &runtime, p),
+    assert_code(clo_collab_evidence_appraise(&w.f.arena, w.g, terms, &w.receipt.binding, w.receipt.evidence, w.now - 315360000,
+                                             &runtime, p),
                 CLO_E_DENIED);
     w.g->allow_simulated = false;
-    assert_code(clo_collab_evidence_appraise(&w.f.arena, w.g, terms, &w.receipt.binding, w.receipt.evidence, w.now, &runtime, p), CLO_E_DENIED);
+    assert_code(clo_collab_evidence_appraise(&w.f.arena, w.g, terms, &w.receipt.binding, w.receipt.evidence, w.now, &runtime, p),
+                CLO_E_DENIED);
     assert_non_null(clo_err_denial());
     w.g->allow_simulated = true;
     memcpy(w.g->runtimes[0].tee, "snp", sizeof "snp");
-    assert_code(clo_collab_evidence_appraise(&w.f.arena, w.g, terms, &w.receipt.binding, w.receipt.evidence, w.now, &runtime, p), CLO_E_DENIED);
+    assert_code(clo_collab_evidence_appraise(&w.f.arena, w.g, terms, &w.receipt.binding, w.receipt.evidence, w.now, &runtime, p),
+                CLO_E_DENIED);
     assert_string_equal(clo_err_denial()->claim, "evidence.tee");
     fixture_close(&w.f);
 }
@@ -419,9 +438,9 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_valid),         cmocka_unit_test(test_parts),    cmocka_unit_test(test_spoilt),    cmocka_unit_test(test_binding),
-        cmocka_unit_test(test_other_runtime), cmocka_unit_test(test_appraise), cmocka_unit_test(test_malformed),
-        cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_valid),     cmocka_unit_test(test_parts),         cmocka_unit_test(test_spoilt),
+        cmocka_unit_test(test_binding),   cmocka_unit_test(test_other_runtime), cmocka_unit_test(test_appraise),
+        cmocka_unit_test(test_malformed), cmocka_unit_test(test_golden),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,5 +1,5 @@
-/* Proves: requests, release and commit messages, release tokens, statements and outputs round-trip, refuse every change and what the
- * agreement does not allow; what is hashed and bound is laid out as docs/formats.md says. */
+/* Proves: requests, release and commit messages, release tokens, statements and outputs round-trip, refuse every change and what
+ * the agreement does not allow; what is hashed and bound is laid out as docs/formats.md says. */
 #include "collab_fixture.h"
 
 #include <stdlib.h>
@@ -23,7 +23,8 @@ static clo_err parse_request(void *c, clo_span in)
     return clo_collab_run_request_open(&a, in, ((const context *)c)->g, &r, &terms);
 }
 
-static void expect_denied(fixture *f, const clo_collab_agreement *g, const clo_collab_run_request *r, size_t signer, const char *claim)
+static void expect_denied(fixture *f, const clo_collab_agreement *g, const clo_collab_run_request *r, size_t signer,
+                          const char *claim)
 {
     CLO_AUTO(clo_buf_free) clo_buf out;
     clo_buf_init(&out, 1 << 16);
@@ -135,7 +136,8 @@ static void test_binding(void **state)
     assert_ok(clo_crypto_hash(CLO_HASH_SHA512, clo_span_of(m, sizeof m), wanted));
     assert_memory_equal(got, wanted, 64);
     /* Every input counts. */
-    uint8_t *const inputs[] = {b.nonces[0].bytes, b.nonces[2].bytes, b.agreement, b.request, b.hpke, b.sign, b.leaf_spki, b.configuration};
+    uint8_t *const inputs[] = {b.nonces[0].bytes, b.nonces[2].bytes, b.agreement, b.request, b.hpke, b.sign,
+                               b.leaf_spki,       b.configuration};
     for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++) {
         inputs[i][31] ^= 1;
         assert_ok(clo_collab_binding_report_data(&b, other));
@@ -190,8 +192,12 @@ static void test_release_messages(void **state)
     clo_arena_init(&a, 8 << 20);
     CLO_AUTO(clo_buf_free) clo_buf out;
     clo_buf_init(&out, 1 << 20);
-    clo_collab_release_request r = {.agreement_file = clo_span_str("agreement"), .agreement_proof = clo_span_str("proof"), .request = clo_span_str("request"),
-                                    .manifest_count = 2, .manifests = {clo_span_str("m1"), clo_span_str("m2")}, .evidence = clo_span_str("evidence")};
+    clo_collab_release_request r = {.agreement_file = clo_span_str("agreement"),
+                                    .agreement_proof = clo_span_str("proof"),
+                                    .request = clo_span_str("request"),
+                                    .manifest_count = 2,
+                                    .manifests = {clo_span_str("m1"), clo_span_str("m2")},
+                                    .evidence = clo_span_str("evidence")};
     binding_make(&r.binding);
     memset(r.channel_proof, 8, sizeof r.channel_proof);
     assert_ok(clo_collab_release_request_encode(&r, &out));
@@ -200,7 +206,8 @@ static void test_release_messages(void **state)
     assert_int_equal(r2.manifest_count, 2);
     assert_true(clo_span_equal(r2.manifests[1], r.manifests[1]) && clo_span_equal(r2.evidence, r.evidence));
     assert_memory_equal(&r2.binding, &r.binding, sizeof r.binding);
-    for (size_t n = 0; n < out.len; n++) assert_true(clo_failed(clo_collab_release_request_decode(&a, clo_span_of(out.p, n), &r2)));
+    for (size_t n = 0; n < out.len; n++)
+        assert_true(clo_failed(clo_collab_release_request_decode(&a, clo_span_of(out.p, n), &r2)));
 
     clo_buf_clear(&out);
     clo_collab_release_reply p = {.lease_seconds = 300, .expires = FIXTURE_TIME, .key_count = 1}, p2;
@@ -217,7 +224,8 @@ static void test_release_messages(void **state)
     assert_ok(clo_collab_commit_request_encode(&c, &out));
     assert_ok(clo_collab_commit_request_decode(&a, clo_buf_span(&out), &c2));
     assert_true(clo_span_equal(c.token, c2.token) && clo_span_equal(c.sealed_share, c2.sealed_share));
-    for (size_t n = 0; n < out.len; n++) assert_true(clo_failed(clo_collab_commit_request_decode(&a, clo_span_of(out.p, n), &c2)));
+    for (size_t n = 0; n < out.len; n++)
+        assert_true(clo_failed(clo_collab_commit_request_decode(&a, clo_span_of(out.p, n), &c2)));
 
     clo_buf_clear(&out);
     clo_collab_commit_reply y = {.owner = "hospital-a", .share_count = 1}, y2;
@@ -348,7 +356,8 @@ static clo_err parse_output(void *c, clo_span in)
     clo_buf_init(&plain, CLO_OUTPUT_MAX);
     clo_collab_output_head head;
     CLO_TRY(clo_collab_output_open(in, &output_key, &head, &plain));
-    /* The agreement stands beside the run id, which is what the chunks authenticate; the receipt's digest covers the whole file. */
+    /* The agreement stands beside the run id, which is what the chunks authenticate; the receipt's digest covers the whole file.
+     */
     for (size_t i = 0; i < 32; i++) CLO_CHECK(head.agreement[i] == 2, CLO_E_AUTHENTICATION);
     return CLO_OK;
 }
@@ -418,7 +427,9 @@ static void test_workload(void **state)
     assert_memory_equal(host, wanted, 32);
     static const struct {
         const char *from, *to;
-    } changes[] = {{"AVG(radius)", "AVG(area)"}, {"min_rows: 20", "min_rows: 21"}, {"recipients: [analyst, hospital-a]", "recipients: [analyst]"},
+    } changes[] = {{"AVG(radius)", "AVG(area)"},
+                   {"min_rows: 20", "min_rows: 21"},
+                   {"recipients: [analyst, hospital-a]", "recipients: [analyst]"},
                    {"datasets: [rows-a, rows-b, rows-c]", "datasets: [rows-a, rows-b]"}};
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
         assert_ok(fixture_read(&f, fixture_with(&f, changes[i].from, changes[i].to), &other));
