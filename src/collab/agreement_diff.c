@@ -15,7 +15,6 @@ typedef enum {
     RULE_DOWN_OR_GONE,
     RULE_RHO_UP,     /* as RULE_UP, for exact amounts */
     RULE_ADD,        /* list: a new element widens, a lost one narrows */
-    RULE_LOSE,       /* list: a lost element widens, a new one narrows */
     RULE_BOTH,       /* list: either widens */
     RULE_LIMIT_LIST, /* list that limits only where it is there: new elements and its absence widen */
     RULE_FLOORS,     /* map of floors: leaving it out widens, giving it narrows */
@@ -233,7 +232,6 @@ static clo_err element_changed(report *r, const spot *at, const line *l, const c
     return add(r, widens, at, text);
 }
 
-static bool new_widens(rule how) { return how != RULE_LOSE; }
 static bool lost_widens(rule how) { return how != RULE_ADD && how != RULE_ITEMS && how != RULE_LIMIT_LIST; }
 
 static clo_err has_equal(const clo_wire_node *list, const clo_wire_node *wanted, bool *found)
@@ -250,7 +248,7 @@ static clo_err set_changed(report *r, const spot *at, const line *l, const clo_w
     bool found = false;
     for (const clo_wire_node *n = y->first; n != NULL; n = n->next) {
         CLO_TRY(has_equal(x, n, &found));
-        if (!found) CLO_TRY(element_changed(r, at, l, n, NULL, true, new_widens(l->rule)));
+        if (!found) CLO_TRY(element_changed(r, at, l, n, NULL, true, true));
     }
     for (const clo_wire_node *n = x->first; n != NULL; n = n->next) {
         CLO_TRY(has_equal(y, n, &found));
@@ -349,7 +347,6 @@ static clo_err walk_member(report *r, const spot *at, const clo_wire_node *x, co
                        y == NULL ? "the limit to listed ones is gone" : "only listed ones are accepted now");
         return add(r, y == NULL, at, text);
     case RULE_ADD:
-    case RULE_LOSE:
     case RULE_BOTH:
         if (lists) return set_changed(r, at, l, x, y);
         break;
