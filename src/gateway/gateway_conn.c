@@ -39,7 +39,7 @@ void clo_gateway_conn_watch(clo_gateway_conn *c, clo_gateway_watch watch)
     case WATCH_SEND:
         if (fresh) {
             c->progress = 0;
-            deadline(c, WATCH_MS);
+            deadline(c, o->rate_window_ms);
         }
         break;
     case WATCH_WORK:
@@ -353,6 +353,13 @@ static void ready(void *context, unsigned events)
     clo_gateway_conn_unref(c);
 }
 
+/* Did the window bring the least rate? */
+static bool enough(const clo_gateway_conn *c)
+{
+    const clo_gateway_options *o = &c->home->server->o;
+    return c->progress >= (uint64_t)o->body_rate_min * o->rate_window_ms / 1000;
+}
+
 static void timer_fired(void *context)
 {
     clo_gateway_conn *c = context;
@@ -364,9 +371,9 @@ static void timer_fired(void *context)
     c->refs++;
     if (c->lingering || c->protocol == NULL) {
         clo_gateway_conn_close(c);
-    } else if ((c->watch == WATCH_BODY || c->watch == WATCH_SEND) && c->progress >= (uint64_t)c->home->server->o.body_rate_min * (WATCH_MS / 1000)) {
+    } else if ((c->watch == WATCH_BODY || c->watch == WATCH_SEND) && enough(c)) {
         c->progress = 0;
-        deadline(c, WATCH_MS);
+        deadline(c, c->home->server->o.rate_window_ms);
     } else if (c->watch == WATCH_WORK) {
         deadline(c, LONG_MS);
     } else {
@@ -374,7 +381,7 @@ static void timer_fired(void *context)
         c->inside = true;
         c->protocol->timeout(c);
         c->inside = false;
-        if (!c->closed && c->watch == was) deadline(c, was == WATCH_EVENTS ? (uint64_t)KEEP_ALIVE_MS : (uint64_t)WATCH_MS);
+        if (!c->closed && c->watch == was) deadline(c, was == WATCH_EVENTS ? (uint64_t)KEEP_ALIVE_MS : (uint64_t)c->home->server->o.rate_window_ms);
         if (!c->closed) clo_gateway_conn_flush(c);
     }
     clo_gateway_conn_unref(c);

@@ -28,6 +28,7 @@ clo_gateway_exchange *clo_gateway_exchange_new(clo_gateway_conn *c)
         clo_arena_init(&x->arena, ARENA_MAX);
         x->response.fd = -1;
         x->response.x = x;
+        clo_gateway_response_reset(&x->response);
         x->job = (clo_os_job){.run = run_work, .context = x};
         x->done = (clo_os_loop_message){.receive = work_done, .context = x};
         x->request.request_id = x->request_id;
@@ -60,13 +61,13 @@ static void wipe(clo_gateway_exchange *x)
     r->principal.kind = CLO_GATEWAY_PRINCIPAL_NONE;
     r->principal.name[0] = 0;
     memset(r->params, 0, sizeof r->params);
-    x->body_seen = x->sent = x->unconsumed = 0;
+    x->body_seen = x->sent = x->unconsumed = x->discarded = 0;
     x->head_bytes = clo_span_of(NULL, 0);
     x->event_at = 0;
     x->status_override = x->retry_after = 0;
     x->stream_id = 0;
     x->intake = x->body_ended = x->streamed = x->working = x->authenticated = x->begun = x->ended = x->failed = false;
-    x->gone = x->answered = x->counted = x->too_large = x->reset_counted = x->deferred = false;
+    x->gone = x->answered = x->counted = x->too_large = x->sent_whole = x->deferred = false;
 }
 
 static void count_end(clo_gateway_exchange *x)
@@ -262,7 +263,7 @@ static clo_err find_route(clo_gateway_exchange *x, unsigned *status, bool *optio
     }
     switch (clo_gateway_router_find(x->conn->home->server->router, r, &allowed)) {
     case ROUTE_FOUND: return CLO_OK;
-    case ROUTE_BAD_PATH: return CLO_FAILF(CLO_E_MALFORMED, "the path is not percent-encoded properly");
+    case ROUTE_BAD_PATH: return clo_err_prefix((clo_err){CLO_E_MALFORMED}, "the path");
     case ROUTE_NO_PATH: return CLO_FAILF(CLO_E_NOT_FOUND, "nothing has this path; see the OpenAPI document for what there is");
     case ROUTE_NO_METHOD: break;
     }

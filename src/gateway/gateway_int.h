@@ -27,7 +27,6 @@ enum {
     ARENA_MAX = 8 * 1024 * 1024,
     RESPONSE_HEADERS_MAX = 24,
     SEGMENTS_MAX = 16,
-    WATCH_MS = 10000,              /* window of the rate floor */
     KEEP_ALIVE_MS = 15000,         /* comments on silent event streams */
     AUTH_FIRST_BYTES = 64 * 1024,  /* bodies above this are asked for only once the sender is known */
 };
@@ -96,7 +95,8 @@ struct clo_gateway_exchange {
     clo_gateway_listener *listener;
     /* HTTP/2. */
     int32_t stream_id;
-    bool too_large, reset_counted, deferred;
+    bool too_large, sent_whole, deferred;
+    uint64_t discarded;  /* body bytes that came after the answer */
     uint64_t unconsumed; /* body bytes whose flow-control window has not been given back */
 };
 

@@ -186,6 +186,7 @@ static void standard_options(clo_gateway_options *o)
     if (o->head_timeout_ms == 0) o->head_timeout_ms = 10000;
     if (o->idle_timeout_ms == 0) o->idle_timeout_ms = 60000;
     if (o->body_rate_min == 0) o->body_rate_min = 1024;
+    if (o->rate_window_ms == 0) o->rate_window_ms = 10000;
 }
 
 static void server_free(clo_gateway_server **server)

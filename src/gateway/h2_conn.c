@@ -13,6 +13,7 @@ enum {
     STREAM_WINDOW = 1024 * 1024,
     CONNECTION_WINDOW = 4 * 1024 * 1024,
     HEAD_BYTES_MAX = 16 * 1024,
+    DISCARD_MAX = 64 * 1024,
     RESETS_BURST = 200,
     RESETS_PER_SECOND = 20,
 };
@@ -170,6 +171,24 @@ static void give_back_window(clo_gateway_conn *c, int32_t stream_id, size_t n)
     if (n != 0 && nghttp2_session_consume(c->h2, stream_id, n) != 0) fail(c, NGHTTP2_INTERNAL_ERROR);
 }
 
+/* An answer that ended before the request's body did: a small rest is let come, since clients take a reset for a failure; a long one is
+ * cut off. */
+static void cut_rest(nghttp2_session *session, const clo_gateway_exchange *x)
+{
+    if (x->sent_whole && x->discarded > DISCARD_MAX) (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, x->stream_id, NGHTTP2_NO_ERROR);
+}
+
+static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user)
+{
+    (void)user;
+    bool ends = (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    clo_gateway_exchange *x = ends ? nghttp2_session_get_stream_user_data(session, frame->hd.stream_id) : NULL;
+    if (x == NULL) return 0;
+    x->sent_whole = true;
+    cut_rest(session, x);
+    return 0;
+}
+
 static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream_id, const uint8_t *data, size_t n, void *user)
 {
     (void)flags;
@@ -177,6 +196,10 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream_id, c
     clo_gateway_exchange *x = nghttp2_session_get_stream_user_data(session, stream_id);
     if (x == NULL || x->answered) {
         give_back_window(c, stream_id, n);
+        if (x != NULL) {
+            x->discarded += n;
+            cut_rest(session, x);
+        }
         return 0;
     }
     bool hold = x->streamed || !x->intake;
@@ -201,16 +224,6 @@ static int on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t
     if (x->unconsumed != 0) (void)nghttp2_session_consume_connection(session, (size_t)x->unconsumed);
     stream_unlink(c, x);
     clo_gateway_exchange_release(x);
-    return 0;
-}
-
-/* An answer that ends before the request's body did: the peer need not send the rest. */
-static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user)
-{
-    (void)user;
-    bool ends = (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
-    if (ends && nghttp2_session_get_stream_remote_close(session, frame->hd.stream_id) == 0)
-        (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
     return 0;
 }
 

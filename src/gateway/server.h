@@ -43,7 +43,8 @@ typedef struct {
     size_t connections_per_peer_max; /* 0 = 1,000 */
     unsigned head_timeout_ms;  /* 0 = 10,000: from connect or the first byte to the end of the head */
     unsigned idle_timeout_ms;  /* 0 = 60,000: between requests */
-    unsigned body_rate_min;    /* bytes per second averaged over 10 s, both ways; 0 = 1,024 */
+    unsigned body_rate_min;    /* bytes per second averaged over the window, both ways; 0 = 1,024 */
+    unsigned rate_window_ms;   /* 0 = 10,000 */
     clo_gateway_limits limits; /* rates; zero = none */
     const clo_os_clock *clock; /* NULL = the system's */
 } clo_gateway_options;
