@@ -26,6 +26,7 @@ static clo_err listen_read(const char *home, char address[64], uint16_t *port, c
 {
     char path[640];
     CLO_TRY(clo_os_path_join(path, sizeof path, home, "listen"));
+    CLO_CHECKF(clo_os_file_exists(path), CLO_E_NOT_FOUND, "%s is no home of a key service; make one with \"cloister-kms init\"", home);
     CLO_AUTO(clo_buf_free) clo_buf b;
     clo_buf_init(&b, LISTEN_FILE_MAX);
     CLO_TRY(clo_os_file_read(path, LISTEN_FILE_MAX, &b));

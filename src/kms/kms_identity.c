@@ -56,7 +56,7 @@ clo_err kms_secrets_write(const char *path, const kms_secrets *s, bool fresh)
     return fresh ? clo_os_file_write_new(path, bytes, 0600) : clo_os_file_write_atomic(path, bytes, 0600);
 }
 
-static clo_err secrets_parse(clo_span file, kms_secrets *s)
+clo_err kms_secrets_parse(clo_span file, kms_secrets *s)
 {
     uint32_t version = 0;
     clo_span body = {NULL, 0};
@@ -87,7 +87,7 @@ clo_err kms_secrets_read(const char *path, kms_secrets *s)
     CLO_TRY(clo_os_secret_new(&pages, IDENTITY_MAX, false));
     size_t n = 0;
     CLO_TRY(clo_os_file_read_secret(path, pages.p, pages.size, &n));
-    clo_err e = secrets_parse(clo_span_of(pages.p, n), s);
+    clo_err e = kms_secrets_parse(clo_span_of(pages.p, n), s);
     if (clo_failed(e)) {
         clo_wipe(s, sizeof *s);
         return clo_err_prefix(e, path);

@@ -60,6 +60,7 @@ typedef struct {
 clo_err kms_secrets_make(kms_secrets *s);
 /** identity.kms: container (CLOKMSID, 1) ‖ hpke secret ‖ nonce key ‖ be32 count ‖ count × {be32 version ‖ state ‖ key}. */
 clo_err kms_secrets_write(const char *path, const kms_secrets *s, bool fresh);
+clo_err kms_secrets_parse(clo_span file, kms_secrets *s);
 clo_err kms_secrets_read(const char *path, kms_secrets *s);
 
 /* ---- opened agreements, shared by threads ---- */
