@@ -42,6 +42,7 @@ static clo_err parse_witness(const char *text, clo_service_witness *out)
 static clo_err overrides(clo_service_config *c, const clo_service_arguments *a)
 {
     if (a->listen != NULL) CLO_TRY(clo_gateway_listen_parse(a->listen, c->address, &c->port));
+    if (a->url != NULL && c->url[0] != 0) CLO_TRY(clo_str_set(c->url, sizeof c->url, clo_span_str(a->url)));
     if (a->enclave != NULL) CLO_TRY(clo_str_set(c->enclave, sizeof c->enclave, clo_span_str(a->enclave)));
     if (a->witness_count > 0) c->witness_count = 0;
     for (size_t i = 0; i < a->witness_count && i < SERVICE_WITNESSES_MAX; i++) {
@@ -95,26 +96,12 @@ static clo_err start_server(clo_service *s)
     o->ready = ready;
     o->workers = 8;
     o->clock = s->clock;
-    CLO_TRY(clo_gateway_server_start(&s->server, o));
+    clo_gateway_server *server = NULL;
+    CLO_TRY(clo_gateway_server_start(&server, o));
+    __atomic_store_n(&s->server, server, __ATOMIC_RELEASE);
     clo_gateway_metrics *metrics = clo_gateway_server_metrics(s->server);
     CLO_TRY(clo_gateway_counter(metrics, "cloister_runs_total", "state=\"done\"", "Runs that ended, by how", &s->runs_done));
     return clo_gateway_counter(metrics, "cloister_runs_total", "state=\"failed\"", "Runs that ended, by how", &s->runs_failed);
-}
-
-/* What a restart finds: released runs get their receipt, the others were lost with their runtime. */
-static clo_err settle_after_restart(clo_service *s)
-{
-    size_t lost = 0;
-    CLO_TRY(clo_store_run_fail_lost(s->store, "the operator restarted and the runtime was lost; nothing was released: start the run again", &lost));
-    while (true) {
-        CLO_AUTO(clo_arena_free) clo_arena a;
-        clo_arena_init(&a, SERVICE_ARENA_MAX);
-        void *memory = NULL;
-        CLO_TRY(clo_arena_alloc(&a, sizeof(clo_store_run), &memory));
-        clo_err e = clo_store_run_unregistered(s->store, &a, memory);
-        if (clo_failed(e)) return e.code == CLO_E_NOT_FOUND ? CLO_OK : e;
-        clo_service_run_register(s, memory);
-    }
 }
 
 static clo_err serve(clo_service *s)
@@ -122,7 +109,6 @@ static clo_err serve(clo_service *s)
     char line[400];
     CLO_TRY(open_tls(s));
     CLO_TRY(clo_service_open(s));
-    CLO_TRY(settle_after_restart(s));
     CLO_TRY(clo_service_sampler_start(s));
     CLO_TRY(start_server(s));
     CLO_TRY(clo_service_scheduler_start(s));

@@ -3,8 +3,6 @@
 #include "base/clo_own.h"
 #include "collab/leaf.h"
 
-enum { PROOF_WAIT_MS = 15000 };
-
 CLO_R clo_service_log_append(clo_service *s, const char *type, clo_span object, uint64_t *index)
 {
     CLO_AUTO(clo_buf_free) clo_buf leaf;
@@ -12,5 +10,3 @@ CLO_R clo_service_log_append(clo_service *s, const char *type, clo_span object, 
     CLO_TRY(clo_collab_leaf(type, object, &leaf));
     return clo_audit_log_append(s->log, clo_buf_span(&leaf), index);
 }
-
-CLO_R clo_service_log_proof(clo_service *s, uint64_t index, clo_buf *proof) { return clo_audit_log_proof(s->log, index, PROOF_WAIT_MS, proof); }

@@ -74,34 +74,49 @@ static clo_err save(clo_service *s, clo_arena *a, const clo_store_agreement *r, 
     return clo_store_agreement_put(s->store, r, (const uint8_t(*)[32])kids, g->member_count);
 }
 
-/* Everybody signed: into the log, and with the witnessed proof it is active. Each step is saved, so that a crash or an absent witness only delays. */
-static clo_err settle(clo_service *s, clo_arena *a, clo_store_agreement *r, const clo_collab_agreement *g)
+/* Everybody signed: into the log. Each step is saved, so that a crash or an absent witness only delays. */
+static clo_err enter_log(clo_service *s, clo_arena *a, clo_store_agreement *r, const clo_collab_agreement *g)
 {
-    if (r->log_index < 0) {
-        uint64_t index = 0;
-        CLO_TRY(clo_service_log_append(s, CLO_LEAF_AGREEMENT, r->file, &index));
-        r->log_index = (int64_t)index;
-        CLO_TRY(save(s, a, r, g));
-    }
-    if (r->proof.n > 0) return CLO_OK;
-    CLO_AUTO(clo_buf_free) clo_buf proof;
-    clo_buf_init(&proof, CLO_NOTE_MAX + 65536);
+    uint64_t index = 0;
+    if (r->log_index >= 0) return CLO_OK;
+    CLO_TRY(clo_service_log_append(s, CLO_LEAF_AGREEMENT, r->file, &index));
+    r->log_index = (int64_t)index;
+    return save(s, a, r, g);
+}
+
+/* With the witnessed proof it is active. */
+static clo_err activate(clo_service *s, clo_arena *a, clo_store_agreement *r, clo_span proof)
+{
+    clo_collab_agreement *g = NULL;
+    uint32_t mask = 0;
     clo_collab_agreement_state state;
-    CLO_TRY(clo_service_log_proof(s, (uint64_t)r->log_index, &proof));
-    CLO_TRY(clo_arena_copy(a, clo_buf_span(&proof), &r->proof));
+    CLO_TRY(clo_store_agreement_get(s->store, a, r->id, r)); /* an order may have come meanwhile */
+    if (r->proof.n > 0) return CLO_OK;
+    CLO_TRY(clo_service_agreement_parse(a, r, &g, &mask));
     CLO_TRY(state_named(r->state, &state));
     if (state == CLO_AGREEMENT_PROPOSED) CLO_TRY(clo_collab_agreement_step(&state, CLO_ORDER_ALL_SIGNED));
     CLO_TRY(clo_str_set(r->state, sizeof r->state, clo_span_str(clo_collab_agreement_state_name(state))));
+    CLO_TRY(clo_arena_copy(a, proof, &r->proof));
     return save(s, a, r, g);
+}
+
+/* The witness is waited for without the lock: others go on meanwhile. */
+static clo_err await_witness(clo_service *s, clo_arena *a, clo_store_agreement *r, unsigned wait_ms)
+{
+    if (r->log_index < 0 || r->proof.n > 0) return CLO_OK;
+    CLO_AUTO(clo_buf_free) clo_buf proof;
+    clo_buf_init(&proof, CLO_NOTE_MAX + 65536);
+    CLO_TRY(clo_audit_log_proof(s->log, (uint64_t)r->log_index, wait_ms, &proof));
+    (void)pthread_mutex_lock(&settling);
+    clo_err e = activate(s, a, r, clo_buf_span(&proof));
+    (void)pthread_mutex_unlock(&settling);
+    return e;
 }
 
 static clo_err require_member(const clo_collab_agreement *g, const clo_gateway_request *request)
 {
-    for (size_t i = 0; i < g->member_count; i++) {
-        uint8_t kid[32];
-        CLO_TRY(clo_collab_party_kid(&g->members[i].party, kid));
-        if (memcmp(kid, request->principal.key, 32) == 0) return CLO_OK;
-    }
+    const clo_collab_member *caller = NULL;
+    if (!clo_failed(clo_service_member_of(g, request, &caller))) return CLO_OK;
     return CLO_DENY(CLO_E_DENIED, "agreement.parties", "the submitting party is one of them", request->principal.name, "agreement",
                     "have a member submit it");
 }
@@ -130,7 +145,7 @@ static clo_err submit(clo_service *s, clo_gateway_request *request, clo_store_ag
         CLO_TRY(clo_str_set(r->title, sizeof r->title, clo_span_str(g->title)));
         CLO_TRY(clo_str_set(r->state, sizeof r->state, clo_span_str(clo_collab_agreement_state_name(CLO_AGREEMENT_PROPOSED))));
     } else if (r->log_index >= 0)
-        return settle(s, a, r, g); /* complete and registered: its bytes stay as they were logged */
+        return CLO_OK; /* complete and registered: its bytes stay as they were logged */
     else {
         CLO_TRY(clo_collab_agreement_file_merge(r->file, request->body, &merged));
         CLO_TRY(clo_arena_copy(a, clo_buf_span(&merged), &file));
@@ -140,7 +155,7 @@ static clo_err submit(clo_service *s, clo_gateway_request *request, clo_store_ag
     r->signed_mask = mask;
     CLO_TRY(save(s, a, r, g));
     if (clo_failed(clo_collab_agreement_require_signed(g, mask))) return CLO_OK;
-    return settle(s, a, r, g);
+    return enter_log(s, a, r, g);
 }
 
 CLO_HANDLER(clo_service_post_agreement)
@@ -151,6 +166,7 @@ CLO_HANDLER(clo_service_post_agreement)
     clo_err e = submit(s, request, &r);
     (void)pthread_mutex_unlock(&settling);
     CLO_TRY(e);
+    CLO_TRY(await_witness(s, request->arena, &r, SERVICE_PROOF_MS));
     return answer(s, request, response, &r);
 }
 
@@ -187,6 +203,7 @@ CLO_HANDLER(clo_service_get_agreement)
 {
     clo_store_agreement r;
     CLO_TRY(load(context, request, &r));
+    (void)await_witness(context, request->arena, &r, 0).code; /* a witness that was away may be back; else it stays proposed */
     return answer(context, request, response, &r);
 }
 
@@ -201,6 +218,7 @@ CLO_HANDLER(clo_service_get_agreement_proof)
 {
     clo_store_agreement r;
     CLO_TRY(load(context, request, &r));
+    (void)await_witness(context, request->arena, &r, 0).code;
     CLO_CHECKF(r.proof.n > 0, CLO_E_NOT_FOUND, "this agreement is not in the log yet; `cloister agreement status` says whose signature is missing");
     return clo_gateway_response_bytes(response, "text/plain", r.proof);
 }

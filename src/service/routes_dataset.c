@@ -190,12 +190,13 @@ static clo_err end_upload(void *context, clo_gateway_request *request, clo_gatew
     clo_wire_node *tree = NULL;
     bool whole = u->dataset.received == u->dataset.size;
     clo_err e = clo_os_file_sync(u->fd);
+    if (!clo_failed(e)) e = clo_store_blob_sync(s->store);
     if (!clo_failed(e) && whole) e = check_root(u, request->arena);
     if (clo_failed(e) && e.code == CLO_E_MALFORMED) {
         /* Nothing of a wrong content is kept. */
         clo_os_fd_close(&u->fd);
         CLO_TRY(clo_os_file_remove(u->path));
-        CLO_TRY(clo_store_dataset_progress(s->store, u->dataset.version, 0, false));
+        CLO_TRY(clo_store_dataset_reset(s->store, u->dataset.version));
         return CLO_FAILF(CLO_E_MALFORMED, "the content does not have the Merkle root that its manifest names; push it again from the sealed file");
     }
     clo_os_fd_close(&u->fd);

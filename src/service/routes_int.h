@@ -12,6 +12,8 @@ CLO_R clo_service_caller(clo_service *s, const clo_gateway_request *request, clo
 CLO_R clo_service_param_id(const clo_gateway_request *request, const char *name, void *to, size_t n);
 /** An agreement that the caller is a member of; NOT_FOUND else, so that strangers learn nothing. */
 CLO_R clo_service_agreement_for(clo_service *s, const clo_gateway_request *request, const uint8_t id[32], clo_store_agreement *out);
+/** The member of the agreement that sent the request (by key: the name at the operator is only a label). NOT_FOUND. */
+CLO_R clo_service_member_of(const clo_collab_agreement *g, const clo_gateway_request *request, const clo_collab_member **out);
 /** A run of such an agreement. */
 CLO_R clo_service_run_for(clo_service *s, const clo_gateway_request *request, clo_store_run **out);
 /** Parse the file of a stored agreement. */
@@ -51,6 +53,7 @@ CLO_HANDLER(clo_service_get_shares);
 CLO_HANDLER(clo_service_get_receipts);
 CLO_HANDLER(clo_service_get_receipt);
 CLO_HANDLER(clo_service_get_explain);
+CLO_HANDLER(clo_service_get_events);
 CLO_HANDLER(clo_service_get_checkpoint);
 CLO_HANDLER(clo_service_get_tile);
 extern const clo_gateway_upload clo_service_dataset_upload;

@@ -7,6 +7,7 @@
 #include "wire/cbor.h"
 #include "wire/cose.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static clo_err answer(clo_gateway_request *request, clo_gateway_response *response, const clo_store_run *r)
@@ -65,6 +66,10 @@ CLO_HANDLER(clo_service_post_run)
     memcpy(run->agreement, g->id, sizeof run->agreement);
     memcpy(run->run, r->run, sizeof run->run);
     memcpy(run->starter, r->starter, sizeof run->starter);
+    const clo_collab_member *caller = NULL;
+    CLO_TRY(clo_service_member_of(g, request, &caller));
+    if (strcmp(caller->party.name, r->starter) != 0)
+        return CLO_DENY(CLO_E_DENIED, "run.starter", r->starter, caller->party.name, "run request", "have its starter submit it");
     memcpy(run->starter_kid, request->principal.key, 32);
     CLO_TRY(clo_str_set(run->state, sizeof run->state, clo_span_str("queued")));
     clo_err e = clo_store_run_put(s->store, run);
@@ -141,17 +146,28 @@ CLO_HANDLER(clo_service_post_cancel)
     size_t owners[CLO_PARTIES_MAX];
     CLO_TRY(clo_service_run_for(s, request, &run));
     CLO_TRY(terms_of(s, request, run, &g, &terms));
-    bool allowed = memcmp(run->starter_kid, request->principal.key, 32) == 0;
+    const clo_collab_member *caller = NULL;
+    CLO_TRY(clo_service_member_of(g, request, &caller));
+    bool allowed = strcmp(caller->party.name, run->starter) == 0, queued = false;
     size_t count = clo_collab_run_owners(g, terms, owners);
-    for (size_t i = 0; i < count; i++) allowed = allowed || strcmp(g->members[owners[i]].party.name, request->principal.name) == 0;
+    for (size_t i = 0; i < count; i++) allowed = allowed || &g->members[owners[i]] == caller;
     if (!allowed)
         return CLO_DENY(CLO_E_DENIED, "run.cancel", "the starter or an owner of its data", request->principal.name, "agreement", "ask one of them");
-    if (!clo_service_scheduler_cancel(s, run->id)) {
-        CLO_CHECKF(strcmp(run->state, "queued") == 0, CLO_E_CONFLICT, "the run is over: %s", run->state);
-        CLO_TRY(clo_str_set(run->state, sizeof run->state, clo_span_str("cancelled")));
-        CLO_TRY(clo_store_run_update(s->store, run));
-    }
+    CLO_TRY(clo_store_run_cancel_queued(s->store, run->id, clo_os_clock_wall(s->clock), &queued));
+    bool told = !queued && clo_service_scheduler_cancel(s, run->id);
+    CLO_TRY(clo_store_run_get(s->store, request->arena, run->id, run));
+    if (queued) clo_service_run_publish(s, run, true);
+    CLO_CHECKF(queued || told || strcmp(run->state, "cancelled") == 0, CLO_E_CONFLICT, "the run can no longer be cancelled: it is %s", run->state);
     return answer(request, response, run);
+}
+
+static clo_err is_recipient(const clo_collab_agreement *g, const clo_collab_run_terms *terms, const clo_gateway_request *request, bool *is)
+{
+    const clo_collab_member *caller = NULL;
+    *is = false;
+    CLO_TRY(clo_service_member_of(g, request, &caller));
+    for (size_t i = 0; i < terms->recipient_count; i++) *is = *is || strcmp(terms->recipients[i], caller->party.name) == 0;
+    return CLO_OK;
 }
 
 /* Outputs and shares are sealed to their recipients; still, only they are served. */
@@ -162,11 +178,11 @@ static clo_err output_for(clo_service *s, const clo_gateway_request *request, cl
     CLO_TRY(clo_service_run_for(s, request, run));
     CLO_TRY(terms_of(s, request, *run, &g, &terms));
     bool recipient = false;
-    for (size_t i = 0; i < terms->recipient_count; i++) recipient = recipient || strcmp(terms->recipients[i], request->principal.name) == 0;
+    CLO_TRY(is_recipient(g, terms, request, &recipient));
     if (!recipient)
         return CLO_DENY(CLO_E_DENIED, "output.recipients", "a recipient that the agreement names", request->principal.name, "agreement",
                         "ask a recipient, or amend the agreement");
-    CLO_CHECKF(strcmp((*run)->state, "done") == 0 || (*run)->commits.n > 0, CLO_E_NOT_FOUND, "the run has no output: it is %s", (*run)->state);
+    CLO_CHECKF((*run)->commits.n > 0, CLO_E_NOT_FOUND, "the run has no output: it is %s", (*run)->state);
     return CLO_OK;
 }
 
@@ -185,9 +201,9 @@ CLO_HANDLER(clo_service_get_outputs)
         const clo_collab_run_terms *terms = NULL;
         clo_wire_node *tree = NULL;
         bool recipient = false;
-        if (strcmp(list[i].state, "done") != 0) continue;
+        if (!list[i].released) continue;
         CLO_TRY(terms_of(s, request, &list[i], &g, &terms));
-        for (size_t k = 0; k < terms->recipient_count; k++) recipient = recipient || strcmp(terms->recipients[k], request->principal.name) == 0;
+        CLO_TRY(is_recipient(g, terms, request, &recipient));
         if (!recipient) continue;
         CLO_TRY(clo_service_run_tree(request->arena, &list[i], &tree));
         CLO_TRY(clo_wire_append(array, tree));
@@ -228,12 +244,37 @@ CLO_HANDLER(clo_service_get_receipt)
     return clo_gateway_response_bytes(response, "application/octet-stream", run->receipt);
 }
 
+/* Why a run ended as it did, for those who may see it. */
+static clo_err run_reason(clo_service *s, const clo_gateway_request *request, clo_store_reason *out)
+{
+    clo_store_run *run = NULL;
+    CLO_TRY(clo_service_run_for(s, request, &run));
+    clo_hex_encode(out->id, clo_span_of(run->id, sizeof run->id));
+    (void)snprintf(out->what, sizeof out->what, "run %.50s", run->run);
+    (void)snprintf(out->code, sizeof out->code, "%s", run->code[0] != 0 ? run->code : run->state);
+    (void)snprintf(out->text, sizeof out->text, "%s", run->text);
+    out->time = run->changed;
+    out->have_denial = run->have_denial;
+    out->denial = run->denial;
+    return CLO_OK;
+}
+
+CLO_HANDLER(clo_service_get_events)
+{
+    const clo_service *s = context;
+    char topic[65];
+    clo_hex_encode(topic, clo_span_of(request->principal.key, 32));
+    return clo_gateway_response_events(response, s->hub, topic);
+}
+
 CLO_HANDLER(clo_service_get_explain)
 {
     clo_service *s = context;
-    clo_store_reason r;
+    clo_store_reason r = {0};
     clo_wire_node *map = NULL;
-    CLO_TRY(clo_store_reason_get(s->store, clo_gateway_request_param(request, "id"), &r));
+    clo_err e = run_reason(s, request, &r);
+    if (clo_failed(e) && e.code == CLO_E_NOT_FOUND) e = clo_store_reason_get(s->store, clo_gateway_request_param(request, "id"), request->principal.key, &r);
+    CLO_TRY(e);
     CLO_TRY(clo_wire_map(request->arena, &map));
     CLO_TRY(clo_wire_set_text(request->arena, map, "id", r.id));
     CLO_TRY(clo_wire_set_text(request->arena, map, "what", r.what));

@@ -52,6 +52,18 @@ CLO_R clo_service_agreement_for(clo_service *s, const clo_gateway_request *reque
     return clo_store_agreement_get(s->store, request->arena, id, out);
 }
 
+CLO_R clo_service_member_of(const clo_collab_agreement *g, const clo_gateway_request *request, const clo_collab_member **out)
+{
+    for (size_t i = 0; i < g->member_count; i++) {
+        uint8_t kid[32];
+        CLO_TRY(clo_collab_party_kid(&g->members[i].party, kid));
+        if (memcmp(kid, request->principal.key, sizeof kid) != 0) continue;
+        *out = &g->members[i];
+        return CLO_OK;
+    }
+    return CLO_FAILF(CLO_E_NOT_FOUND, "you are no member of this agreement");
+}
+
 CLO_R clo_service_run_for(clo_service *s, const clo_gateway_request *request, clo_store_run **out)
 {
     uint8_t id[16];

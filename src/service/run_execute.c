@@ -1,8 +1,7 @@
-#include "service/service_int.h"
+#include "service/run_int.h"
 
 #include "base/clo_own.h"
 #include "base/clo_text.h"
-#include "collab/leaf.h"
 #include "collab/run.h"
 #include "crypto/hash.h"
 #include "os/file.h"
@@ -31,13 +30,15 @@ typedef struct {
     char output_path[640];
     int output_fd;
     uint64_t output_size;
+    bool output_complete; /* durable here: from now on a commit can release it */
+    bool finished;        /* FINISH came */
 } execution;
 
 static void save(execution *x)
 {
     x->run->changed = clo_os_clock_wall(x->service->clock);
-    (void)clo_store_run_update(x->service->store, x->run).code; /* the next change tries again; the final one is checked */
-    clo_service_run_publish(x->service, x->run);
+    (void)clo_store_run_update(x->service->store, x->run).code; /* of progress; the next change tries again, the final one insists */
+    clo_service_run_publish(x->service, x->run, true);
 }
 
 static clo_err load_inputs(execution *x)
@@ -138,7 +139,7 @@ static void op_progress(void *context, const clo_enclave_progress *m)
     if (changed)
         save(x);
     else
-        clo_service_run_publish(x->service, x->run);
+        clo_service_run_publish(x->service, x->run, false);
 }
 
 static clo_err op_output(void *context, const clo_enclave_output *m)
@@ -147,7 +148,11 @@ static clo_err op_output(void *context, const clo_enclave_output *m)
     CLO_CHECK(m->offset == x->output_size && x->output_size + m->bytes.n <= CLO_ENCLAVE_OUTPUT_FILE_MAX, CLO_E_RANGE);
     CLO_TRY(clo_os_file_pwrite(x->output_fd, m->offset, m->bytes));
     x->output_size += m->bytes.n;
-    return m->last ? clo_os_file_sync(x->output_fd) : CLO_OK;
+    if (!m->last) return CLO_OK;
+    CLO_TRY(clo_os_file_sync(x->output_fd));
+    CLO_TRY(clo_store_blob_sync(x->service->store));
+    x->output_complete = true;
+    return CLO_OK;
 }
 
 static clo_err keep_commits(execution *x, const clo_enclave_finish *m)
@@ -175,17 +180,18 @@ static clo_err check_output(execution *x, const clo_enclave_finish *m)
     return CLO_OK;
 }
 
-/* The run is over and released; what is left is registration and the receipt. */
+/* The run is over and released; what is left is registration and the receipt. The record is stored by the caller, who can wait for a full
+ * disk; the runtime cannot. */
 static clo_err op_finish(void *context, const clo_enclave_finish *m)
 {
     execution *x = context;
+    x->finished = true;
     CLO_TRY(check_output(x, m));
     CLO_TRY(keep_commits(x, m));
     CLO_TRY(clo_arena_copy(x->arena, m->statement, &x->run->statement));
     (void)snprintf(x->run->state, sizeof x->run->state, "committing");
     (void)snprintf(x->run->text, sizeof x->run->text, "registering the statement in the transparency log");
-    x->run->changed = clo_os_clock_wall(x->service->clock);
-    return clo_store_run_update(x->service->store, x->run); /* from here on a restart finishes the run */
+    return CLO_OK;
 }
 
 static void op_failed(void *context, const clo_enclave_failed *m)
@@ -200,30 +206,6 @@ static bool op_cancelled(void *context)
     return __atomic_load_n(x->cancel, __ATOMIC_ACQUIRE);
 }
 
-static clo_err make_receipt(execution *x)
-{
-    clo_service *s = x->service;
-    uint64_t index = 0;
-    CLO_TRY(clo_service_log_append(s, CLO_LEAF_STATEMENT, x->run->statement, &index));
-    x->run->log_index = (int64_t)index;
-    CLO_AUTO(clo_buf_free) clo_buf proof, file;
-    clo_buf_init(&proof, CLO_NOTE_MAX + 65536);
-    clo_buf_init(&file, 8 << 20);
-    CLO_TRY(clo_service_log_proof(s, index, &proof));
-    void *memory = NULL;
-    CLO_TRY(clo_arena_alloc(x->arena, sizeof(clo_enclave_evidence), &memory));
-    clo_enclave_evidence *evidence = memory;
-    CLO_CHECKF(x->run->binding.n > 0, CLO_E_CONFLICT, "the runtime never showed its evidence to the operator");
-    CLO_TRY(clo_enclave_evidence_decode(x->arena, x->run->binding, evidence));
-    CLO_TRY(clo_arena_alloc(x->arena, sizeof(clo_collab_receipt), &memory));
-    clo_collab_receipt *receipt = memory;
-    *receipt = (clo_collab_receipt){.statement = x->run->statement, .proof = clo_buf_span(&proof), .agreement_file = x->record->file,
-                                    .agreement_proof = x->record->proof, .request = x->run->request, .evidence = evidence->evidence,
-                                    .binding = evidence->binding};
-    CLO_TRY(clo_collab_receipt_encode(receipt, &file));
-    return clo_arena_copy(x->arena, clo_buf_span(&file), &x->run->receipt);
-}
-
 static clo_err run_it(execution *x)
 {
     clo_service *s = x->service;
@@ -235,67 +217,39 @@ static clo_err run_it(execution *x)
         .enclave_path = s->config.enclave, .sim = s->sim, .start = &start,
         .ops = {.fetch = op_fetch, .address = op_address, .evidence = op_evidence, .progress = op_progress, .output = op_output,
                 .finish = op_finish, .failed = op_failed, .cancelled = op_cancelled, .context = x}};
-    CLO_TRY(clo_service_host_run(&options));
-    return make_receipt(x);
+    return clo_service_host_run(&options);
 }
 
-static void conclude(execution *x, clo_err e)
+static void settle(execution *x, clo_err e)
 {
-    clo_store_run *r = x->run;
-    (void)snprintf(r->state, sizeof r->state, "%s", !clo_failed(e) ? "done" : e.code == CLO_E_CANCELLED ? "cancelled" : "failed");
-    r->text[0] = 0;
-    if (clo_failed(e)) {
-        const clo_denial *d = clo_err_denial();
-        (void)snprintf(r->code, sizeof r->code, "%s", clo_err_name(e));
-        (void)snprintf(r->text, sizeof r->text, "%s", clo_err_text());
-        r->have_denial = d != NULL;
-        if (d != NULL) r->denial = *d;
-        clo_store_reason reason = {.time = clo_os_clock_wall(x->service->clock), .have_denial = r->have_denial, .denial = r->denial};
-        clo_hex_encode(reason.id, clo_span_of(r->id, 16));
-        (void)snprintf(reason.what, sizeof reason.what, "run %.50s", r->run);
-        (void)snprintf(reason.code, sizeof reason.code, "%s", r->code);
-        (void)snprintf(reason.text, sizeof reason.text, "%s", r->text);
-        (void)clo_store_reason_put(x->service->store, &reason).code;
-    }
-    clo_gateway_metric_add(clo_failed(e) ? x->service->runs_failed : x->service->runs_done, 1);
-    save(x);
-}
-
-static execution *begin(clo_service *s, clo_store_run *run, clo_arena *a)
-{
-    void *memory = NULL;
-    if (clo_failed(clo_arena_alloc(a, sizeof(execution), &memory))) return NULL;
-    execution *x = memory;
-    x->service = s;
-    x->run = run;
-    x->arena = a;
-    x->output_fd = -1;
-    return x;
-}
-
-void clo_service_run_register(clo_service *s, clo_store_run *run)
-{
-    CLO_AUTO(clo_arena_free) clo_arena a;
-    clo_arena_init(&a, SERVICE_ARENA_MAX);
-    void *memory = NULL;
-    execution *x = begin(s, run, &a);
-    if (x == NULL || clo_failed(clo_arena_alloc(&a, sizeof *x->record, &memory))) return;
-    x->record = memory;
-    clo_err e = clo_store_agreement_get(s->store, &a, run->agreement, x->record);
-    if (!clo_failed(e)) e = make_receipt(x);
-    conclude(x, e);
+    clo_service *s = x->service;
+    if (!clo_failed(e)) {
+        if (clo_service_run_save(s, x->run)) clo_service_run_finish(s, x->run, SERVICE_PROOF_MS); /* once stored, a restart finishes it */
+    } else if (x->output_complete && !x->finished && clo_err_denial() == NULL)
+        clo_service_run_leave(s, x->run, e);
+    else if (e.code == CLO_E_CANCELLED && clo_service_stopping(s))
+        clo_service_run_conclude(s, x->run, CLO_FAILF(CLO_E_CANCELLED, "the operator was stopped; nothing was released: start the run again"));
+    else if (e.code == CLO_E_CLOSED)
+        clo_service_run_conclude(s, x->run, clo_err_prefix(e, "nothing was released, start the run again"));
+    else
+        clo_service_run_conclude(s, x->run, e);
 }
 
 void clo_service_run_execute(clo_service *s, clo_store_run *run, const bool *cancel)
 {
     CLO_AUTO(clo_arena_free) clo_arena a;
     clo_arena_init(&a, SERVICE_ARENA_MAX);
-    execution *x = begin(s, run, &a);
-    if (x == NULL) return;
-    x->cancel = cancel;
+    void *memory = NULL;
+    clo_err e = clo_arena_alloc(&a, sizeof(execution), &memory);
+    if (clo_failed(e)) {
+        clo_service_run_conclude(s, run, e);
+        return;
+    }
+    execution *x = memory;
+    *x = (execution){.service = s, .run = run, .arena = &a, .cancel = cancel, .output_fd = -1};
     save(x);
-    clo_err e = run_it(x);
+    e = run_it(x);
     for (size_t i = 0; i < x->data_count; i++) clo_os_fd_close(&x->data[i].fd);
     clo_os_fd_close(&x->output_fd);
-    conclude(x, e);
+    settle(x, e);
 }

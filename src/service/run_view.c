@@ -46,6 +46,7 @@ CLO_R clo_service_run_tree(clo_arena *a, const clo_store_run *r, clo_wire_node *
     CLO_TRY(clo_wire_set_text(a, map, "tee", r->tee));
     CLO_TRY(clo_wire_set_bool(a, map, "simulated", strcmp(r->tee, "sim") == 0));
     CLO_TRY(clo_wire_set_text(a, map, "error", r->code));
+    CLO_TRY(clo_wire_set_bool(a, map, "released", r->released || r->commits.n > 0));
     CLO_TRY(denial_tree(a, r, &child));
     CLO_TRY(clo_wire_set(a, map, "denial", child));
     if (r->log_index < 0)
@@ -57,7 +58,21 @@ CLO_R clo_service_run_tree(clo_arena *a, const clo_store_run *r, clo_wire_node *
     return CLO_OK;
 }
 
-void clo_service_run_publish(clo_service *s, const clo_store_run *r)
+static void publish_to_members(clo_service *s, const clo_store_run *r, clo_span event)
+{
+    enum { MEMBERS_MAX = 32 };
+    uint8_t kids[MEMBERS_MAX][32];
+    size_t count = 0;
+    if (clo_failed(clo_store_agreement_kids(s->store, r->agreement, kids, MEMBERS_MAX, &count))) return;
+    for (size_t i = 0; i < count; i++) {
+        char topic[65];
+        clo_hex_encode(topic, clo_span_of(kids[i], 32));
+        (void)clo_gateway_hub_publish(s->hub, topic, "run", event).code;
+    }
+}
+
+/* A listener that misses an event asks again: nothing here may fail the run. */
+void clo_service_run_publish(clo_service *s, const clo_store_run *r, bool members)
 {
     CLO_AUTO(clo_arena_free) clo_arena a;
     clo_arena_init(&a, 64 * 1024);
@@ -69,7 +84,5 @@ void clo_service_run_publish(clo_service *s, const clo_store_run *r)
     if (!clo_failed(e)) e = clo_wire_json_encode(tree, 0, &text);
     clo_hex_encode(topic, clo_span_of(r->id, 16));
     if (!clo_failed(e)) e = clo_gateway_hub_publish(s->hub, topic, "run", clo_buf_span(&text));
-    clo_hex_encode(topic, clo_span_of(r->agreement, 32));
-    if (!clo_failed(e)) e = clo_gateway_hub_publish(s->hub, topic, "run", clo_buf_span(&text));
-    (void)e.code; /* a listener that misses an event asks again */
+    if (!clo_failed(e) && members) publish_to_members(s, r, clo_buf_span(&text));
 }

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { POLL_MS = 500, CANCEL_GRACE_MS = 15000, FRAME_MS = 60000, BODY_MAX = CLO_ENCLAVE_FETCH_MAX + (1 << 20), ARENA_MAX = 48 << 20 };
+enum { STALL_MS = 900000 /* the runtime renews its evidence more often */, POLL_MS = 500, CANCEL_GRACE_MS = 15000, FRAME_MS = 60000, BODY_MAX = CLO_ENCLAVE_FETCH_MAX + (1 << 20), ARENA_MAX = 48 << 20 };
 
 /* One runtime and what belongs to it. */
 typedef struct {
@@ -27,9 +27,22 @@ typedef struct {
     clo_os_thread *device;
     uint8_t measurement[48], host_data[32];
     clo_service_tunnels tunnels;
-    bool ended;          /* FINISH or FAILED was answered */
-    clo_err outcome;
+    bool ended;          /* FINISH or FAILED came */
+    clo_err outcome;     /* how it ended, and the sentence or denial of that */
+    bool have_denial;
+    clo_denial denial;
+    char text[512];
 } runtime;
+
+/* What is done afterwards must not hide why the run ended. */
+static void keep_outcome(runtime *r, clo_err e)
+{
+    const clo_denial *d = clo_failed(e) ? clo_err_denial() : NULL;
+    r->outcome = e;
+    r->have_denial = d != NULL;
+    if (d != NULL) r->denial = *d;
+    (void)snprintf(r->text, sizeof r->text, "%s", clo_failed(e) ? clo_err_text() : "");
+}
 
 static void serve_device(void *context)
 {
@@ -109,14 +122,14 @@ static clo_err on_end(runtime *r, clo_arena *a, uint16_t number, clo_span body)
     if (number == CLO_ENCLAVE_FINISH) {
         clo_enclave_finish m;
         CLO_TRY(clo_enclave_finish_decode(a, body, &m));
-        r->outcome = ops->finish(ops->context, &m);
+        keep_outcome(r, ops->finish(ops->context, &m));
         r->ended = true;
         return CLO_OK;
     }
     clo_enclave_failed m;
     CLO_TRY(clo_enclave_failed_decode(a, body, &m));
     ops->failed(ops->context, &m);
-    r->outcome = m.have_denial ? clo_deny_again(m.code, &m.denial) : clo_err_again(m.code, m.text);
+    keep_outcome(r, m.have_denial ? clo_deny_again(m.code, &m.denial) : clo_err_again(m.code, m.text));
     r->ended = true;
     return CLO_OK;
 }
@@ -166,10 +179,11 @@ static clo_err serve(runtime *r, uint16_t number, clo_span body)
 static clo_err wait_for_request(runtime *r, bool *cancel)
 {
     const clo_service_host_ops *ops = &r->options->ops;
-    uint64_t since = 0;
+    uint64_t since = 0, began = clo_os_now_ns();
     while (true) {
         *cancel = ops->cancelled(ops->context);
         uint64_t now = clo_os_now_ns();
+        CLO_CHECKF(now - began < (uint64_t)STALL_MS * 1000000, CLO_E_CLOSED, "it was silent for %d minutes", STALL_MS / 60000);
         if (*cancel && since == 0) since = now;
         if (*cancel && now - since > (uint64_t)CANCEL_GRACE_MS * 1000000) return CLO_FAILF(CLO_E_CANCELLED, "the run was cancelled");
         clo_err e = clo_os_net_wait(r->host_fd, false, now + (uint64_t)POLL_MS * 1000000);
@@ -197,31 +211,39 @@ static clo_err converse(runtime *r)
     return CLO_OK;
 }
 
+/* A conversation that broke off: say how the process ended, where that is known. */
+static clo_err explain_loss(runtime *r, clo_err e)
+{
+    clo_os_process_end end;
+    char how[160];
+    if (e.code != CLO_E_CLOSED && e.code != CLO_E_TRUNCATED && e.code != CLO_E_IO) return e;
+    (void)snprintf(how, sizeof how, "%s", e.code == CLO_E_CLOSED && clo_err_text()[0] != 0 ? clo_err_text() : "it closed its connection");
+    if (r->process.pid != 0 && !clo_failed(clo_os_process_wait(&r->process, 2000, &end))) {
+        char text[64];
+        clo_os_process_end_text(&end, text);
+        (void)snprintf(how, sizeof how, "%s", text);
+    }
+    return CLO_FAILF(CLO_E_CLOSED, "the runtime was lost (%s)", how);
+}
+
+/* The process is gone, its device is no longer served, its connections are closed. */
+static void end_runtime(runtime *r)
+{
+    clo_os_process_end end;
+    clo_service_tunnels_close(&r->tunnels);
+    clo_os_fd_close(&r->host_fd);
+    if (r->process.pid != 0 && (!r->ended || clo_failed(clo_os_process_wait(&r->process, 5000, &end)))) clo_os_process_kill(&r->process);
+    if (r->device != NULL) clo_os_thread_join(&r->device); /* ends as its other side, the process, is gone */
+    clo_os_fd_close(&r->device_fd);
+}
+
 CLO_R clo_service_host_run(const clo_service_host_options *options)
 {
     runtime r = {.options = options, .host_fd = -1, .device_fd = -1, .process = {.pidfd = -1}};
     clo_err e = launch(&r);
     if (!clo_failed(e)) e = converse(&r);
-    if (!r.ended && clo_failed(e) && (e.code == CLO_E_CLOSED || e.code == CLO_E_TRUNCATED || e.code == CLO_E_IO)) {
-        clo_os_process_end end;
-        char how[64] = "it closed its connection";
-        if (r.process.pid != 0 && !clo_failed(clo_os_process_wait(&r.process, 2000, &end))) clo_os_process_end_text(&end, how);
-        e = CLO_FAILF(CLO_E_CLOSED, "the runtime was lost (%s); nothing was released: start the run again", how);
-    }
-    clo_service_tunnels_close(&r.tunnels);
-    clo_os_fd_close(&r.host_fd);
-    clo_os_process_end end;
-    clo_denial denial;
-    char text[512];
-    bool denied = clo_err_denial() != NULL;
-    if (denied) denial = *clo_err_denial();
-    (void)snprintf(text, sizeof text, "%s", clo_err_text());
-    if (r.process.pid != 0 && (!r.ended || clo_failed(clo_os_process_wait(&r.process, 5000, &end)))) clo_os_process_kill(&r.process);
-    if (r.device_fd >= 0 && r.device != NULL) {
-        clo_os_thread_join(&r.device); /* ends as its other side, the process, is gone */
-    }
-    clo_os_fd_close(&r.device_fd);
-    if (r.ended) e = r.outcome;
-    if (!clo_failed(e)) return CLO_OK;
-    return denied ? clo_deny_again(e.code, &denial) : clo_err_again(e.code, text);
+    if (!r.ended) keep_outcome(&r, explain_loss(&r, e)); /* where it ended by itself, what it said counts */
+    end_runtime(&r);
+    if (!clo_failed(r.outcome)) return CLO_OK;
+    return r.have_denial ? clo_deny_again(r.outcome.code, &r.denial) : clo_err_again(r.outcome.code, r.text);
 }

@@ -9,12 +9,14 @@
 static bool next_run(clo_service *s, clo_arena *a, clo_store_run *run, size_t slot)
 {
     while (true) {
+        /* The slot is filled in the same moment as the run leaves the queue: a cancel finds it in one of the two. */
         (void)pthread_mutex_lock(&s->lock);
         bool stop = s->stop;
-        (void)pthread_mutex_unlock(&s->lock);
-        if (stop) return false;
-        clo_err e = clo_store_run_take(s->store, a, run);
-        (void)pthread_mutex_lock(&s->lock);
+        clo_err e = stop ? CLO_FAIL(CLO_E_CANCELLED) : clo_store_run_take(s->store, a, run);
+        if (stop) {
+            (void)pthread_mutex_unlock(&s->lock);
+            return false;
+        }
         if (!clo_failed(e)) {
             s->slots[slot] = (clo_service_slot){.used = true};
             memcpy(s->slots[slot].id, run->id, sizeof run->id);
@@ -24,7 +26,7 @@ static bool next_run(clo_service *s, clo_arena *a, clo_store_run *run, size_t sl
         struct timespec until; /* a wake-up that was lost costs a second, never a run */
         (void)clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec += 1;
-        if (!s->stop) (void)pthread_cond_timedwait(&s->wake, &s->lock, &until);
+        (void)pthread_cond_timedwait(&s->wake, &s->lock, &until);
         (void)pthread_mutex_unlock(&s->lock);
     }
 }
@@ -41,6 +43,7 @@ static void work(void *context)
         clo_service_run_execute(s, run, &s->slots[w->index].cancel);
         (void)pthread_mutex_lock(&s->lock);
         s->slots[w->index].used = false;
+        (void)pthread_cond_signal(&s->settle);
         (void)pthread_mutex_unlock(&s->lock);
     }
 }
@@ -52,7 +55,32 @@ CLO_R clo_service_scheduler_start(clo_service *s)
         s->workers[i].index = i;
         CLO_TRY(clo_os_thread_start(&s->threads[i], "run", work, &s->workers[i]));
     }
-    return CLO_OK;
+    return clo_os_thread_start(&s->settler, "settler", clo_service_settler_run, s);
+}
+
+bool clo_service_stopping(clo_service *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    bool stop = s->stop;
+    (void)pthread_mutex_unlock(&s->lock);
+    return stop;
+}
+
+void clo_service_settler_wake(clo_service *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    (void)pthread_cond_signal(&s->settle);
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+void clo_service_settler_wait(clo_service *s, unsigned seconds)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += seconds;
+    (void)pthread_mutex_lock(&s->lock);
+    if (!s->stop) (void)pthread_cond_timedwait(&s->settle, &s->lock, &until);
+    (void)pthread_mutex_unlock(&s->lock);
 }
 
 void clo_service_scheduler_wake(clo_service *s)
@@ -75,6 +103,15 @@ bool clo_service_scheduler_cancel(clo_service *s, const uint8_t id[16])
     return found;
 }
 
+bool clo_service_scheduler_has(clo_service *s, const uint8_t id[16])
+{
+    bool found = false;
+    (void)pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < SERVICE_RUNS_MAX; i++) found = found || (s->slots[i].used && memcmp(s->slots[i].id, id, 16) == 0);
+    (void)pthread_mutex_unlock(&s->lock);
+    return found;
+}
+
 void clo_service_scheduler_stop(clo_service *s)
 {
     if (!s->locks_ready) return;
@@ -82,7 +119,9 @@ void clo_service_scheduler_stop(clo_service *s)
     s->stop = true;
     for (size_t i = 0; i < SERVICE_RUNS_MAX; i++) __atomic_store_n(&s->slots[i].cancel, true, __ATOMIC_RELEASE);
     (void)pthread_cond_broadcast(&s->wake);
+    (void)pthread_cond_broadcast(&s->settle);
     (void)pthread_mutex_unlock(&s->lock);
     for (size_t i = 0; i < SERVICE_RUNS_MAX; i++)
         if (s->threads[i] != NULL) clo_os_thread_join(&s->threads[i]);
+    if (s->settler != NULL) clo_os_thread_join(&s->settler);
 }

@@ -17,7 +17,7 @@
  *   GET  /api/v1/datasets/{version}/manifest party  COSE bytes
  *   PUT  /api/v1/datasets/{version}/content  party  ?offset=N: streamed; must continue at `received`; when complete the Merkle root is checked (400 else, and nothing is kept)
  *   POST /api/v1/runs                        party  run request (COSE_Sign1) -> 202 the run; same request again = the same run
- *   GET  /api/v1/runs[/{id}]                 party  {id, agreement, run, starter, state, phase, text, done, total, created, changed, tee, simulated,
+ *   GET  /api/v1/runs[/{id}]                 party  {id, agreement, run, starter, state, phase, text, done, total, created, changed, tee, simulated, released,
  *                                                    denial: {claim, expected, actual, source, remedy, owner}|null, error, log_index|null}
  *   POST /api/v1/runs/{id}/cancel            party  starter or a data owner of the run
  *   GET  /api/v1/runs/{id}/events            party  SSE: event "run", data = the run as above

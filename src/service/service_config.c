@@ -10,8 +10,19 @@
 
 static clo_err path_of(const clo_service_config *c, char to[600]) { return clo_os_path_join(to, 600, c->home, "cloisterd.yaml"); }
 
+/* These stand between quotes in the file. */
+static clo_err check_quotable(const char *what, const char *text)
+{
+    for (const char *p = text; *p != 0; p++)
+        CLO_CHECKF((unsigned char)*p >= 0x20 && *p != '"' && *p != '\\', CLO_E_USAGE, "%s must not have quotes, backslashes or control characters", what);
+    return CLO_OK;
+}
+
 CLO_R clo_service_config_make(clo_service_config *c)
 {
+    CLO_TRY(check_quotable("the url", c->url));
+    CLO_TRY(check_quotable("the runtime's path", c->enclave));
+    for (size_t i = 0; i < c->witness_count; i++) CLO_TRY(check_quotable("a witness", c->witnesses[i].url));
     CLO_AUTO(clo_buf_free) clo_buf text;
     clo_buf_init(&text, 16384);
     CLO_TRY(clo_buf_printf(&text,
@@ -37,7 +48,9 @@ static clo_err read_witness(clo_arena *a, const clo_wire_node *node, clo_service
     clo_wire_take_str(&f, "url", out->url, sizeof out->url);
     clo_wire_take_fixed(&f, "spki", out->spki, sizeof out->spki);
     clo_wire_take_str(&f, "vkey", out->vkey, sizeof out->vkey);
-    return clo_wire_fields_end(&f);
+    CLO_TRY(clo_wire_fields_end(&f));
+    clo_wire_note_key key;
+    return clo_wire_note_key_parse(out->vkey, &key);
 }
 
 CLO_R clo_service_config_load(clo_service_config *c, const char *path)

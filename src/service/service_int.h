@@ -10,7 +10,7 @@
 
 #include <pthread.h>
 
-enum { SERVICE_WITNESSES_MAX = 4, SERVICE_RUNS_MAX = 16, SERVICE_ARENA_MAX = 64 << 20 };
+enum { SERVICE_WITNESSES_MAX = 4, SERVICE_RUNS_MAX = 16, SERVICE_ARENA_MAX = 64 << 20, SERVICE_PROOF_MS = 15000 };
 
 typedef struct {
     char url[256];
@@ -50,15 +50,15 @@ typedef struct clo_service {
     clo_gateway_server *server;
     clo_gateway_options listen;
     /* Scheduler: one thread per run that may be under way. */
-    pthread_mutex_t lock; /* guards slots, stop */
-    pthread_cond_t wake;
+    pthread_mutex_t lock; /* guards slots, stop; before the store's lock */
+    pthread_cond_t wake, settle;
     bool stop, locks_ready;
     clo_service_slot slots[SERVICE_RUNS_MAX];
     struct clo_service_worker {
         struct clo_service *service;
         size_t index;
     } workers[SERVICE_RUNS_MAX];
-    clo_os_thread *threads[SERVICE_RUNS_MAX];
+    clo_os_thread *threads[SERVICE_RUNS_MAX], *settler;
     clo_gateway_metric *runs_done, *runs_failed;
 } clo_service;
 
@@ -80,23 +80,29 @@ void clo_service_scheduler_wake(clo_service *s);
 void clo_service_scheduler_stop(clo_service *s);
 /** End a run that is under way; false where it is not. */
 bool clo_service_scheduler_cancel(clo_service *s, const uint8_t id[16]);
+/** Is a worker at this run? */
+bool clo_service_scheduler_has(clo_service *s, const uint8_t id[16]);
+bool clo_service_stopping(clo_service *s);
+void clo_service_settler_wake(clo_service *s);
+/** Wait to be woken, at most so long. */
+void clo_service_settler_wait(clo_service *s, unsigned seconds);
+
+/* run_recover.c: the settler's thread. It ends runs that nobody works at: released ones get their receipt as soon as the log and its
+ * witness can, those whose runtime was lost are looked up at the owners' key services. */
+void clo_service_settler_run(void *service);
 
 /* run_execute.c: do one run that was taken from the queue; leaves it in a final state. */
 void clo_service_run_execute(clo_service *s, clo_store_run *run, const bool *cancel);
 
-/** Finish a run that was released before a restart: register its statement, make its receipt. */
-void clo_service_run_register(clo_service *s, clo_store_run *run);
-
 /* run_view.c */
 CLO_R clo_service_run_tree(clo_arena *a, const clo_store_run *r, clo_wire_node **out);
-/** Publish the run on its topic and on its agreement's. */
-void clo_service_run_publish(clo_service *s, const clo_store_run *r);
+/** Publish the run on its own topic and, where `members`, on the topic of each member of its agreement (hex of its key id). */
+void clo_service_run_publish(clo_service *s, const clo_store_run *r, bool members);
 
 /* witness_link.c */
 clo_err clo_service_witness_ask(void *service, clo_audit_log *log, clo_span note, uint64_t size, clo_buf *lines);
 
 /* registration.c: register an object in the log; *index >= 0. */
 CLO_R clo_service_log_append(clo_service *s, const char *type, clo_span object, uint64_t *index);
-CLO_R clo_service_log_proof(clo_service *s, uint64_t index, clo_buf *proof);
 
 #endif

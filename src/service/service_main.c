@@ -12,16 +12,19 @@ static const char usage[] =
     "\n"
     "  cloisterd init --home DIR [--name NAME] [--listen ADDRESS:PORT] [--url URL] [--enclave PATH] [--witness URL,SPKIHEX,VKEY]...\n"
     "      make the operator's home; prints its public facts as JSON for the agreement\n"
-    "  cloisterd [--config FILE] [--home DIR] [--listen ADDRESS:PORT] [--enclave PATH]\n"
+    "  cloisterd [--config FILE] [--home DIR] [--listen ADDRESS:PORT] [--url URL] [--enclave PATH] [--witness URL,SPKIHEX,VKEY]...\n"
     "      serve until SIGTERM; a home that is missing is made with the embedded default\n"
     "  cloisterd --role witness init --home DIR [--name NAME] [--listen ADDRESS:PORT] [--url URL] [--log VKEY]...\n"
     "      make a witness's home; prints {name, url, spki, vkey}\n"
     "  cloisterd --role witness [--config FILE] [--home DIR] [--log VKEY]...\n"
     "      serve as a witness; a log given by --log is trusted from then on\n"
-    "  --version, --help\n";
+    "  --version, --help\n"
+    "\n"
+    "Exit: 0 success; 1 refused; 2 bad usage or configuration; 3 a file or address could not be used; 4 a limit was hit.\n";
 
 static int exit_code(clo_err e)
 {
+    if (e.code == CLO_E_NOT_FOUND) return 3; /* for a daemon that is always a file */
     switch (clo_err_class(e)) {
     case CLO_CLASS_OK: return 0;
     case CLO_CLASS_DENIED: return 1;

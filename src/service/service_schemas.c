@@ -33,7 +33,7 @@ const clo_gateway_schema clo_service_schemas[] = {
     {"Run", "{\"type\":\"object\",\"required\":[\"id\",\"agreement\",\"run\",\"starter\",\"state\"],\"properties\":{\"id\":" STRING ",\"agreement\":" STRING ",\"run\":" STRING
             ",\"starter\":" STRING ",\"state\":{\"enum\":[\"queued\",\"starting\",\"attesting\",\"releasing\",\"reading\",\"computing\",\"committing\",\"done\",\"failed\","
             "\"cancelled\"]},\"phase\":" STRING ",\"text\":" STRING ",\"done\":" INTEGER ",\"total\":" INTEGER ",\"created\":" STRING ",\"changed\":" STRING ",\"tee\":" STRING
-            ",\"simulated\":" BOOLEAN ",\"error\":" STRING ",\"denial\":{\"type\":[\"object\",\"null\"]},\"log_index\":{\"type\":[\"integer\",\"null\"]}}}"},
+            ",\"simulated\":" BOOLEAN ",\"released\":" BOOLEAN ",\"error\":" STRING ",\"denial\":{\"type\":[\"object\",\"null\"]},\"log_index\":{\"type\":[\"integer\",\"null\"]}}}"},
     {"Runs", "{\"type\":\"object\",\"properties\":{\"next\":{\"type\":[\"string\",\"null\"]}}}"},
     {"Reason", "{\"type\":\"object\",\"required\":[\"id\",\"what\",\"time\",\"code\",\"detail\"],\"properties\":{\"id\":" STRING ",\"what\":" STRING ",\"time\":" STRING
                ",\"code\":" STRING ",\"detail\":" STRING ",\"claim\":" STRING ",\"expected\":" STRING ",\"actual\":" STRING ",\"source\":" STRING ",\"remedy\":" STRING "}}"},

@@ -56,6 +56,7 @@ CLO_R clo_service_open(clo_service *s)
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&s->wake, &monotonic);
+    (void)pthread_cond_init(&s->settle, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
     s->locks_ready = true;
     CLO_TRY(clo_store_open(&s->store, s->config.home));
@@ -80,6 +81,7 @@ void clo_service_close(clo_service *s)
     clo_crypto_private_key_wipe(&s->log_sk);
     if (s->locks_ready) {
         (void)pthread_cond_destroy(&s->wake);
+        (void)pthread_cond_destroy(&s->settle);
         (void)pthread_mutex_destroy(&s->lock);
         s->locks_ready = false;
     }

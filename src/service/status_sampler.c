@@ -82,13 +82,14 @@ static void sample(void)
 {
     clo_service *s = sampler.service;
     uint64_t queued = 0, active = 0;
+    clo_gateway_server *server = __atomic_load_n(&s->server, __ATOMIC_ACQUIRE); /* it starts after the sampler */
     bool healthy = !clo_failed(clo_store_run_active(s->store, &queued, &active)) && strcmp(sampler.attestation, "failed") != 0;
     size_t next = (sampler.current + 1) % TEXTS;
     int n = snprintf(sampler.texts[next], TEXT_MAX,
                      "{\"status\":\"%s\",\"tee_technology\":\"SIM\",\"attestation_status\":\"%s\",\"available_models\":[],\"system_metrics\":"
                      "{\"available_memory\":\"%lluGB\",\"cpu_utilization\":%.2f,\"pending_requests\":%llu}}",
                      healthy ? "operational" : "degraded", sampler.attestation, available_gib(), cpu_utilization(),
-                     (unsigned long long)(queued + active + (s->server != NULL ? clo_gateway_server_pending(s->server) : 0)));
+                     (unsigned long long)(queued + active + (server != NULL ? clo_gateway_server_pending(server) : 0)));
     sampler.sizes[next] = n > 0 && n < TEXT_MAX ? (size_t)n : 0;
     __atomic_store_n(&sampler.current, next, __ATOMIC_RELEASE);
 }

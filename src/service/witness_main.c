@@ -140,6 +140,7 @@ static clo_err prepare(witness *w, const clo_service_arguments *a)
     char path[600];
     CLO_TRY(clo_os_path_join(path, sizeof path, w->home, "witness.yaml"));
     CLO_TRY(clo_str_set(w->name, sizeof w->name, clo_span_str(a->name != NULL ? a->name : "witness")));
+    CLO_CHECKF(clo_name_valid(w->name), CLO_E_USAGE, "--name has lower-case letters, digits, '.', '_' and '-' only");
     CLO_TRY(clo_str_set(w->address, sizeof w->address, clo_span_str("127.0.0.1")));
     if (a->listen != NULL) CLO_TRY(clo_gateway_listen_parse(a->listen, w->address, &w->port));
     CLO_CHECKF(a->verb == NULL || !clo_os_file_exists(path), CLO_E_EXISTS, "%s is a witness's home already; start it with: cloisterd --role witness --home %s",
@@ -151,6 +152,7 @@ static clo_err prepare(witness *w, const clo_service_arguments *a)
     }
     CLO_TRY(read_config(w, a->config != NULL ? a->config : path));
     if (a->listen != NULL) CLO_TRY(clo_gateway_listen_parse(a->listen, w->address, &w->port));
+    if (a->url != NULL) CLO_TRY(clo_str_set(w->url, sizeof w->url, clo_span_str(a->url)));
     size_t before = w->log_count;
     CLO_TRY(add_logs(w, a));
     if (w->log_count > before && a->config == NULL) CLO_TRY(write_config(w, path)); /* trusted from now on */

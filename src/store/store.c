@@ -15,6 +15,7 @@ static const char schema[] =
     " not_after INTEGER NOT NULL, created INTEGER NOT NULL, title TEXT NOT NULL, state TEXT NOT NULL, signed INTEGER NOT NULL,"
     " resumes INTEGER NOT NULL, log_index INTEGER NOT NULL, file BLOB NOT NULL, proof BLOB NOT NULL) STRICT;"
     "CREATE TABLE IF NOT EXISTS member(kid BLOB NOT NULL, agreement BLOB NOT NULL, PRIMARY KEY(kid, agreement)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX IF NOT EXISTS member_agreement ON member(agreement);"
     "CREATE TABLE IF NOT EXISTS scope(dataset BLOB NOT NULL, agreement BLOB NOT NULL, PRIMARY KEY(dataset, agreement)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS orders(agreement BLOB NOT NULL, party TEXT NOT NULL, sequence INTEGER NOT NULL, verb TEXT NOT NULL,"
     " file BLOB NOT NULL, PRIMARY KEY(agreement, party, sequence)) STRICT;"
@@ -29,9 +30,8 @@ static const char schema[] =
     " receipt BLOB NOT NULL) STRICT;"
     "CREATE INDEX IF NOT EXISTS run_state ON run(state, row);"
     "CREATE INDEX IF NOT EXISTS run_agreement ON run(agreement, row);"
-    "CREATE TABLE IF NOT EXISTS reason(row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, time INTEGER NOT NULL, what TEXT NOT NULL, code TEXT NOT NULL,"
-    " text TEXT NOT NULL, denial BLOB NOT NULL) STRICT;"
-    "CREATE TABLE IF NOT EXISTS idempotency(key TEXT PRIMARY KEY, time INTEGER NOT NULL, status INTEGER NOT NULL, body BLOB NOT NULL) STRICT;";
+    "CREATE TABLE IF NOT EXISTS reason(row INTEGER PRIMARY KEY, id TEXT NOT NULL, kid BLOB NOT NULL, time INTEGER NOT NULL, what TEXT NOT NULL, code TEXT NOT NULL,"
+    " text TEXT NOT NULL, denial BLOB NOT NULL, UNIQUE(id, kid)) STRICT;";
 
 static clo_err run_sql(clo_store *s, const char *sql)
 {
@@ -98,3 +98,5 @@ CLO_R clo_store_blob_path(const clo_store *s, const char *kind, clo_span id, cha
     CLO_CHECK(snprintf(to, 640, "%s/%s-%s", s->blobs, kind, hex) < 640, CLO_E_TOO_LARGE);
     return CLO_OK;
 }
+
+CLO_R clo_store_blob_sync(const clo_store *s) { return clo_os_dir_sync(s->blobs); }

@@ -50,6 +50,8 @@ CLO_R clo_store_scope_put(clo_store *s, const uint8_t dataset[32], const uint8_t
 /** Is the dataset named by an agreement of this key? */
 CLO_R clo_store_scope_has(clo_store *s, const uint8_t dataset[32], const uint8_t kid[32], bool *visible);
 CLO_R clo_store_agreement_get(clo_store *s, clo_arena *a, const uint8_t id[32], clo_store_agreement *out); /* NOT_FOUND */
+/** The keys of its members: at most max. */
+CLO_R clo_store_agreement_kids(clo_store *s, const uint8_t id[32], uint8_t (*kids)[32], size_t max, size_t *count);
 /** Is this key a member? */
 CLO_R clo_store_agreement_member(clo_store *s, const uint8_t id[32], const uint8_t kid[32], bool *member);
 /** The member's agreements, newest first, at most `max`, older than the row `before` (0 = from the newest). *next = row for the next page or 0. */
@@ -68,8 +70,12 @@ typedef struct {
     bool complete;
     clo_span manifest; /* COSE; arena */
 } clo_store_dataset;
-CLO_R clo_store_dataset_put(clo_store *s, const clo_store_dataset *d); /* the same again is success and changes nothing */
+/** Announce. The same manifest again is success and changes nothing; another one for this version: CONFLICT. */
+CLO_R clo_store_dataset_put(clo_store *s, const clo_store_dataset *d);
+/** `received` bytes are durable. It only rises, and a complete version stays complete: an upload that was cut may report late. */
 CLO_R clo_store_dataset_progress(clo_store *s, const uint8_t version[32], uint64_t received, bool complete);
+/** The content was wrong and is gone: start again from byte 0. */
+CLO_R clo_store_dataset_reset(clo_store *s, const uint8_t version[32]);
 CLO_R clo_store_dataset_get(clo_store *s, clo_arena *a, const uint8_t version[32], clo_store_dataset *out); /* NOT_FOUND */
 CLO_R clo_store_dataset_list(clo_store *s, clo_arena *a, const uint8_t owner_kid[32], clo_store_dataset **out, size_t *count);
 /** The newest complete version of a dataset id. */
@@ -92,6 +98,7 @@ typedef struct {
     char owner[64];          /* whose key service refused, or empty */
     bool have_denial;
     clo_denial denial;
+    bool released;           /* every key service committed: recipients can open the output. Read only, follows `commits` */
     clo_span request;        /* COSE; arena; empty in lists, like all that follow */
     clo_span binding, evidence, statement;
     clo_span commits;        /* CBOR array of commit replies */
@@ -107,29 +114,29 @@ CLO_R clo_store_run_list(clo_store *s, clo_arena *a, const uint8_t kid[32], cons
                          clo_store_run **out, size_t *count, int64_t *next);
 /** Oldest queued run becomes "starting" and is returned; NOT_FOUND where none waits. */
 CLO_R clo_store_run_take(clo_store *s, clo_arena *a, clo_store_run *out);
-/** After a restart: a run that was released but not yet registered in the log; NOT_FOUND where there is none. */
-CLO_R clo_store_run_unregistered(clo_store *s, clo_arena *a, clo_store_run *out);
-/** After a restart: every run that was under way without having been released becomes failed with this sentence. *count = how many. */
-CLO_R clo_store_run_fail_lost(clo_store *s, const char *text, size_t *count);
+/** A queued run becomes "cancelled"; *cancelled = false where it was not queued (any more). */
+CLO_R clo_store_run_cancel_queued(clo_store *s, const uint8_t id[16], int64_t now, bool *cancelled);
+/** The first run behind row *row that is neither queued nor final; *row = its row. NOT_FOUND where there is none. */
+CLO_R clo_store_run_unsettled(clo_store *s, clo_arena *a, int64_t *row, clo_store_run *out);
 /** Runs now in a state that is neither queued nor final. */
 CLO_R clo_store_run_active(clo_store *s, uint64_t *queued, uint64_t *active);
 
-/* Reasons, for explain: bounded, the oldest go. */
+/* Reasons of refused requests, for explain: the newest 20,000 stay. */
 typedef struct {
-    char id[40];
+    char id[40];      /* of the request */
+    uint8_t kid[32];  /* who asked; zero = nobody that is known. Ids are chosen by clients: each has its own */
     int64_t time;
     char what[64], code[32], text[512];
     bool have_denial;
     clo_denial denial;
 } clo_store_reason;
 CLO_R clo_store_reason_put(clo_store *s, const clo_store_reason *r);
-CLO_R clo_store_reason_get(clo_store *s, const char *id, clo_store_reason *out); /* NOT_FOUND */
-
-/* Idempotency-Key: the first answer is given again for a day. */
-CLO_R clo_store_idempotency_get(clo_store *s, clo_arena *a, const char *key, unsigned *status, clo_span *body); /* NOT_FOUND */
-CLO_R clo_store_idempotency_put(clo_store *s, const char *key, int64_t now, unsigned status, clo_span body);
+/** What this key was told, or else what an unknown sender was told under this id. NOT_FOUND. */
+CLO_R clo_store_reason_get(clo_store *s, const char *id, const uint8_t kid[32], clo_store_reason *out);
 
 /* Blobs: home/blobs/KIND-HEX; names are made here, never taken from outside. */
+/** Make the names of blobs durable. */
+CLO_R clo_store_blob_sync(const clo_store *s);
 CLO_R clo_store_blob_path(const clo_store *s, const char *kind, clo_span id, char to[640]);
 
 #ifdef __cplusplus

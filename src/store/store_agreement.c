@@ -136,6 +136,16 @@ CLO_R clo_store_agreement_get(clo_store *s, clo_arena *a, const uint8_t id[32], 
     return CLO_OK;
 }
 
+CLO_R clo_store_agreement_kids(clo_store *s, const uint8_t id[32], uint8_t (*kids)[32], size_t max, size_t *count)
+{
+    clo_store_query q;
+    *count = 0;
+    clo_store_query_begin(&q, s, "SELECT kid FROM member WHERE agreement = ?");
+    clo_store_bind_blob(&q, clo_store_kid(id));
+    while (*count < max && clo_store_query_row(&q)) clo_store_column_fixed(&q, kids[(*count)++], 32);
+    return clo_store_query_end(&q);
+}
+
 CLO_R clo_store_agreement_member(clo_store *s, const uint8_t id[32], const uint8_t kid[32], bool *member)
 {
     clo_store_query q;

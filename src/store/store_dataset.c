@@ -18,15 +18,31 @@ CLO_R clo_store_dataset_put(clo_store *s, const clo_store_dataset *d)
     clo_store_bind_int(&q, (int64_t)d->received);
     clo_store_bind_int(&q, d->complete ? 1 : 0);
     clo_store_bind_blob(&q, d->manifest);
-    return clo_store_query_run(&q, NULL);
+    CLO_TRY(clo_store_query_run(&q, NULL));
+    clo_store_query_begin(&q, s, "SELECT 1 FROM dataset WHERE version = ? AND owner_kid = ? AND manifest = ?");
+    clo_store_bind_blob(&q, clo_store_kid(d->version));
+    clo_store_bind_blob(&q, clo_store_kid(d->owner_kid));
+    clo_store_bind_blob(&q, d->manifest);
+    bool same = clo_store_query_row(&q);
+    CLO_TRY(clo_store_query_end(&q));
+    CLO_CHECKF(same, CLO_E_CONFLICT, "this version was announced before with another manifest; seal the rows again");
+    return CLO_OK;
 }
 
 CLO_R clo_store_dataset_progress(clo_store *s, const uint8_t version[32], uint64_t received, bool complete)
 {
     clo_store_query q;
-    clo_store_query_begin(&q, s, "UPDATE dataset SET received = ?, complete = ? WHERE version = ?");
+    clo_store_query_begin(&q, s, "UPDATE dataset SET received = max(received, ?), complete = ? WHERE version = ? AND complete = 0");
     clo_store_bind_int(&q, (int64_t)received);
     clo_store_bind_int(&q, complete ? 1 : 0);
+    clo_store_bind_blob(&q, clo_store_kid(version));
+    return clo_store_query_run(&q, NULL);
+}
+
+CLO_R clo_store_dataset_reset(clo_store *s, const uint8_t version[32])
+{
+    clo_store_query q;
+    clo_store_query_begin(&q, s, "UPDATE dataset SET received = 0 WHERE version = ? AND complete = 0");
     clo_store_bind_blob(&q, clo_store_kid(version));
     return clo_store_query_run(&q, NULL);
 }

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#define SHORT "row, id, agreement, run, starter, starter_kid, state, phase, text, done, total, created, changed, tee, log_index, code, owner, denial"
+#define SHORT "row, id, agreement, run, starter, starter_kid, state, phase, text, done, total, created, changed, tee, log_index, code, owner, denial, length(commits) > 0"
 #define LONG SHORT ", request, binding, evidence, statement, commits, receipt"
 #define FINAL "('done', 'failed', 'cancelled')"
 
@@ -86,18 +86,20 @@ static int64_t read_short(clo_store_query *q, clo_store_run *out)
     clo_store_column_str(q, out->code, sizeof out->code);
     clo_store_column_str(q, out->owner, sizeof out->owner);
     clo_store_column_denial(q, &out->have_denial, &out->denial);
+    out->released = clo_store_column_int(q) != 0;
     return row;
 }
 
-static void read_long(clo_store_query *q, clo_arena *a, clo_store_run *out)
+static int64_t read_long(clo_store_query *q, clo_arena *a, clo_store_run *out)
 {
-    (void)read_short(q, out);
+    int64_t row = read_short(q, out);
     clo_store_column_blob(q, a, &out->request);
     clo_store_column_blob(q, a, &out->binding);
     clo_store_column_blob(q, a, &out->evidence);
     clo_store_column_blob(q, a, &out->statement);
     clo_store_column_blob(q, a, &out->commits);
     clo_store_column_blob(q, a, &out->receipt);
+    return row;
 }
 
 CLO_R clo_store_run_get(clo_store *s, clo_arena *a, const uint8_t id[16], clo_store_run *out)
@@ -107,7 +109,7 @@ CLO_R clo_store_run_get(clo_store *s, clo_arena *a, const uint8_t id[16], clo_st
     clo_store_query_begin(&q, s, "SELECT " LONG " FROM run WHERE id = ?");
     clo_store_bind_blob(&q, run_key(id));
     bool found = clo_store_query_row(&q);
-    if (found) read_long(&q, a, out);
+    if (found) (void)read_long(&q, a, out);
     CLO_TRY(clo_store_query_end(&q));
     CLO_CHECKF(found, CLO_E_NOT_FOUND, "the operator has no such run, or you are no member of its agreement");
     return CLO_OK;
@@ -147,33 +149,36 @@ CLO_R clo_store_run_take(clo_store *s, clo_arena *a, clo_store_run *out)
     clo_store_query_begin(&q, s, "UPDATE run SET state = 'starting' WHERE row = (SELECT row FROM run WHERE state = 'queued' ORDER BY row LIMIT 1)"
                                  " RETURNING " LONG);
     bool found = clo_store_query_row(&q);
-    if (found) read_long(&q, a, out);
+    if (found) (void)read_long(&q, a, out);
     if (found) (void)clo_store_query_row(&q); /* to its end, so that it commits */
     CLO_TRY(clo_store_query_end(&q));
     CLO_CHECK(found, CLO_E_NOT_FOUND);
     return CLO_OK;
 }
 
-CLO_R clo_store_run_fail_lost(clo_store *s, const char *text, size_t *count)
+CLO_R clo_store_run_cancel_queued(clo_store *s, const uint8_t id[16], int64_t now, bool *cancelled)
 {
     clo_store_query q;
     int changed = 0;
-    clo_store_query_begin(&q, s, "UPDATE run SET state = 'failed', code = 'closed', text = ? WHERE state NOT IN " FINAL " AND state <> 'queued' AND length(statement) = 0");
-    clo_store_bind_text(&q, text);
+    clo_store_query_begin(&q, s, "UPDATE run SET state = 'cancelled', code = 'cancelled', changed = ? WHERE id = ? AND state = 'queued'");
+    clo_store_bind_int(&q, now);
+    clo_store_bind_blob(&q, run_key(id));
     CLO_TRY(clo_store_query_run(&q, &changed));
-    *count = (size_t)changed;
+    *cancelled = changed == 1;
     return CLO_OK;
 }
 
-CLO_R clo_store_run_unregistered(clo_store *s, clo_arena *a, clo_store_run *out)
+CLO_R clo_store_run_unsettled(clo_store *s, clo_arena *a, int64_t *row, clo_store_run *out)
 {
     clo_store_query q;
     memset(out, 0, sizeof *out);
-    clo_store_query_begin(&q, s, "SELECT " LONG " FROM run WHERE state NOT IN " FINAL " AND length(statement) > 0 ORDER BY row LIMIT 1");
+    clo_store_query_begin(&q, s, "SELECT " LONG " FROM run WHERE state NOT IN " FINAL " AND state <> 'queued' AND row > ? ORDER BY row LIMIT 1");
+    clo_store_bind_int(&q, *row);
     bool found = clo_store_query_row(&q);
-    if (found) read_long(&q, a, out);
+    int64_t at = found ? read_long(&q, a, out) : 0;
     CLO_TRY(clo_store_query_end(&q));
     CLO_CHECK(found, CLO_E_NOT_FOUND);
+    *row = at;
     return CLO_OK;
 }
 
