@@ -84,7 +84,7 @@ static clo_err release(fake_world *w, fake_owner *o, clo_span body, bool renewal
     size_t index = (size_t)(o - w->owners);
     if (!clo_failed(e) && memcmp(r->binding.nonces[index].bytes, o->nonce, CLO_NONCE) != 0) e = CLO_FAIL(CLO_E_REPLAYED);
     if (!clo_failed(e)) {
-        *reply = (clo_collab_release_reply){.release_id = {1}, .lease_seconds = w->fault == FAULT_LEASE ? 1 : 600, .expires = 1700000600};
+        *reply = (clo_collab_release_reply){.release_id = {1}, .lease_seconds = w->fault == FAULT_LEASE ? 1 : w->fault == FAULT_SHORT_LEASE ? 30 : 600, .expires = 1700000600};
         uint8_t run_id[16];
         memcpy(run_id, w->asked.run_id, 16);
         if (w->fault == FAULT_RESEAL) run_id[0] ^= 1;

@@ -31,6 +31,7 @@ typedef enum {
     FAULT_WRONG_FRAME,     /* a reply of another number */
     FAULT_TUNNEL_FLIP,     /* the host changes a byte inside TLS */
     FAULT_LEASE,           /* a lease of 1 s, and renewal is refused */
+    FAULT_SHORT_LEASE,     /* no fault: leases of 30 s, so that the runtime renews at every occasion */
     FAULT_RESEAL,          /* the key is sealed for another run */
     FAULT_NO_START,        /* the host sends PROGRESS first */
     FAULT_MIN_ROWS,

@@ -101,6 +101,25 @@ static void train_completes(void **state)
     free(w);
 }
 
+/* Renewal: fresh nonce, fresh evidence, same keys; the receipt's evidence stays that of the release. */
+static void leases_are_renewed(void **state)
+{
+    (void)state;
+    fake_world *w = calloc(1, sizeof *w);
+    assert_non_null(w);
+    CLO_AUTO(clo_buf_free) clo_buf plain = {0};
+    fake_world_make(w, FAULT_SHORT_LEASE, "learn", 300);
+    fake_world_run(w);
+    require_finished(w);
+    assert_true(w->owners[0].renewals >= 2);
+    assert_true(w->owners[1].renewals >= 2);
+    assert_int_equal(w->owners[0].releases, 1);
+    statement_check(w);
+    fake_world_open(w, &plain);
+    fake_world_free(w);
+    free(w);
+}
+
 /* The program itself, as it is installed: one static file. */
 static void binary_completes(void **state)
 {
@@ -197,7 +216,8 @@ static void injection_is_refused(void **state)
 int main(int argc, char **argv)
 {
     fake_runtime_main(argc, argv);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(sql_completes), cmocka_unit_test(train_completes), cmocka_unit_test(binary_completes),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(sql_completes), cmocka_unit_test(train_completes), cmocka_unit_test(leases_are_renewed),
+                                       cmocka_unit_test(binary_completes),
                                        cmocka_unit_test(lies_are_refused),
                                        cmocka_unit_test(injection_is_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
