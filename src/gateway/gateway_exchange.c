@@ -66,7 +66,8 @@ static void wipe(clo_gateway_exchange *x)
     x->event_at = 0;
     x->status_override = x->retry_after = 0;
     x->stream_id = 0;
-    x->intake = x->body_ended = x->streamed = x->working = x->authenticated = x->begun = x->ended = x->failed = false;
+    x->intake = x->body_ended = x->streamed = x->authenticated = x->begun = x->ended = x->failed = false;
+    x->working = false;
     x->gone = x->answered = x->counted = x->too_large = x->sent_whole = x->deferred = false;
 }
 

@@ -85,7 +85,9 @@ struct clo_gateway_exchange {
     clo_gateway_work work;
     clo_os_job job;
     clo_os_loop_message done;
-    bool working, authenticated, begun, ended, failed, gone, answered, counted;
+    atomic_bool working; /* written by the loop thread; orders the flags below, which the worker writes meanwhile */
+    bool authenticated, begun, ended, failed;
+    bool gone, answered, counted;
     unsigned status_override; /* 412 of a failed precondition; 0 = by class */
     unsigned retry_after;
     /* Sending of the answer. */

@@ -325,7 +325,7 @@ static void output(clo_gateway_conn *c)
 
 static void ended(clo_gateway_conn *c)
 {
-    bool partial = c->h1_state == H1_BODY || (c->x != NULL && c->x->response.kind == BODY_EVENTS && c->x->answered);
+    bool partial = c->h1_state == H1_BODY || (c->x != NULL && c->x->answered && c->x->response.kind == BODY_EVENTS);
     c->keep_alive = false;
     /* Half closed after a whole request: it still gets its answer. */
     if (partial || c->h1_state == H1_HEAD) c->closing = true;

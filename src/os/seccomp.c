@@ -49,12 +49,19 @@ static int allow_all(scmp_filter_ctx f, const int *calls, size_t count)
     return failed;
 }
 
+/* One condition on one argument; for MASKED_EQ: a is the mask, b the value. */
+static int allow_if(scmp_filter_ctx f, int call, unsigned argument, enum scmp_compare compare, scmp_datum_t a, scmp_datum_t b)
+{
+    const struct scmp_arg_cmp condition = {.arg = argument, .op = compare, .datum_a = a, .datum_b = b};
+    return seccomp_rule_add_array(f, SCMP_ACT_ALLOW, call, 1, &condition);
+}
+
 static int common_rules(scmp_filter_ctx f)
 {
     int failed = allow_all(f, common_calls, sizeof common_calls / sizeof common_calls[0]);
     const scmp_datum_t exec = PROT_EXEC;
-    if (failed == 0) failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, exec, 0));
-    if (failed == 0) failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, exec, 0));
+    if (failed == 0) failed = allow_if(f, SCMP_SYS(mmap), 2, SCMP_CMP_MASKED_EQ, exec, 0);
+    if (failed == 0) failed = allow_if(f, SCMP_SYS(mprotect), 2, SCMP_CMP_MASKED_EQ, exec, 0);
     /* abort() and assert() signal the own thread. */
     if (failed == 0) failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 0);
     for (size_t i = 0; i < sizeof fatal_calls / sizeof fatal_calls[0] && failed == 0; i++)
@@ -70,9 +77,9 @@ static int thread_rules(scmp_filter_ctx f, const clo_os_seccomp *o)
     const scmp_datum_t thread = CLONE_THREAD;
     const scmp_datum_t spaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID;
     if (failed == 0 && o->allow_threads)
-        failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, thread, thread));
+        failed = allow_if(f, SCMP_SYS(clone), 0, SCMP_CMP_MASKED_EQ, thread, thread);
     if (failed == 0 && o->allow_fork)
-        failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, thread | spaces, 0));
+        failed = allow_if(f, SCMP_SYS(clone), 0, SCMP_CMP_MASKED_EQ, thread | spaces, 0);
     return failed;
 }
 
@@ -83,15 +90,15 @@ static int runtime_rules(scmp_filter_ctx f)
     int failed = allow_all(f, runtime_calls, sizeof runtime_calls / sizeof runtime_calls[0]);
     for (size_t i = 0; i < sizeof options / sizeof options[0] && failed == 0; i++) {
         const scmp_datum_t option = (scmp_datum_t)options[i];
-        failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, option, 0));
+        failed = allow_if(f, SCMP_SYS(prctl), 0, SCMP_CMP_EQ, option, 0);
     }
     for (size_t i = 0; i < sizeof controls / sizeof controls[0] && failed == 0; i++) {
         const scmp_datum_t control = (scmp_datum_t)controls[i];
-        failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, SCMP_A1(SCMP_CMP_EQ, control, 0));
+        failed = allow_if(f, SCMP_SYS(fcntl), 1, SCMP_CMP_EQ, control, 0);
     }
     /* To end its own child; nothing else is signalled. */
     const scmp_datum_t end_signal = SIGKILL;
-    if (failed == 0) failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(kill), 1, SCMP_A1(SCMP_CMP_EQ, end_signal, 0));
+    if (failed == 0) failed = allow_if(f, SCMP_SYS(kill), 1, SCMP_CMP_EQ, end_signal, 0);
     if (failed == 0) failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(setrlimit), 0);
     if (failed == 0) failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(getrlimit), 0);
     if (failed == 0) failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 0);
@@ -105,7 +112,7 @@ static int program_rules(scmp_filter_ctx f, const clo_os_seccomp *o)
     for (size_t i = 0; i < o->fd_count; i++) {
         const scmp_datum_t fd = (scmp_datum_t)o->fds[i];
         for (size_t c = 0; c < sizeof calls / sizeof calls[0] && failed == 0; c++)
-            failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, calls[c], 1, SCMP_A0(SCMP_CMP_EQ, fd, 0));
+            failed = allow_if(f, calls[c], 0, SCMP_CMP_EQ, fd, 0);
     }
     return failed;
 }
