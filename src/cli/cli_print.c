@@ -1,0 +1,105 @@
+/* Output: sentences for people, one JSON document for programs. */
+#include "cli/cli_int.h"
+
+#include <stdarg.h>
+#include <unistd.h>
+
+void clo_cli_say(clo_cli *c, const char *fmt, ...)
+{
+    if (c->json) return;
+    va_list list;
+    va_start(list, fmt);
+    (void)vprintf(fmt, list);
+    va_end(list);
+}
+
+void clo_cli_note(clo_cli *c, const char *fmt, ...)
+{
+    if (c->json || c->quiet) return;
+    va_list list;
+    va_start(list, fmt);
+    (void)vprintf(fmt, list);
+    va_end(list);
+}
+
+clo_err clo_cli_emit(clo_cli *c, const clo_wire_node *node)
+{
+    if (!c->json) return CLO_OK;
+    CLO_AUTO(clo_buf_free) clo_buf text;
+    clo_buf_init(&text, CLI_FILE_MAX);
+    CLO_TRY(clo_wire_json_encode(node, clo_os_term_is_tty(1) ? 2 : 0, &text));
+    CLO_TRY(clo_buf_put_u8(&text, '\n'));
+    c->emitted = true;
+    CLO_CHECKF(fwrite(text.p, 1, text.len, stdout) == text.len && fflush(stdout) == 0, CLO_E_IO, "standard output could not be written");
+    return CLO_OK;
+}
+
+void clo_cli_text_of(const clo_wire_node *n, char *to, size_t size)
+{
+    to[0] = 0;
+    if (n == NULL) return;
+    switch (n->type) {
+    case CLO_WIRE_BOOL: (void)snprintf(to, size, "%s", n->boolean ? "yes" : "no"); break;
+    case CLO_WIRE_INT: (void)snprintf(to, size, "%lld", (long long)n->integer); break;
+    case CLO_WIRE_FLOAT: (void)snprintf(to, size, "%.6g", n->number); break;
+    case CLO_WIRE_TEXT: (void)snprintf(to, size, "%s", (const char *)n->text.p); break;
+    case CLO_WIRE_BYTES:
+        if (2 * n->text.n < size) clo_hex_encode(to, n->text);
+        break;
+    case CLO_WIRE_NULL: (void)snprintf(to, size, "-"); break;
+    case CLO_WIRE_ARRAY:
+    case CLO_WIRE_MAP:
+    case CLO_WIRE_TAG: (void)snprintf(to, size, "(%zu)", n->count); break;
+    }
+}
+
+enum { CELL_MAX = 140, COLUMNS_MAX = 40 };
+
+static void cell(const clo_wire_node *row, const clo_cli_column *column, char to[CELL_MAX])
+{
+    clo_cli_text_of(clo_wire_get(row, column->key), to, CELL_MAX);
+    if (column->cut != 0 && strlen(to) > column->cut) to[column->cut] = 0;
+}
+
+static void line_end(size_t i, size_t count, const char *text, size_t width)
+{
+    if (i + 1 == count)
+        (void)printf("%s\n", text);
+    else
+        (void)printf("%-*s  ", (int)width, text);
+}
+
+void clo_cli_table(clo_cli *c, const clo_wire_node *list, const clo_cli_column *columns, size_t count, const char *none)
+{
+    char text[CELL_MAX];
+    size_t width[COLUMNS_MAX];
+    if (c->json || count > COLUMNS_MAX) return;
+    if (list == NULL || list->first == NULL) {
+        (void)printf("%s\n", none);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) width[i] = strlen(columns[i].title);
+    for (const clo_wire_node *row = list->first; row != NULL; row = row->next)
+        for (size_t i = 0; i < count; i++) {
+            cell(row, &columns[i], text);
+            if (strlen(text) > width[i]) width[i] = strlen(text);
+        }
+    for (size_t i = 0; i < count; i++) line_end(i, count, columns[i].title, width[i]);
+    for (const clo_wire_node *row = list->first; row != NULL; row = row->next)
+        for (size_t i = 0; i < count; i++) {
+            cell(row, &columns[i], text);
+            line_end(i, count, text, width[i]);
+        }
+}
+
+void clo_cli_say_denial(clo_cli *c, const char *claim, const char *expected, const char *actual, const char *source, const char *remedy)
+{
+    clo_cli_say(c, "  claim     %s\n  expected  %s\n  actual    %s\n  source    %s\n  remedy    %s\n", claim, expected, actual, source, remedy);
+}
+
+void clo_cli_progress(void *cli, uint64_t done, uint64_t total)
+{
+    clo_cli *c = cli;
+    (void)total;
+    clo_os_progress_set(&c->progress, done);
+}
