@@ -114,7 +114,7 @@ typedef struct {
 
 /** Phase one: body of POST /v1/release -> body of the reply, appended to `reply` (only after COMMIT). Every failure is noted for
  *  clo_kms_explain by the caller (clo_kms_denial_note). Denials: nonce.*, channel.*, agreement.*, log.*, run.*, dataset.*, key.*,
- *  evidence.*, budget.rho, clock.wall. */
+ *  evidence.*, budget.rho, clock.*. */
 CLO_R clo_kms_release(clo_kms *kms, clo_span body, const clo_kms_channel *channel, clo_buf *reply);
 /** Renewal: the same message with a fresh nonce and fresh evidence by the same runtime keys; the reply has no keys, its expires is the
  *  new end of the lease. Errors also: NOT_FOUND (no such release), EXPIRED, CONFLICT (committed). */

@@ -172,26 +172,41 @@ clo_err kms_agreement_load(clo_kms *kms, const uint8_t id[32], kms_agreement_ref
     return e;
 }
 
-clo_err kms_agreement_require_logged(kms_agreement_ref *r, clo_span proof)
+/* The witnesses' time bounds ours from below: a clock far behind it would let leases and agreements live too long. */
+static clo_err require_witnessed_before(const kms_agreement_ref *r, uint64_t witnessed_at, int64_t now)
 {
+    if (witnessed_at <= (uint64_t)now + CLO_KMS_CLOCK_JUMP_SECONDS) return CLO_OK;
+    char expected[40], at[21];
+    clo_time_format(at, witnessed_at <= INT64_MAX ? (int64_t)witnessed_at : INT64_MAX);
+    (void)snprintf(expected, sizeof expected, "%s or later", at);
+    clo_time_format(at, now);
+    return CLO_DENY(CLO_E_DENIED, "clock.witnessed", expected, at, kms_source_agreement(r->g->id, "log").text,
+                    "correct the clock of the key service's machine: it is behind the log's witnesses");
+}
+
+clo_err kms_agreement_require_logged(kms_agreement_ref *r, clo_span proof, int64_t now)
+{
+    uint64_t witnessed_at = 0;
     uint8_t digest[32];
     CLO_TRY(clo_crypto_sha256(proof, digest));
     pthread_mutex_lock(r->lock);
     bool known = r->have_proof && memcmp(r->proof_digest, digest, sizeof digest) == 0;
+    witnessed_at = r->witnessed_at;
     pthread_mutex_unlock(r->lock);
-    if (known) return CLO_OK;
+    if (known) return require_witnessed_before(r, witnessed_at, now);
     CLO_AUTO(clo_buf_free) clo_buf leaf;
     clo_buf_init(&leaf, 4096);
     CLO_TRY(clo_collab_leaf(CLO_LEAF_AGREEMENT, r->file, &leaf));
     kms_source source = kms_source_agreement(r->g->id, "log");
-    CLO_TRY(kms_deny_wrap(clo_wire_tlog_proof_verify(proof, clo_buf_span(&leaf), &r->g->log, NULL, NULL, NULL), "log.inclusion",
+    CLO_TRY(kms_deny_wrap(clo_wire_tlog_proof_verify(proof, clo_buf_span(&leaf), &r->g->log, NULL, NULL, &witnessed_at), "log.inclusion",
                           "a witnessed proof that the agreement is in the log", source.text,
                           "submit the agreement to the operator and wait for its witnessed proof"));
     pthread_mutex_lock(r->lock);
     memcpy(r->proof_digest, digest, sizeof digest);
+    r->witnessed_at = witnessed_at;
     r->have_proof = true;
     pthread_mutex_unlock(r->lock);
-    return CLO_OK;
+    return require_witnessed_before(r, witnessed_at, now);
 }
 
 /* ---- registered ones ---- */

@@ -22,12 +22,16 @@ void clo_kms_denial_note(clo_kms *kms, const char *what, clo_err e, char id[CLO_
 {
     clo_kms_denial d = {.time = 0};
     uint8_t random[16] = {0};
+    char sentence[512];
+    (void)snprintf(sentence, sizeof sentence, "%s", clo_err_text());
     const clo_denial *denial = clo_err_denial();
     d.have_denial = denial != NULL;
     if (denial != NULL) d.denial = *denial;
     (void)snprintf(d.what, sizeof d.what, "%s", what);
     (void)snprintf(d.code, sizeof d.code, "%s", clo_err_name(e));
-    (void)snprintf(d.text, sizeof d.text, "%s", clo_err_text());
+    /* Anyone who has the id may ask: what failed inside is for the log alone. */
+    bool internal = clo_err_class(e) == CLO_CLASS_ENV || clo_err_class(e) == CLO_CLASS_BUG;
+    (void)snprintf(d.text, sizeof d.text, "%s", internal ? "the key service failed; its log has the reason under this id" : sentence);
     clo_err failed = clo_crypto_random(random, sizeof random);
     clo_hex_encode(d.id, clo_span_of(random, sizeof random));
     (void)snprintf(id, CLO_KMS_ID, "%s", d.id);
@@ -40,7 +44,7 @@ void clo_kms_denial_note(clo_kms *kms, const char *what, clo_err e, char id[CLO_
         pthread_mutex_unlock(&kms->denials_lock);
     }
     /* The caller's failure stays the thread's last one. */
-    if (clo_failed(failed)) (void)(d.have_denial ? clo_deny_again(e.code, &d.denial) : clo_err_again(e.code, d.text));
+    if (clo_failed(failed)) (void)(d.have_denial ? clo_deny_again(e.code, &d.denial) : clo_err_again(e.code, sentence));
 }
 
 static clo_err denial_read(clo_kms *kms, const char *id, clo_kms_denial *out)

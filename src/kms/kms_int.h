@@ -75,7 +75,8 @@ typedef struct {
     uint8_t file_digest[32];
     clo_span file;          /* arena */
     bool have_proof;
-    uint8_t proof_digest[32]; /* the last inclusion proof that held */
+    uint8_t proof_digest[32]; /* the last inclusion proof that held, under lock like the next */
+    uint64_t witnessed_at;
     uint64_t used;          /* for eviction */
 } kms_agreement_ref;
 
@@ -160,7 +161,7 @@ clo_err kms_agreement_load(clo_kms *kms, const uint8_t id[32], kms_agreement_ref
 void kms_agreement_drop(kms_agreement_ref **ref);
 void kms_agreement_cache_free(clo_kms *kms);
 /** Refuse unless `proof` shows the file in the agreement's log, with its quorum of witnesses. */
-clo_err kms_agreement_require_logged(kms_agreement_ref *ref, clo_span proof);
+clo_err kms_agreement_require_logged(kms_agreement_ref *ref, clo_span proof, int64_t now);
 /* A row of the table of agreements. */
 typedef struct {
     bool found;

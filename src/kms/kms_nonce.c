@@ -6,13 +6,16 @@
 enum { NONCE_VERSION = 1, NONCE_AT_TIME = 1, NONCE_AT_RANDOM = 9, NONCE_AT_BINDING = 25, NONCE_AT_MAC = 40, NONCE_MAC = 32 };
 _Static_assert(NONCE_AT_MAC + NONCE_MAC == CLO_NONCE, "the parts of a nonce fill it");
 
+/* A clock that is slewed may be a little behind what the monotonic clock has made of it. */
+enum { TOLERANCE = 5 };
+
 void kms_time_start(clo_kms *kms, int64_t persisted, bool *went_back)
 {
     int64_t wall = clo_os_clock_wall(kms->clock);
     kms->time_mono = clo_os_clock_monotonic(kms->clock);
     kms->time_now = wall > persisted ? wall : persisted;
     kms->time_persisted = persisted;
-    *went_back = wall < persisted;
+    *went_back = wall + TOLERANCE < persisted;
 }
 
 clo_err clo_kms_now(clo_kms *kms, int64_t *now)

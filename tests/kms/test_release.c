@@ -54,6 +54,12 @@ static void swapped_nonces(message *m)
 static void third_nonce(message *m) { m->m.binding.nonce_count = 3; }
 static void no_proof(message *m) { m->m.agreement_proof = world_prove(&w, clo_span_str("another file"), true); }
 static void no_witness(message *m) { m->m.agreement_proof = world_prove(&w, m->m.agreement_file, false); }
+static void witnessed_later(message *m)
+{
+    w.time.wall_seconds += 86400;
+    m->m.agreement_proof = world_prove(&w, m->m.agreement_file, true);
+    w.time.wall_seconds -= 86400;
+}
 static void unsigned_agreement(message *m)
 {
     const clo_collab_identity *some[] = {&w.a, &w.b};
@@ -103,6 +109,7 @@ static const struct {
     {"one nonce too many", third_nonce, CLO_E_DENIED, "nonce.order"},
     {"agreement not in the log", no_proof, CLO_E_DENIED, "log.inclusion"},
     {"log without witness", no_witness, CLO_E_DENIED, "log.witnesses"},
+    {"log witnessed in our future", witnessed_later, CLO_E_DENIED, "clock.witnessed"},
     {"one signature missing", unsigned_agreement, CLO_E_DENIED, "agreement.signatures"},
     {"bound to another agreement", other_agreement, CLO_E_DENIED, "binding.agreement"},
     {"bound to another epoch", other_epoch, CLO_E_DENIED, "binding.epoch"},
