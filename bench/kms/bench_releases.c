@@ -1,4 +1,5 @@
-/* Durable key releases per second: messages are made beforehand, then 1, 4, 16, 64 callers at once have them verified, reserved, committed and answered. */
+/* Durable key releases per second: messages are made beforehand, then 1, 4, 16, 64 callers at once have them verified, reserved,
+ * committed and answered. */
 #include "kms/kms_fixture.h"
 
 #include <pthread.h>

@@ -27,7 +27,8 @@ size_t broker_route_count(void);
 clo_err broker_authenticate(void *context, const clo_gateway_request *request, clo_gateway_principal *out);
 
 /** Answer a failure under a fresh id of the denial store. */
-clo_err broker_refuse(clo_broker *b, const clo_gateway_request *request, clo_gateway_response *response, const char *what, clo_err e);
+clo_err broker_refuse(clo_broker *b, const clo_gateway_request *request, clo_gateway_response *response, const char *what,
+                      clo_err e);
 
 /* The views of broker_views.c: trees whose BYTES the response turns into hex for JSON. */
 CLO_R broker_view_key(clo_arena *a, const clo_kms_key *k, clo_wire_node **out);

@@ -7,17 +7,16 @@
 #include <signal.h>
 #include <stdio.h>
 
-static const char usage[] =
-    "cloister-kms: the key service of one data owner\n"
-    "\n"
-    "  cloister-kms init --home DIR --owner FILE.party [--listen ADDRESS:PORT] [--url URL]\n"
-    "      make the service; prints {url, spki, hpke, owner} for the agreement\n"
-    "  cloister-kms [--config FILE] [--home DIR] [--listen ADDRESS:PORT] [--url URL]\n"
-    "      serve until SIGTERM\n"
-    "  cloister-kms check --home DIR\n"
-    "      check the budget ledger independently of the service\n"
-    "  --log FILE   write the log there instead of standard error\n"
-    "  --version, --help\n";
+static const char usage[] = "cloister-kms: the key service of one data owner\n"
+                            "\n"
+                            "  cloister-kms init --home DIR --owner FILE.party [--listen ADDRESS:PORT] [--url URL]\n"
+                            "      make the service; prints {url, spki, hpke, owner} for the agreement\n"
+                            "  cloister-kms [--config FILE] [--home DIR] [--listen ADDRESS:PORT] [--url URL]\n"
+                            "      serve until SIGTERM\n"
+                            "  cloister-kms check --home DIR\n"
+                            "      check the budget ledger independently of the service\n"
+                            "  --log FILE   write the log there instead of standard error\n"
+                            "  --version, --help\n";
 
 typedef struct {
     const char *verb, *home, *owner, *listen, *url, *config, *log;
@@ -35,7 +34,8 @@ static clo_err parse(int argc, char **argv, arguments *out)
     while (i < argc) {
         size_t k = 0;
         while (k < sizeof options / sizeof options[0] && strcmp(options[k].name, argv[i]) != 0) k++;
-        CLO_CHECKF(k < sizeof options / sizeof options[0], CLO_E_USAGE, "\"%.60s\" is not understood; see cloister-kms --help", argv[i]);
+        CLO_CHECKF(k < sizeof options / sizeof options[0], CLO_E_USAGE, "\"%.60s\" is not understood; see cloister-kms --help",
+                   argv[i]);
         CLO_CHECKF(i + 1 < argc, CLO_E_USAGE, "%s needs a value", argv[i]);
         *options[k].to = argv[i + 1];
         i += 2;
@@ -70,7 +70,8 @@ static clo_err run_check(const arguments *a)
     CLO_TRY(clo_os_path_join(path, sizeof path, a->home, "kms.db"));
     clo_kms_ledger_report report;
     CLO_TRY(clo_kms_ledger_check(path, &report));
-    if (!report.valid) return CLO_DENY(CLO_E_DENIED, "ledger", "a chain that adds up", report.detail, path, "restore the home from a backup");
+    if (!report.valid)
+        return CLO_DENY(CLO_E_DENIED, "ledger", "a chain that adds up", report.detail, path, "restore the home from a backup");
     char head[65];
     clo_hex_encode(head, clo_span_of(report.head, sizeof report.head));
     CLO_CHECK(printf("ledger holds: %llu entries, %llu open reservations, head %s\n", (unsigned long long)report.entry_count,
@@ -131,13 +132,18 @@ static clo_err run_serve(const arguments *a)
 static int exit_code(clo_err e)
 {
     switch (clo_err_class(e)) {
-    case CLO_CLASS_OK: return 0;
-    case CLO_CLASS_DENIED: return 1;
-    case CLO_CLASS_INPUT: return 2;
-    case CLO_CLASS_LIMIT: return 4;
+    case CLO_CLASS_OK:
+        return 0;
+    case CLO_CLASS_DENIED:
+        return 1;
+    case CLO_CLASS_INPUT:
+        return 2;
+    case CLO_CLASS_LIMIT:
+        return 4;
     case CLO_CLASS_AGAIN:
     case CLO_CLASS_ENV:
-    case CLO_CLASS_BUG: break;
+    case CLO_CLASS_BUG:
+        break;
     }
     return 3;
 }
@@ -151,10 +157,14 @@ int clo_broker_main(int argc, char **argv)
     arguments a = {.verb = NULL};
     clo_err e = parse(argc, argv, &a);
     if (!clo_failed(e)) {
-        if (a.verb == NULL || strcmp(a.verb, "serve") == 0) e = run_serve(&a);
-        else if (strcmp(a.verb, "init") == 0) e = run_init(&a);
-        else if (strcmp(a.verb, "check") == 0) e = run_check(&a);
-        else e = CLO_FAILF(CLO_E_USAGE, "\"%.60s\" is not understood; see cloister-kms --help", a.verb);
+        if (a.verb == NULL || strcmp(a.verb, "serve") == 0)
+            e = run_serve(&a);
+        else if (strcmp(a.verb, "init") == 0)
+            e = run_init(&a);
+        else if (strcmp(a.verb, "check") == 0)
+            e = run_check(&a);
+        else
+            e = CLO_FAILF(CLO_E_USAGE, "\"%.60s\" is not understood; see cloister-kms --help", a.verb);
     }
     if (clo_failed(e)) (void)fprintf(stderr, "cloister-kms: %s\n", clo_err_text());
     return exit_code(e);

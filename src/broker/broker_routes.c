@@ -6,8 +6,15 @@
 #include "wire/json.h"
 #include <stdio.h>
 
-enum { RELEASE_MAX = 8 << 20, COMMIT_MAX = 64 << 10, KEY_MAX = 64 << 10, AGREEMENT_MAX = 4 << 20, ORDER_MAX = 16 << 10, SMALL_MAX = 4 << 10,
-       REPLY_MAX = 64 << 10 };
+enum {
+    RELEASE_MAX = 8 << 20,
+    COMMIT_MAX = 64 << 10,
+    KEY_MAX = 64 << 10,
+    AGREEMENT_MAX = 4 << 20,
+    ORDER_MAX = 16 << 10,
+    SMALL_MAX = 4 << 10,
+    REPLY_MAX = 64 << 10
+};
 static const char cbor_type[] = "application/cbor";
 
 /* ---- failures ---- */
@@ -25,7 +32,8 @@ static clo_err problem_cbor(clo_arena *a, clo_span json, clo_buf *out)
     return clo_wire_cbor_encode(tree, out);
 }
 
-clo_err broker_refuse(clo_broker *b, const clo_gateway_request *request, clo_gateway_response *response, const char *what, clo_err e)
+clo_err broker_refuse(clo_broker *b, const clo_gateway_request *request, clo_gateway_response *response, const char *what,
+                      clo_err e)
 {
     char id[CLO_KMS_ID];
     clo_kms_denial_note(b->kms, what, e, id);
@@ -57,10 +65,10 @@ static clo_err answer(void *context, clo_gateway_request *request, clo_gateway_r
     clo_err e = work(b, request, response);
     return clo_failed(e) ? broker_refuse(b, request, response, what, e) : CLO_OK;
 }
-#define HANDLER(name, what)                                                                                            \
-    static clo_err handle_##name(void *context, clo_gateway_request *request, clo_gateway_response *response)          \
-    {                                                                                                                  \
-        return answer(context, request, response, what, work_##name);                                                  \
+#define HANDLER(name, what)                                                                                                      \
+    static clo_err handle_##name(void *context, clo_gateway_request *request, clo_gateway_response *response)                    \
+    {                                                                                                                            \
+        return answer(context, request, response, what, work_##name);                                                            \
     }
 
 clo_err broker_authenticate(void *context, const clo_gateway_request *request, clo_gateway_principal *out)
@@ -86,14 +94,15 @@ clo_err broker_authenticate(void *context, const clo_gateway_request *request, c
 
 static bool is_owner(const clo_broker *b, const clo_gateway_request *request)
 {
-    return request->principal.kind == CLO_GATEWAY_PRINCIPAL_PARTY && memcmp(request->principal.key, clo_kms_owner_kid(b->kms), 32) == 0;
+    return request->principal.kind == CLO_GATEWAY_PRINCIPAL_PARTY &&
+           memcmp(request->principal.key, clo_kms_owner_kid(b->kms), 32) == 0;
 }
 
 static clo_err require_owner(const clo_broker *b, const clo_gateway_request *request)
 {
     if (is_owner(b, request)) return CLO_OK;
-    return CLO_DENY(CLO_E_DENIED, "caller.party", clo_kms_owner(b->kms)->name, request->principal.name, "owner of this key service",
-                    "only the owner may do this; use the owner's identity");
+    return CLO_DENY(CLO_E_DENIED, "caller.party", clo_kms_owner(b->kms)->name, request->principal.name,
+                    "owner of this key service", "only the owner may do this; use the owner's identity");
 }
 
 /* ---- open ---- */
@@ -216,7 +225,8 @@ HANDLER(submit, "agreement")
 
 /* A list of views under one name. */
 typedef clo_err (*view_fn)(clo_arena *a, const void *item, clo_wire_node **out);
-static clo_err list_of(clo_arena *a, clo_wire_node *map, const char *name, const void *items, size_t count, size_t size, view_fn view)
+static clo_err list_of(clo_arena *a, clo_wire_node *map, const char *name, const void *items, size_t count, size_t size,
+                       view_fn view)
 {
     clo_wire_node *list = NULL;
     CLO_TRY(clo_wire_array(a, &list));
@@ -293,8 +303,11 @@ static clo_err change_key(clo_broker *b, clo_gateway_request *request, clo_gatew
     CLO_TRY(clo_kms_key_change(b->kms, clo_gateway_request_param(request, "id"), verb, &k));
     return send_key(request, response, &k);
 }
-#define KEY_VERB(name, verb)                                                                                                          \
-    static clo_err work_key_##name(clo_broker *b, clo_gateway_request *q, clo_gateway_response *r) { return change_key(b, q, r, verb); } \
+#define KEY_VERB(name, verb)                                                                                                     \
+    static clo_err work_key_##name(clo_broker *b, clo_gateway_request *q, clo_gateway_response *r)                               \
+    {                                                                                                                            \
+        return change_key(b, q, r, verb);                                                                                        \
+    }                                                                                                                            \
     HANDLER(key_##name, "key " #name)
 KEY_VERB(enable, CLO_KMS_KEY_ENABLE)
 KEY_VERB(disable, CLO_KMS_KEY_DISABLE)
@@ -380,11 +393,15 @@ HANDLER(runs, "runs")
 
 /* ---- the table ---- */
 
-#define GET(path_, auth_, handler_, tag_, summary_) \
-    {.method = CLO_GATEWAY_GET, .path = (path_), .auth = (auth_), .handler = (handler_), .tag = (tag_), .summary = (summary_)}
-#define POST(path_, auth_, max_, consumes_, handler_, tag_, summary_)                                                                  \
-    {.method = CLO_GATEWAY_POST, .path = (path_), .auth = (auth_), .body_max = (max_), .consumes = (consumes_), .handler = (handler_), \
-     .tag = (tag_), .summary = (summary_)}
+#define GET(path_, auth_, handler_, tag_, summary_)                                                                              \
+    {                                                                                                                            \
+        .method = CLO_GATEWAY_GET, .path = (path_), .auth = (auth_), .handler = (handler_), .tag = (tag_), .summary = (summary_) \
+    }
+#define POST(path_, auth_, max_, consumes_, handler_, tag_, summary_)                                                            \
+    {                                                                                                                            \
+        .method = CLO_GATEWAY_POST, .path = (path_), .auth = (auth_), .body_max = (max_), .consumes = (consumes_),               \
+        .handler = (handler_), .tag = (tag_), .summary = (summary_)                                                              \
+    }
 #define OPEN CLO_GATEWAY_AUTH_NONE
 #define PARTY CLO_GATEWAY_AUTH_PARTY
 #define SIGNED CLO_GATEWAY_AUTH_CHANNEL
@@ -407,7 +424,8 @@ const clo_gateway_route broker_routes[] = {
     POST("/v1/keys/{id}/revoke", PARTY, SMALL_MAX, NULL, handle_key_revoke, "keys", "Revoke a key for ever"),
     POST("/v1/keys/{id}/destroy", PARTY, SMALL_MAX, NULL, handle_key_destroy, "keys", "Erase a key for ever"),
     GET("/v1/budgets", PARTY, handle_budgets, "budget", "Budgets per dataset"),
-    POST("/v1/budgets/{dataset}", PARTY, SMALL_MAX, "application/json,application/cbor", handle_budget_set, "budget", "Set a lifetime limit"),
+    POST("/v1/budgets/{dataset}", PARTY, SMALL_MAX, "application/json,application/cbor", handle_budget_set, "budget",
+         "Set a lifetime limit"),
     GET("/v1/ledger", PARTY, handle_ledger, "budget", "Entries of the ledger"),
     GET("/v1/runs", PARTY, handle_runs, "budget", "Runs and their releases"),
     GET("/v1/explain/{id}", OPEN, handle_explain, "service", "Why something was refused"),

@@ -26,7 +26,8 @@ static clo_err listen_read(const char *home, char address[64], uint16_t *port, c
 {
     char path[640];
     CLO_TRY(clo_os_path_join(path, sizeof path, home, "listen"));
-    CLO_CHECKF(clo_os_file_exists(path), CLO_E_NOT_FOUND, "%s is no home of a key service; make one with \"cloister-kms init\"", home);
+    CLO_CHECKF(clo_os_file_exists(path), CLO_E_NOT_FOUND, "%s is no home of a key service; make one with \"cloister-kms init\"",
+               home);
     CLO_AUTO(clo_buf_free) clo_buf b;
     clo_buf_init(&b, LISTEN_FILE_MAX);
     CLO_TRY(clo_os_file_read(path, LISTEN_FILE_MAX, &b));
@@ -121,8 +122,10 @@ static clo_err open_home(clo_broker *b, const clo_broker_options *options, clo_g
     bool moved = listen->port != 0 && listen->port != port;
     if (listen->port == 0) listen->port = port;
     /* The URL of the init call counts unless the place has changed. */
-    if (options->url != NULL) CLO_TRY(clo_gateway_listen_url(options->url, "", 0, b->identity.url));
-    else CLO_TRY(clo_gateway_listen_url(moved ? NULL : url, listen->address, listen->port, b->identity.url));
+    if (options->url != NULL)
+        CLO_TRY(clo_gateway_listen_url(options->url, "", 0, b->identity.url));
+    else
+        CLO_TRY(clo_gateway_listen_url(moved ? NULL : url, listen->address, listen->port, b->identity.url));
     CLO_TRY(clo_kms_open(&b->kms, options->home, options->clock));
     memcpy(b->identity.hpke, clo_kms_hpke(b->kms), sizeof b->identity.hpke);
     int64_t now = 0;

@@ -149,5 +149,6 @@ clo_err clo_broker_identity_json(const clo_broker_identity *identity, const char
     char spki[65], hpke[65];
     clo_hex_encode(spki, clo_span_of(identity->spki, sizeof identity->spki));
     clo_hex_encode(hpke, clo_span_of(identity->hpke, sizeof identity->hpke));
-    return clo_buf_printf(out, "{\"url\":\"%s\",\"spki\":\"%s\",\"hpke\":\"%s\",\"owner\":\"%s\"}", identity->url, spki, hpke, owner);
+    return clo_buf_printf(out, "{\"url\":\"%s\",\"spki\":\"%s\",\"hpke\":\"%s\",\"owner\":\"%s\"}", identity->url, spki, hpke,
+                          owner);
 }

@@ -23,18 +23,19 @@ enum {
     CLO_KMS_NONCE_SECONDS = 60,
     CLO_KMS_CLOCK_JUMP_SECONDS = 600, /* wall clock may run ahead of the monotonic one by this much */
     CLO_KMS_DENIALS_MAX = 10000,
-    CLO_KMS_ID = 33,                  /* hex of a 16-byte id, with its end */
+    CLO_KMS_ID = 33, /* hex of a 16-byte id, with its end */
 };
 
 typedef struct clo_kms clo_kms;
 
 /* ---- the service itself ---- */
 
-/** Make the home of a new key service: identity (HPKE key, nonce key, first KEK; file identity.kms, 0600), the pinned owner (owner.pin) and the
- *  database. Errors: EXISTS (home is one already), IO. */
+/** Make the home of a new key service: identity (HPKE key, nonce key, first KEK; file identity.kms, 0600), the pinned owner
+ * (owner.pin) and the database. Errors: EXISTS (home is one already), IO. */
 CLO_R clo_kms_init(const char *home, const clo_collab_party *owner);
-/** Open a home: takes its lock, checks the ledger's chain, ends leases that ended meanwhile. clock NULL = the machine's (borrowed).
- *  Given to the caller. Errors: NOT_FOUND (no such home), CONFLICT (another process serves it), DATABASE (tampered or broken). */
+/** Open a home: takes its lock, checks the ledger's chain, ends leases that ended meanwhile. clock NULL = the machine's
+ * (borrowed). Given to the caller. Errors: NOT_FOUND (no such home), CONFLICT (another process serves it), DATABASE (tampered or
+ * broken). */
 CLO_R clo_kms_open(clo_kms **out, const char *home, const clo_os_clock *clock);
 void clo_kms_free(clo_kms **kms);
 /** The owner; borrowed. */
@@ -43,28 +44,40 @@ const clo_collab_party *clo_kms_owner(const clo_kms *kms);
 const uint8_t *clo_kms_owner_kid(const clo_kms *kms);
 /** Public HPKE key: DEKs and output-key shares are sealed to it. */
 const uint8_t *clo_kms_hpke(const clo_kms *kms);
-/** The service's time: never goes back, advances at least with the monotonic clock. Errors: DENIED claim clock.wall where the host's
- *  clock jumped ahead. */
+/** The service's time: never goes back, advances at least with the monotonic clock. Errors: DENIED claim clock.wall where the
+ * host's clock jumped ahead. */
 CLO_R clo_kms_now(clo_kms *kms, int64_t *now);
 /** A member of any registered agreement by the key identifier of a token. Errors: UNAUTHENTICATED. */
 CLO_R clo_kms_party_find(clo_kms *kms, const uint8_t kid[32], clo_collab_party *out);
 
 /* ---- key encryption keys and data keys ---- */
 
-typedef enum { CLO_KMS_KEY_ENABLED, CLO_KMS_KEY_DISABLED, CLO_KMS_KEY_REVOKED, CLO_KMS_KEY_DESTROYED, CLO_KMS_KEY_STATES } clo_kms_key_state;
+typedef enum {
+    CLO_KMS_KEY_ENABLED,
+    CLO_KMS_KEY_DISABLED,
+    CLO_KMS_KEY_REVOKED,
+    CLO_KMS_KEY_DESTROYED,
+    CLO_KMS_KEY_STATES
+} clo_kms_key_state;
 const char *clo_kms_key_state_name(clo_kms_key_state s);
-typedef enum { CLO_KMS_KEY_ENABLE, CLO_KMS_KEY_DISABLE, CLO_KMS_KEY_REVOKE, CLO_KMS_KEY_DESTROY, CLO_KMS_KEY_VERBS } clo_kms_key_verb;
+typedef enum {
+    CLO_KMS_KEY_ENABLE,
+    CLO_KMS_KEY_DISABLE,
+    CLO_KMS_KEY_REVOKE,
+    CLO_KMS_KEY_DESTROY,
+    CLO_KMS_KEY_VERBS
+} clo_kms_key_verb;
 typedef struct {
     char id[CLO_KMS_ID];
-    char name[64];          /* of the dataset */
+    char name[64]; /* of the dataset */
     uint8_t dataset[32], version[32];
     clo_kms_key_state state;
     int64_t created, changed;
     int64_t kek_version;
 } clo_kms_key;
 
-/** Take in {manifest, sealed DEK} (collab/key_import.h): the manifest must be the owner's, the DEK must match its commitment. The same
- *  import again is success; another DEK for the same version is CONFLICT. */
+/** Take in {manifest, sealed DEK} (collab/key_import.h): the manifest must be the owner's, the DEK must match its commitment. The
+ * same import again is success; another DEK for the same version is CONFLICT. */
 CLO_R clo_kms_key_import(clo_kms *kms, clo_span message, clo_kms_key *out);
 /** All keys, newest first; array owned by the arena. */
 CLO_R clo_kms_key_list(clo_kms *kms, clo_arena *a, clo_kms_key **out, size_t *count);
@@ -89,19 +102,21 @@ typedef struct {
     bool superseded;                  /* a later epoch of the lineage is known */
     uint32_t resumes_missing;         /* bit per member that must still order "resume"; 0 unless suspended */
 } clo_kms_agreement;
-/** Register a signed file: complete signatures, the pinned owner among the members under its own key, this service's HPKE key in it, a proper
- *  amendment where its predecessor is known, epoch not below the lineage's. A release registers an unknown agreement by the same rule. The same file again is success. */
+/** Register a signed file: complete signatures, the pinned owner among the members under its own key, this service's HPKE key in
+ * it, a proper amendment where its predecessor is known, epoch not below the lineage's. A release registers an unknown agreement
+ * by the same rule. The same file again is success. */
 CLO_R clo_kms_agreement_submit(clo_kms *kms, clo_span file, clo_kms_agreement *out);
 /** Newest first. viewer = key identifier of a party: only agreements that it is a member of; NULL = all. */
 CLO_R clo_kms_agreement_list(clo_kms *kms, clo_arena *a, const uint8_t *viewer, clo_kms_agreement **out, size_t *count);
-/** A member's signed order. stop: any one, at once; terminate: any one, for ever; resume: counts once every member has ordered it after (by sequence and
- *  time) the last stop. A party's sequence must rise. Errors: NOT_FOUND (agreement unknown here), REPLAYED, CONFLICT (terminated). */
+/** A member's signed order. stop: any one, at once; terminate: any one, for ever; resume: counts once every member has ordered it
+ * after (by sequence and time) the last stop. A party's sequence must rise. Errors: NOT_FOUND (agreement unknown here), REPLAYED,
+ * CONFLICT (terminated). */
 CLO_R clo_kms_order(clo_kms *kms, clo_span order, clo_kms_agreement *out);
 
 /* ---- release in two phases ---- */
 
-/** A single-use nonce: version (1) ‖ be64 milliseconds ‖ 16 random bytes ‖ first 15 bytes of SHA-256(service's HPKE key ‖ owner kid) ‖ HMAC-SHA-256
- *  over what precedes. Stateless until a release uses it. */
+/** A single-use nonce: version (1) ‖ be64 milliseconds ‖ 16 random bytes ‖ first 15 bytes of SHA-256(service's HPKE key ‖ owner
+ * kid) ‖ HMAC-SHA-256 over what precedes. Stateless until a release uses it. */
 CLO_R clo_kms_nonce(clo_kms *kms, uint8_t out[CLO_NONCE]);
 
 /* What the transport knows about the session that a message came on. */
@@ -116,37 +131,44 @@ typedef struct {
  *  clo_kms_explain by the caller (clo_kms_denial_note). Denials: nonce.*, channel.*, agreement.*, log.*, run.*, dataset.*, key.*,
  *  evidence.*, budget.rho, clock.*. */
 CLO_R clo_kms_release(clo_kms *kms, clo_span body, const clo_kms_channel *channel, clo_buf *reply);
-/** Renewal: the same message with a fresh nonce and fresh evidence by the same runtime keys; the reply has no keys, its expires is the
- *  new end of the lease. Errors also: NOT_FOUND (no such release), EXPIRED, CONFLICT (committed). */
+/** Renewal: the same message with a fresh nonce and fresh evidence by the same runtime keys; the reply has no keys, its expires
+ * is the new end of the lease. Errors also: NOT_FOUND (no such release), EXPIRED, CONFLICT (committed). */
 CLO_R clo_kms_renew(clo_kms *kms, clo_span body, const clo_kms_channel *channel, clo_buf *reply);
-/** Phase two: body of POST /v1/commit -> encoded commit reply. The identical token again gets the identical reply; another one CONFLICT; after the lease
- *  EXPIRED; under a stopped agreement DENIED. */
+/** Phase two: body of POST /v1/commit -> encoded commit reply. The identical token again gets the identical reply; another one
+ * CONFLICT; after the lease EXPIRED; under a stopped agreement DENIED. */
 CLO_R clo_kms_commit(clo_kms *kms, clo_span body, clo_buf *reply);
 /** The commit reply of a run once more (its shares are HPKE-sealed to their recipients). Errors: NOT_FOUND. */
 CLO_R clo_kms_shares(clo_kms *kms, const uint8_t run_id[16], clo_buf *reply);
-/** End the leases that are over: each becomes one `expire` entry per dataset (refund). Call it every second or so. *ended may be NULL. */
+/** End the leases that are over: each becomes one `expire` entry per dataset (refund). Call it every second or so. *ended may be
+ * NULL. */
 CLO_R clo_kms_sweep(clo_kms *kms, size_t *ended);
 
 /* ---- budget and ledger ---- */
 
 typedef struct {
-    char name[64];            /* as last seen in an agreement */
+    char name[64]; /* as last seen in an agreement */
     uint8_t dataset[32];
-    clo_dp_rational limit;    /* lifetime */
+    clo_dp_rational limit; /* lifetime */
     clo_dp_rational spent, reserved, left;
     double delta;
     double epsilon_limit, epsilon_spent, epsilon_left; /* for people: clo_dp_zcdp_epsilon at delta of limit, spent, left */
-    uint64_t run_count;       /* committed */
+    uint64_t run_count;                                /* committed */
 } clo_kms_budget;
 /** viewer = key identifier of a party: only datasets of agreements that it is a member of; NULL = all. */
 CLO_R clo_kms_budget_list(clo_kms *kms, clo_arena *a, const uint8_t *viewer, clo_kms_budget **out, size_t *count);
 /** The owner's explicit word: set the lifetime limit of a dataset (may raise it; agreements only ever lower it). */
 CLO_R clo_kms_budget_set(clo_kms *kms, const uint8_t dataset[32], clo_dp_rational limit);
 
-typedef enum { CLO_KMS_ENTRY_RESERVE = 1, CLO_KMS_ENTRY_COMMIT = 2, CLO_KMS_ENTRY_EXPIRE = 3, CLO_KMS_ENTRY_LIMIT = 4 } clo_kms_entry_kind;
+typedef enum {
+    CLO_KMS_ENTRY_RESERVE = 1,
+    CLO_KMS_ENTRY_COMMIT = 2,
+    CLO_KMS_ENTRY_EXPIRE = 3,
+    CLO_KMS_ENTRY_LIMIT = 4
+} clo_kms_entry_kind;
 const char *clo_kms_entry_kind_name(clo_kms_entry_kind k);
-/* A row of the ledger. hash = SHA-256("cloister/v1 ledger" ‖ 0 ‖ previous ‖ be64 seq ‖ dataset ‖ run id ‖ agreement ‖ kind (1) ‖ be64 num ‖ be64 den
- * ‖ be64 time); previous of the first = 32 zero bytes. LIMIT entries (a limit set by agreement or owner) have run id zero. */
+/* A row of the ledger. hash = SHA-256("cloister/v1 ledger" ‖ 0 ‖ previous ‖ be64 seq ‖ dataset ‖ run id ‖ agreement ‖ kind (1) ‖
+ * be64 num ‖ be64 den ‖ be64 time); previous of the first = 32 zero bytes. LIMIT entries (a limit set by agreement or owner) have
+ * run id zero. */
 typedef struct {
     int64_t seq;
     uint8_t dataset[32];
@@ -165,11 +187,12 @@ typedef struct {
     uint64_t entry_count;
     uint64_t reserved_count; /* reservations still open */
     uint8_t head[32];
-    int64_t bad_seq;         /* first offending row, 0 where none or not a row's */
-    char detail[240];        /* why it is not valid */
+    int64_t bad_seq;  /* first offending row, 0 where none or not a row's */
+    char detail[240]; /* why it is not valid */
 } clo_kms_ledger_report;
-/** Independent check of a service's database file (home/kms.db), read-only, by its own code: chain, sequence, each reservation ended at most once, no entry
- *  without its reservation, balances, releases and their reservations, no limit exceeded. Works beside a running service. An untrue ledger is a report, not an error. */
+/** Independent check of a service's database file (home/kms.db), read-only, by its own code: chain, sequence, each reservation
+ * ended at most once, no entry without its reservation, balances, releases and their reservations, no limit exceeded. Works
+ * beside a running service. An untrue ledger is a report, not an error. */
 CLO_R clo_kms_ledger_check(const char *database, clo_kms_ledger_report *out);
 
 /* ---- runs as the owner sees them ---- */
@@ -179,7 +202,7 @@ typedef struct {
     uint8_t agreement[32];
     int64_t epoch;
     char run[64], starter[64];
-    char state[16];          /* "reserved", "committed", "expired" */
+    char state[16]; /* "reserved", "committed", "expired" */
     char tee[24];
     uint8_t runtime[32], evidence[32], request[32];
     int64_t created, expires;
@@ -188,8 +211,8 @@ CLO_R clo_kms_run_list(clo_kms *kms, clo_arena *a, size_t max, clo_kms_run **out
 
 /* ---- denials ---- */
 
-/** Keep the calling thread's last failure under a fresh random id, so that `explain` can tell it later. `what`: "release", "commit"… Never fails: an id is given
- *  also where it could not be kept. */
+/** Keep the calling thread's last failure under a fresh random id, so that `explain` can tell it later. `what`: "release",
+ * "commit"… Never fails: an id is given also where it could not be kept. */
 void clo_kms_denial_note(clo_kms *kms, const char *what, clo_err e, char id[CLO_KMS_ID]);
 typedef struct {
     char id[CLO_KMS_ID];

@@ -1,4 +1,5 @@
-/* Agreements at the key service: opened ones in a small cache, registered ones in the database, orders that stop and resume them. */
+/* Agreements at the key service: opened ones in a small cache, registered ones in the database, orders that stop and resume them.
+ */
 #include "collab/leaf.h"
 #include "crypto/hash.h"
 #include "kms/kms_int.h"
@@ -98,8 +99,8 @@ static clo_err require_owner(const clo_kms *kms, const clo_collab_agreement *g)
                         "put the owner's own public party file into the agreement and sign it again");
     }
     if (!m->data_owner || memcmp(m->kms_hpke, kms->hpke_public, sizeof m->kms_hpke) != 0)
-        return CLO_DENY(CLO_E_DENIED, "agreement.kms_key", kms_hex8(kms->hpke_public).text, kms_hex8(m->kms_hpke).text, source.text,
-                        "put the identity that \"cloister-kms init\" printed into the agreement and sign it again");
+        return CLO_DENY(CLO_E_DENIED, "agreement.kms_key", kms_hex8(kms->hpke_public).text, kms_hex8(m->kms_hpke).text,
+                        source.text, "put the identity that \"cloister-kms init\" printed into the agreement and sign it again");
     return CLO_OK;
 }
 
@@ -198,8 +199,8 @@ clo_err kms_agreement_require_logged(kms_agreement_ref *r, clo_span proof, int64
     clo_buf_init(&leaf, 4096);
     CLO_TRY(clo_collab_leaf(CLO_LEAF_AGREEMENT, r->file, &leaf));
     kms_source source = kms_source_agreement(r->g->id, "log");
-    CLO_TRY(kms_deny_wrap(clo_wire_tlog_proof_verify(proof, clo_buf_span(&leaf), &r->g->log, NULL, NULL, &witnessed_at), "log.inclusion",
-                          "a witnessed proof that the agreement is in the log", source.text,
+    CLO_TRY(kms_deny_wrap(clo_wire_tlog_proof_verify(proof, clo_buf_span(&leaf), &r->g->log, NULL, NULL, &witnessed_at),
+                          "log.inclusion", "a witnessed proof that the agreement is in the log", source.text,
                           "submit the agreement to the operator and wait for its witnessed proof"));
     pthread_mutex_lock(r->lock);
     memcpy(r->proof_digest, digest, sizeof digest);
@@ -214,8 +215,8 @@ clo_err kms_agreement_require_logged(kms_agreement_ref *r, clo_span proof, int64
 clo_err kms_agreement_row_find(kms_db *db, const uint8_t id[32], kms_agreement_row *out)
 {
     CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
-    CLO_TRY(kms_db_query(db, &s, "SELECT lineage, epoch, not_after, state, stopped FROM agreements WHERE id = ?1", "b", (const void *)id,
-                         (size_t)32));
+    CLO_TRY(kms_db_query(db, &s, "SELECT lineage, epoch, not_after, state, stopped FROM agreements WHERE id = ?1", "b",
+                         (const void *)id, (size_t)32));
     *out = (kms_agreement_row){.found = false};
     CLO_TRY(kms_db_row(s, &out->found));
     if (!out->found) return CLO_OK;
@@ -232,8 +233,8 @@ clo_err kms_agreement_row_find(kms_db *db, const uint8_t id[32], kms_agreement_r
 static clo_err newest_epoch(kms_db *db, const uint8_t lineage[32], int64_t *epoch, uint8_t id[32])
 {
     CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
-    CLO_TRY(kms_db_query(db, &s, "SELECT epoch, id FROM agreements WHERE lineage = ?1 ORDER BY epoch DESC LIMIT 1", "b", (const void *)lineage,
-                         (size_t)32));
+    CLO_TRY(kms_db_query(db, &s, "SELECT epoch, id FROM agreements WHERE lineage = ?1 ORDER BY epoch DESC LIMIT 1", "b",
+                         (const void *)lineage, (size_t)32));
     bool row = false;
     CLO_TRY(kms_db_row(s, &row));
     *epoch = 0;
@@ -249,8 +250,8 @@ static clo_err require_epoch(kms_db *db, const clo_collab_agreement *g)
     CLO_TRY(newest_epoch(db, g->lineage, &newest, id));
     if (newest == 0 || newest < g->epoch || memcmp(id, g->id, sizeof id) == 0) return CLO_OK;
     char expected[200], actual[120];
-    (void)snprintf(expected, sizeof expected, "epoch %lld (agreement %s), the newest that this key service knows", (long long)newest,
-                   kms_hex8(id).text);
+    (void)snprintf(expected, sizeof expected, "epoch %lld (agreement %s), the newest that this key service knows",
+                   (long long)newest, kms_hex8(id).text);
     (void)snprintf(actual, sizeof actual, "epoch %lld (agreement %s)", (long long)g->epoch, kms_hex8(g->id).text);
     return CLO_DENY(CLO_E_DENIED, "agreement.epoch", expected, actual, "owner's key service",
                     "use the newest amendment of this agreement, which all parties have signed");
@@ -263,13 +264,16 @@ clo_err kms_agreement_require_active(kms_db *db, const clo_collab_agreement *g, 
     clo_time_format(at, now);
     clo_time_format(until, g->not_after);
     if (now >= g->not_after)
-        return CLO_DENY(CLO_E_EXPIRED, "agreement.not_after", until, at, source.text, "sign an amendment or a new agreement with a later not_after");
+        return CLO_DENY(CLO_E_EXPIRED, "agreement.not_after", until, at, source.text,
+                        "sign an amendment or a new agreement with a later not_after");
     kms_agreement_row st;
     CLO_TRY(kms_agreement_row_find(db, g->id, &st));
     CLO_CHECKF(st.found || unknown_ok, CLO_E_NOT_FOUND, "agreement %s is not registered here", kms_hex8(g->id).text);
     if (st.found && st.state != CLO_AGREEMENT_ACTIVE)
-        return CLO_DENY(CLO_E_DENIED, "agreement.state", "active", clo_collab_agreement_state_name(st.state), "orders of the parties",
-                        "a suspended agreement is active again once every party has signed \"cloister agreement resume\"; a terminated one never is");
+        return CLO_DENY(CLO_E_DENIED, "agreement.state", "active", clo_collab_agreement_state_name(st.state),
+                        "orders of the parties",
+                        "a suspended agreement is active again once every party has signed \"cloister agreement resume\"; a "
+                        "terminated one never is");
     return require_epoch(db, g);
 }
 
@@ -297,9 +301,9 @@ static clo_err insert_members(kms_db *db, const clo_collab_agreement *g)
         const clo_collab_party *p = &g->members[i].party;
         uint8_t kid[32];
         CLO_TRY(clo_collab_party_kid(p, kid));
-        CLO_TRY(kms_db_run(db, "INSERT OR IGNORE INTO members(kid, agreement, name, sign, hpke) VALUES(?1, ?2, ?3, ?4, ?5)", "bbtbb",
-                           (const void *)kid, sizeof kid, (const void *)g->id, sizeof g->id, p->name, (const void *)p->sign.bytes, p->sign.n,
-                           (const void *)p->hpke, sizeof p->hpke));
+        CLO_TRY(kms_db_run(db, "INSERT OR IGNORE INTO members(kid, agreement, name, sign, hpke) VALUES(?1, ?2, ?3, ?4, ?5)",
+                           "bbtbb", (const void *)kid, sizeof kid, (const void *)g->id, sizeof g->id, p->name,
+                           (const void *)p->sign.bytes, p->sign.n, (const void *)p->hpke, sizeof p->hpke));
     }
     return CLO_OK;
 }
@@ -318,14 +322,14 @@ clo_err kms_agreement_register(clo_kms *kms, kms_db *db, const kms_agreement_ref
     CLO_TRY(kms_db_run(db,
                        "INSERT INTO agreements(id, lineage, epoch, title, not_after, state, stopped, file, registered)"
                        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8)",
-                       "bbitiibi", (const void *)g->id, sizeof g->id, (const void *)g->lineage, sizeof g->lineage, g->epoch, g->title,
-                       g->not_after, (int64_t)state, (const void *)ref->file.p, ref->file.n, now));
+                       "bbitiibi", (const void *)g->id, sizeof g->id, (const void *)g->lineage, sizeof g->lineage, g->epoch,
+                       g->title, g->not_after, (int64_t)state, (const void *)ref->file.p, ref->file.n, now));
     CLO_TRY(insert_members(db, g));
     for (size_t i = 0; i < g->dataset_count; i++) {
         const clo_collab_dataset_terms *d = &g->datasets[i];
         if (strcmp(d->owner, kms->owner.name) != 0) continue;
-        CLO_TRY(kms_db_run(db, "INSERT INTO agreement_datasets(agreement, dataset) VALUES(?1, ?2)", "bb", (const void *)g->id, sizeof g->id,
-                           (const void *)d->id, sizeof d->id));
+        CLO_TRY(kms_db_run(db, "INSERT INTO agreement_datasets(agreement, dataset) VALUES(?1, ?2)", "bb", (const void *)g->id,
+                           sizeof g->id, (const void *)d->id, sizeof d->id));
         CLO_TRY(kms_ledger_limit(db, d->id, d->name, d->delta, g->id, d->rho, false, now));
     }
     return CLO_OK;

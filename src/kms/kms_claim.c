@@ -6,7 +6,8 @@
 enum { CLAIM_ARENA = 96 << 20, CLAIM_BODY_MAX = 8 << 20 };
 static const char message_source[] = "release request";
 
-static clo_err require_equal(const char *claim, const uint8_t *expected, const uint8_t *actual, size_t n, const char *source, const char *remedy)
+static clo_err require_equal(const char *claim, const uint8_t *expected, const uint8_t *actual, size_t n, const char *source,
+                             const char *remedy)
 {
     if (memcmp(expected, actual, n) == 0) return CLO_OK;
     return CLO_DENY(CLO_E_DENIED, claim, kms_hex_of(expected, n).text, kms_hex_of(actual, n).text, source, remedy);
@@ -27,7 +28,8 @@ static clo_err unused_nonce(clo_kms *kms, kms_db *db, int64_t now, void *context
 
 static clo_err check_channel(const clo_kms_channel *channel, const clo_collab_release_request *m)
 {
-    static const char remedy[] = "the runtime itself must connect, over TLS 1.3, with the leaf that its evidence names; a session that someone relays is refused";
+    static const char remedy[] = "the runtime itself must connect, over TLS 1.3, with the leaf that its evidence names; a "
+                                 "session that someone relays is refused";
     if (!channel->have_exporter || !channel->have_server)
         return CLO_DENY(CLO_E_DENIED, "channel.tls", "a TLS 1.3 session", "a plain connection", "key service", remedy);
     if (!channel->have_client)
@@ -35,10 +37,12 @@ static clo_err check_channel(const clo_kms_channel *channel, const clo_collab_re
     CLO_TRY(require_equal("channel.leaf", m->binding.leaf_spki, channel->client_spki, 32, "evidence of the runtime", remedy));
     CLO_AUTO(clo_buf_free) clo_buf message;
     clo_buf_init(&message, 1024);
-    CLO_TRY(clo_collab_channel_message(channel->exporter, channel->client_spki, channel->server_spki, "runtime", m->evidence, &message));
+    CLO_TRY(clo_collab_channel_message(channel->exporter, channel->client_spki, channel->server_spki, "runtime", m->evidence,
+                                       &message));
     clo_crypto_public_key key;
-    CLO_TRY(kms_deny_wrap(clo_crypto_public_key_parse(CLO_SIGN_ED25519, clo_span_of(m->binding.sign, sizeof m->binding.sign), &key),
-                          "binding.sign", "an Ed25519 key", message_source, "repair the runtime"));
+    CLO_TRY(
+        kms_deny_wrap(clo_crypto_public_key_parse(CLO_SIGN_ED25519, clo_span_of(m->binding.sign, sizeof m->binding.sign), &key),
+                      "binding.sign", "an Ed25519 key", message_source, "repair the runtime"));
     clo_err e = clo_crypto_verify(&key, clo_buf_span(&message), clo_span_of(m->channel_proof, sizeof m->channel_proof));
     if (clo_failed(e))
         return CLO_DENY(CLO_E_DENIED, "channel.binding", "a proof by the attested key over this very TLS session",
@@ -57,12 +61,14 @@ static clo_err check_agreement(clo_kms *kms, kms_claim *c, int64_t now)
     CLO_TRY(kms_agreement_get(kms, c->message.agreement_file, &c->ref));
     clo_collab_agreement *g = c->ref->g;
     const clo_collab_binding *b = &c->message.binding;
-    CLO_TRY(require_equal("binding.agreement", g->id, b->agreement, sizeof b->agreement, message_source, "start the run again under this agreement"));
+    CLO_TRY(require_equal("binding.agreement", g->id, b->agreement, sizeof b->agreement, message_source,
+                          "start the run again under this agreement"));
     char expected[24], actual[24];
     (void)snprintf(expected, sizeof expected, "%lld", (long long)g->epoch);
     (void)snprintf(actual, sizeof actual, "%lld", (long long)b->epoch);
     if (b->epoch != g->epoch)
-        return CLO_DENY(CLO_E_DENIED, "binding.epoch", expected, actual, message_source, "start the run again under this agreement");
+        return CLO_DENY(CLO_E_DENIED, "binding.epoch", expected, actual, message_source,
+                        "start the run again under this agreement");
     CLO_TRY(kms_read(kms, active_read, g));
     c->own_member = kms_agreement_own_index(kms, g);
     return kms_agreement_require_logged(c->ref, c->message.agreement_proof, now);
@@ -88,7 +94,8 @@ static clo_err check_request(kms_claim *c, int64_t now, bool renewal)
     const clo_collab_agreement *g = c->ref->g;
     uint8_t digest[32];
     CLO_TRY(clo_crypto_sha256(c->message.request, digest));
-    CLO_TRY(require_equal("binding.request", digest, c->message.binding.request, sizeof digest, message_source, "start the run again"));
+    CLO_TRY(require_equal("binding.request", digest, c->message.binding.request, sizeof digest, message_source,
+                          "start the run again"));
     clo_err e = clo_collab_run_request_open(&c->arena, c->message.request, g, &c->request, &c->terms);
     CLO_TRY(kms_deny_wrap(e, "run.request", "a run request that the agreement allows", kms_source_agreement(g->id, "runs").text,
                           "sign the run request again with \"cloister run start\""));
@@ -97,17 +104,20 @@ static clo_err check_request(kms_claim *c, int64_t now, bool renewal)
     size_t own = 0;
     while (own < owner_count && owners[own] != c->own_member) own++;
     if (own == owner_count)
-        return CLO_DENY(CLO_E_DENIED, "run.owner", g->members[c->own_member].party.name, "none of this owner's datasets is in the run",
-                        kms_source_agreement(g->id, "runs").text, "ask only the key services of the run's owners");
+        return CLO_DENY(CLO_E_DENIED, "run.owner", g->members[c->own_member].party.name,
+                        "none of this owner's datasets is in the run", kms_source_agreement(g->id, "runs").text,
+                        "ask only the key services of the run's owners");
     char expected[24], actual[24];
     (void)snprintf(expected, sizeof expected, "%zu nonces", owner_count);
     (void)snprintf(actual, sizeof actual, "%zu nonces", c->message.binding.nonce_count);
     if (c->message.binding.nonce_count != owner_count || c->nonce_index != own)
-        return CLO_DENY(CLO_E_DENIED, "nonce.order", expected, actual, message_source, "bind one nonce per owner, in the order of the agreement's parties");
+        return CLO_DENY(CLO_E_DENIED, "nonce.order", expected, actual, message_source,
+                        "bind one nonce per owner, in the order of the agreement's parties");
     return renewal ? CLO_OK : check_window(c, now);
 }
 
-static const clo_span *manifest_of(kms_claim *c, const uint8_t id[32], const clo_crypto_public_key *owner, clo_collab_manifest *out, clo_err *e)
+static const clo_span *manifest_of(kms_claim *c, const uint8_t id[32], const clo_crypto_public_key *owner,
+                                   clo_collab_manifest *out, clo_err *e)
 {
     for (size_t i = 0; i < c->message.manifest_count; i++) {
         *e = clo_collab_manifest_open(&c->arena, c->message.manifests[i], NULL, out);
@@ -131,11 +141,13 @@ static clo_err check_dataset(kms_claim *c, const clo_collab_dataset_terms *d, co
     char part[100];
     (void)snprintf(part, sizeof part, "datasets[%s]", d->name);
     kms_source source = kms_source_agreement(g->id, part);
-    CLO_TRY(kms_deny_wrap(e, "dataset.manifest", "a manifest signed by the dataset's owner", source.text, "push the dataset again with \"cloister dataset push\""));
+    CLO_TRY(kms_deny_wrap(e, "dataset.manifest", "a manifest signed by the dataset's owner", source.text,
+                          "push the dataset again with \"cloister dataset push\""));
     if (bytes == NULL)
         return CLO_DENY(CLO_E_DENIED, "dataset.manifest", d->name, "no manifest of this dataset was sent", source.text,
                         "push the dataset with \"cloister dataset push\"");
-    CLO_TRY(require_equal("dataset.version", version, m.version, sizeof m.version, "run request", "start the run again with the versions that are there"));
+    CLO_TRY(require_equal("dataset.version", version, m.version, sizeof m.version, "run request",
+                          "start the run again with the versions that are there"));
     return require_equal("dataset.schema", d->schema.digest, m.schema_digest, sizeof m.schema_digest, source.text,
                          "seal the dataset again with the agreement's schema");
 }
@@ -170,8 +182,10 @@ static clo_err check_evidence(kms_claim *c, int64_t now)
     void *p = NULL;
     CLO_TRY(clo_arena_alloc(&c->arena, sizeof(clo_attest_result), &p));
     clo_attest_result *result = p;
-    clo_err e = clo_collab_evidence_appraise(&c->arena, c->ref->g, c->terms, &c->message.binding, c->message.evidence, now, &c->runtime, result);
-    CLO_TRY(kms_deny_wrap(e, "evidence", "evidence that the agreement's runtimes accept", kms_source_agreement(c->ref->g->id, "runtimes").text,
+    clo_err e = clo_collab_evidence_appraise(&c->arena, c->ref->g, c->terms, &c->message.binding, c->message.evidence, now,
+                                             &c->runtime, result);
+    CLO_TRY(kms_deny_wrap(e, "evidence", "evidence that the agreement's runtimes accept",
+                          kms_source_agreement(c->ref->g->id, "runtimes").text,
                           "run the measured runtime that the agreement names"));
     (void)snprintf(c->tee, sizeof c->tee, "%s", result->tee);
     return clo_crypto_sha256(c->message.evidence, c->evidence_digest);
@@ -179,7 +193,8 @@ static clo_err check_evidence(kms_claim *c, int64_t now)
 
 clo_err kms_claim_verify(clo_kms *kms, clo_span body, const clo_kms_channel *channel, bool renewal, int64_t now, kms_claim *out)
 {
-    CLO_CHECKF(body.n <= CLAIM_BODY_MAX, CLO_E_TOO_LARGE, "the release request has %zu bytes, at most %d are allowed", body.n, CLAIM_BODY_MAX);
+    CLO_CHECKF(body.n <= CLAIM_BODY_MAX, CLO_E_TOO_LARGE, "the release request has %zu bytes, at most %d are allowed", body.n,
+               CLAIM_BODY_MAX);
     kms_claim *c = out;
     clo_arena_init(&c->arena, CLAIM_ARENA);
     CLO_TRY(clo_collab_release_request_decode(&c->arena, body, &c->message));

@@ -40,7 +40,8 @@ typedef struct {
 static clo_err stored_reply(kms_db *db, const uint8_t run_id[16], uint8_t token_digest[32], clo_buf *reply, bool *found)
 {
     CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
-    CLO_TRY(kms_db_query(db, &s, "SELECT token_digest, reply FROM commits WHERE run = ?1", "b", (const void *)run_id, (size_t)16));
+    CLO_TRY(
+        kms_db_query(db, &s, "SELECT token_digest, reply FROM commits WHERE run = ?1", "b", (const void *)run_id, (size_t)16));
     CLO_TRY(kms_db_row(s, found));
     if (!*found) return CLO_OK;
     CLO_TRY(kms_column_fixed(s, 0, token_digest, 32));
@@ -78,7 +79,8 @@ static clo_err find_reply(clo_kms *kms, kms_db *db, int64_t now, void *context)
 
 static clo_err deny_token(const char *claim, const char *expected, const char *actual, const char *source)
 {
-    return CLO_DENY(CLO_E_DENIED, claim, expected, actual, source, "only the result of the agreed run is released; start a new run");
+    return CLO_DENY(CLO_E_DENIED, claim, expected, actual, source,
+                    "only the result of the agreed run is released; start a new run");
 }
 
 static clo_err check_recipients(const commit_claim *c)
@@ -101,7 +103,8 @@ static clo_err check_recipients(const commit_claim *c)
         same = found == 1;
     }
     (void)snprintf(part, sizeof part, "runs[%s].recipients", c->terms->name);
-    return same ? CLO_OK : deny_token("token.recipients", expected, actual, kms_source_agreement(c->release.agreement, part).text);
+    return same ? CLO_OK
+                : deny_token("token.recipients", expected, actual, kms_source_agreement(c->release.agreement, part).text);
 }
 
 static clo_err check_spend(const commit_claim *c)
@@ -136,7 +139,8 @@ static clo_err check_token(const commit_claim *c)
     const kms_release *r = &c->release;
     if (memcmp(t->agreement, r->agreement, 32) != 0 || t->epoch != r->epoch)
         return deny_token("token.agreement", kms_hex8(r->agreement).text, kms_hex8(t->agreement).text, "release record");
-    if (memcmp(t->request, r->request, 32) != 0) return deny_token("token.request", kms_hex8(r->request).text, kms_hex8(t->request).text, "release record");
+    if (memcmp(t->request, r->request, 32) != 0)
+        return deny_token("token.request", kms_hex8(r->request).text, kms_hex8(t->request).text, "release record");
     if (memcmp(t->evidence, r->evidence, 32) != 0 && memcmp(t->evidence, r->evidence_last, 32) != 0)
         return deny_token("token.evidence", kms_hex8(r->evidence).text, kms_hex8(t->evidence).text, "release record");
     if (!t->guards_passed) return deny_token("token.guards", "passed", t->guards, token_source);
@@ -151,8 +155,10 @@ static clo_err seal_shares(clo_kms *kms, commit_claim *c)
     clo_buf_init(&info, 1024);
     CLO_TRY(clo_collab_share_info(t->agreement, t->run_id, t->output, "kms", &info));
     CLO_KEY32(share);
-    clo_err e = clo_crypto_hpke_open(&kms->secrets->hpke, clo_buf_span(&info), clo_span_of(NULL, 0), c->message.sealed_share, share.b, sizeof share.b);
-    CLO_TRY(kms_deny_wrap(e, "token.share", "a share sealed to this key service for this output", token_source, "seal the share to the key that the agreement names"));
+    clo_err e = clo_crypto_hpke_open(&kms->secrets->hpke, clo_buf_span(&info), clo_span_of(NULL, 0), c->message.sealed_share,
+                                     share.b, sizeof share.b);
+    CLO_TRY(kms_deny_wrap(e, "token.share", "a share sealed to this key service for this output", token_source,
+                          "seal the share to the key that the agreement names"));
     clo_collab_commit_reply reply = {.share_count = 0};
     (void)snprintf(reply.owner, sizeof reply.owner, "%s", kms->owner.name);
     for (size_t i = 0; i < c->terms->recipient_count; i++) {
@@ -163,7 +169,8 @@ static clo_err seal_shares(clo_kms *kms, commit_claim *c)
         CLO_TRY(clo_collab_share_info(t->agreement, t->run_id, t->output, m->party.name, &to));
         CLO_AUTO(clo_buf_free) clo_buf sealed;
         clo_buf_init(&sealed, 256);
-        CLO_TRY(clo_crypto_hpke_seal(m->party.hpke, clo_buf_span(&to), clo_span_of(NULL, 0), clo_span_of(share.b, sizeof share.b), &sealed));
+        CLO_TRY(clo_crypto_hpke_seal(m->party.hpke, clo_buf_span(&to), clo_span_of(NULL, 0), clo_span_of(share.b, sizeof share.b),
+                                     &sealed));
         (void)snprintf(reply.shares[i].recipient, sizeof reply.shares[i].recipient, "%s", m->party.name);
         CLO_TRY(clo_arena_copy(&c->arena, clo_buf_span(&sealed), &reply.shares[i].sealed));
         reply.share_count++;
@@ -187,7 +194,8 @@ static clo_err commit_job(clo_kms *kms, kms_db *db, int64_t now, void *context)
     CLO_TRY(kms_release_require_open(&r, now));
     CLO_TRY(kms_agreement_require_active(db, c->ref->g, now, false));
     CLO_TRY(kms_ledger_end(db, c->run_id, CLO_KMS_ENTRY_COMMIT, now));
-    CLO_TRY(kms_db_run(db, "UPDATE releases SET state = 2 WHERE run = ?1 AND state = 1", "b", (const void *)c->run_id, sizeof c->run_id));
+    CLO_TRY(kms_db_run(db, "UPDATE releases SET state = 2 WHERE run = ?1 AND state = 1", "b", (const void *)c->run_id,
+                       sizeof c->run_id));
     return kms_db_run(db, "INSERT INTO commits(run, token_digest, token, reply, time) VALUES(?1, ?2, ?3, ?4, ?5)", "bbbbi",
                       (const void *)c->run_id, sizeof c->run_id, (const void *)c->token_digest, sizeof c->token_digest,
                       (const void *)c->message.token.p, c->message.token.n, (const void *)c->reply.p, c->reply.len, now);
@@ -227,7 +235,8 @@ static clo_err commit_message(clo_kms *kms, clo_span body, commit_claim *c)
 
 clo_err clo_kms_commit(clo_kms *kms, clo_span body, clo_buf *reply)
 {
-    CLO_CHECKF(body.n <= COMMIT_BODY_MAX, CLO_E_TOO_LARGE, "the commit request has %zu bytes, at most %d are allowed", body.n, COMMIT_BODY_MAX);
+    CLO_CHECKF(body.n <= COMMIT_BODY_MAX, CLO_E_TOO_LARGE, "the commit request has %zu bytes, at most %d are allowed", body.n,
+               COMMIT_BODY_MAX);
     commit_claim c = {.repeated = false};
     clo_arena_init(&c.arena, COMMIT_ARENA);
     clo_buf_init(&c.reply, COMMIT_REPLY_MAX);

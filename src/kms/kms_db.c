@@ -6,29 +6,35 @@
 
 const char kms_schema[] =
     "CREATE TABLE meta(key TEXT PRIMARY KEY, number INTEGER, bytes BLOB) STRICT;"
-    "CREATE TABLE deks(id TEXT PRIMARY KEY, dataset BLOB NOT NULL, version BLOB NOT NULL, name TEXT NOT NULL, manifest BLOB NOT NULL,"
+    "CREATE TABLE deks(id TEXT PRIMARY KEY, dataset BLOB NOT NULL, version BLOB NOT NULL, name TEXT NOT NULL, manifest BLOB NOT "
+    "NULL,"
     " state INTEGER NOT NULL, kek_version INTEGER NOT NULL, wrapped BLOB, created INTEGER NOT NULL, changed INTEGER NOT NULL,"
     " UNIQUE(dataset, version)) STRICT;"
     "CREATE INDEX deks_kek ON deks(kek_version);"
     "CREATE TABLE agreements(id BLOB PRIMARY KEY, lineage BLOB NOT NULL, epoch INTEGER NOT NULL, title TEXT NOT NULL,"
-    " not_after INTEGER NOT NULL, state INTEGER NOT NULL, stopped INTEGER NOT NULL, file BLOB NOT NULL, registered INTEGER NOT NULL) STRICT;"
+    " not_after INTEGER NOT NULL, state INTEGER NOT NULL, stopped INTEGER NOT NULL, file BLOB NOT NULL, registered INTEGER NOT "
+    "NULL) STRICT;"
     "CREATE INDEX agreements_lineage ON agreements(lineage, epoch);"
     "CREATE TABLE members(kid BLOB NOT NULL, agreement BLOB NOT NULL, name TEXT NOT NULL, sign BLOB NOT NULL, hpke BLOB NOT NULL,"
     " PRIMARY KEY(kid, agreement)) STRICT;"
     "CREATE TABLE agreement_datasets(agreement BLOB NOT NULL, dataset BLOB NOT NULL, PRIMARY KEY(agreement, dataset)) STRICT;"
-    "CREATE TABLE orders(agreement BLOB NOT NULL, party TEXT NOT NULL, sequence INTEGER NOT NULL, verb TEXT NOT NULL, time INTEGER NOT NULL,"
+    "CREATE TABLE orders(agreement BLOB NOT NULL, party TEXT NOT NULL, sequence INTEGER NOT NULL, verb TEXT NOT NULL, time "
+    "INTEGER NOT NULL,"
     " bytes BLOB NOT NULL, PRIMARY KEY(agreement, party, sequence)) STRICT;"
     "CREATE TABLE nonces(hash BLOB PRIMARY KEY, expires INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE INDEX nonces_expires ON nonces(expires);"
-    "CREATE TABLE ledger(seq INTEGER PRIMARY KEY, dataset BLOB NOT NULL, run BLOB NOT NULL, agreement BLOB NOT NULL, kind INTEGER NOT NULL,"
+    "CREATE TABLE ledger(seq INTEGER PRIMARY KEY, dataset BLOB NOT NULL, run BLOB NOT NULL, agreement BLOB NOT NULL, kind "
+    "INTEGER NOT NULL,"
     " rho TEXT NOT NULL, time INTEGER NOT NULL, previous BLOB NOT NULL, hash BLOB NOT NULL) STRICT;"
     "CREATE UNIQUE INDEX ledger_reserved ON ledger(run, dataset) WHERE kind = 1;"
     "CREATE UNIQUE INDEX ledger_ended ON ledger(run, dataset) WHERE kind IN (2, 3);"
     "CREATE TRIGGER ledger_no_update BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;"
     "CREATE TRIGGER ledger_no_delete BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;"
-    "CREATE TABLE balances(dataset BLOB PRIMARY KEY, name TEXT NOT NULL, \"limit\" TEXT NOT NULL, spent TEXT NOT NULL, reserved TEXT NOT NULL,"
+    "CREATE TABLE balances(dataset BLOB PRIMARY KEY, name TEXT NOT NULL, \"limit\" TEXT NOT NULL, spent TEXT NOT NULL, reserved "
+    "TEXT NOT NULL,"
     " delta REAL NOT NULL, runs INTEGER NOT NULL) STRICT;"
-    "CREATE TABLE releases(run BLOB PRIMARY KEY, release BLOB NOT NULL, agreement BLOB NOT NULL, epoch INTEGER NOT NULL, run_name TEXT NOT NULL,"
+    "CREATE TABLE releases(run BLOB PRIMARY KEY, release BLOB NOT NULL, agreement BLOB NOT NULL, epoch INTEGER NOT NULL, "
+    "run_name TEXT NOT NULL,"
     " starter TEXT NOT NULL, tee TEXT NOT NULL, request BLOB NOT NULL, runtime BLOB NOT NULL, hpke BLOB NOT NULL,"
     " leaf BLOB NOT NULL, evidence BLOB NOT NULL, evidence_last BLOB NOT NULL, state INTEGER NOT NULL, created INTEGER NOT NULL,"
     " expires INTEGER NOT NULL) STRICT;"
@@ -45,8 +51,7 @@ const char kms_schema[] =
 static clo_err db_error(sqlite3 *db, const char *doing)
 {
     int code = sqlite3_extended_errcode(db);
-    if ((code & 0xff) == SQLITE_BUSY)
-        return CLO_FAILF(CLO_E_AGAIN, "the key service's database is busy (%s); try again", doing);
+    if ((code & 0xff) == SQLITE_BUSY) return CLO_FAILF(CLO_E_AGAIN, "the key service's database is busy (%s); try again", doing);
     return CLO_FAILF(CLO_E_DATABASE, "the key service's database failed (%s): %s (%d)", doing, sqlite3_errmsg(db), code);
 }
 
@@ -54,14 +59,16 @@ clo_err kms_db_open(kms_db *db, const char *path, bool durable)
 {
     *db = (kms_db){.db = NULL};
     if (sqlite3_open_v2(path, &db->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL) != SQLITE_OK) {
-        clo_err e = CLO_FAILF(CLO_E_DATABASE, "%s cannot be opened: %s", path, db->db != NULL ? sqlite3_errmsg(db->db) : "no memory");
+        clo_err e =
+            CLO_FAILF(CLO_E_DATABASE, "%s cannot be opened: %s", path, db->db != NULL ? sqlite3_errmsg(db->db) : "no memory");
         kms_db_close(db);
         return e;
     }
     (void)sqlite3_busy_timeout(db->db, 5000);
-    clo_err e = kms_db_script(db, durable ? "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"
-                                            "PRAGMA cell_size_check=ON; PRAGMA secure_delete=ON;"
-                                          : "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA trusted_schema=OFF;");
+    clo_err e = kms_db_script(
+        db, durable ? "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"
+                      "PRAGMA cell_size_check=ON; PRAGMA secure_delete=ON;"
+                    : "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA trusted_schema=OFF;");
     if (clo_failed(e)) kms_db_close(db);
     return e;
 }
@@ -101,17 +108,26 @@ static clo_err bind_all(sqlite3_stmt *s, const char *format, va_list *args)
     int ok = SQLITE_OK;
     for (int i = 0; format[i] != '\0' && ok == SQLITE_OK; i++) {
         switch (format[i]) {
-        case 'i': ok = sqlite3_bind_int64(s, i + 1, va_arg(*args, int64_t)); break;
-        case 'd': ok = sqlite3_bind_double(s, i + 1, va_arg(*args, double)); break;
-        case 't': ok = sqlite3_bind_text(s, i + 1, va_arg(*args, const char *), -1, SQLITE_TRANSIENT); break;
-        case 'n': ok = sqlite3_bind_null(s, i + 1); break;
+        case 'i':
+            ok = sqlite3_bind_int64(s, i + 1, va_arg(*args, int64_t));
+            break;
+        case 'd':
+            ok = sqlite3_bind_double(s, i + 1, va_arg(*args, double));
+            break;
+        case 't':
+            ok = sqlite3_bind_text(s, i + 1, va_arg(*args, const char *), -1, SQLITE_TRANSIENT);
+            break;
+        case 'n':
+            ok = sqlite3_bind_null(s, i + 1);
+            break;
         case 'b': {
             const void *p = va_arg(*args, const void *);
             size_t n = va_arg(*args, size_t);
             ok = sqlite3_bind_blob64(s, i + 1, p != NULL ? p : "", n, SQLITE_TRANSIENT);
             break;
         }
-        default: assert(false);
+        default:
+            assert(false);
         }
     }
     if (ok != SQLITE_OK) return db_error(sqlite3_db_handle(s), "bind");
@@ -197,8 +213,8 @@ clo_span kms_column_span(sqlite3_stmt *s, int column)
 int64_t kms_column_int(sqlite3_stmt *s, int column) { return sqlite3_column_int64(s, column); }
 
 /* ---- group commit ----
- * A caller queues its job; the first one without a leader becomes it and runs all that wait in one transaction, each under a savepoint, so
- * that one fsync serves them all and a refused job takes nothing of the others with it. */
+ * A caller queues its job; the first one without a leader becomes it and runs all that wait in one transaction, each under a
+ * savepoint, so that one fsync serves them all and a refused job takes nothing of the others with it. */
 
 struct kms_job {
     struct kms_job *next;
@@ -221,7 +237,10 @@ static void job_note(struct kms_job *job, clo_err e)
     (void)snprintf(job->text, sizeof job->text, "%s", clo_err_text());
 }
 
-clo_err kms_fault_at(clo_kms *kms, const char *point) { return kms->fault != NULL ? kms->fault(kms->fault_context, point) : CLO_OK; }
+clo_err kms_fault_at(clo_kms *kms, const char *point)
+{
+    return kms->fault != NULL ? kms->fault(kms->fault_context, point) : CLO_OK;
+}
 
 static clo_err group_begin(clo_kms *kms, int64_t *now)
 {
@@ -282,8 +301,10 @@ clo_err kms_write(clo_kms *kms, kms_job_fn fn, void *context)
     job->fn = fn;
     job->context = context;
     pthread_mutex_lock(&kms->commit_lock);
-    if (kms->queue_last != NULL) kms->queue_last->next = job;
-    else kms->queue_first = job;
+    if (kms->queue_last != NULL)
+        kms->queue_last->next = job;
+    else
+        kms->queue_first = job;
     kms->queue_last = job;
     while (!job->done) {
         if (kms->leading) {

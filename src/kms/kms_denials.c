@@ -1,12 +1,13 @@
-/* Denials are kept, so that "cloister explain" can tell them later: a bounded table in a file of its own, without an fsync each, so that refusing
- * stays cheap. */
+/* Denials are kept, so that "cloister explain" can tell them later: a bounded table in a file of its own, without an fsync each,
+ * so that refusing stays cheap. */
 #include "crypto/hash.h"
 #include "kms/kms_int.h"
 #include <stdio.h>
 
 const char kms_denials_schema[] =
     "CREATE TABLE IF NOT EXISTS denials(seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, time INTEGER NOT NULL,"
-    " what TEXT NOT NULL, code TEXT NOT NULL, text TEXT NOT NULL, claim TEXT, expected TEXT, actual TEXT, source TEXT, remedy TEXT) STRICT;";
+    " what TEXT NOT NULL, code TEXT NOT NULL, text TEXT NOT NULL, claim TEXT, expected TEXT, actual TEXT, source TEXT, remedy "
+    "TEXT) STRICT;";
 
 static clo_err denial_insert(clo_kms *kms, const clo_kms_denial *d)
 {
@@ -15,7 +16,8 @@ static clo_err denial_insert(clo_kms *kms, const clo_kms_denial *d)
                        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
                        d->have_denial ? "titttttttt" : "titttnnnnn", d->id, d->time, d->what, d->code, d->text, d->denial.claim,
                        d->denial.expected, d->denial.actual, d->denial.source, d->denial.remedy));
-    return kms_db_run(&kms->denials, "DELETE FROM denials WHERE seq <= (SELECT max(seq) FROM denials) - ?1", "i", (int64_t)CLO_KMS_DENIALS_MAX);
+    return kms_db_run(&kms->denials, "DELETE FROM denials WHERE seq <= (SELECT max(seq) FROM denials) - ?1", "i",
+                      (int64_t)CLO_KMS_DENIALS_MAX);
 }
 
 void clo_kms_denial_note(clo_kms *kms, const char *what, clo_err e, char id[CLO_KMS_ID])
@@ -31,7 +33,8 @@ void clo_kms_denial_note(clo_kms *kms, const char *what, clo_err e, char id[CLO_
     (void)snprintf(d.code, sizeof d.code, "%s", clo_err_name(e));
     /* Anyone who has the id may ask: what failed inside is for the log alone. */
     bool internal = clo_err_class(e) == CLO_CLASS_ENV || clo_err_class(e) == CLO_CLASS_BUG;
-    (void)snprintf(d.text, sizeof d.text, "%s", internal ? "the key service failed; its log has the reason under this id" : sentence);
+    (void)snprintf(d.text, sizeof d.text, "%s",
+                   internal ? "the key service failed; its log has the reason under this id" : sentence);
     clo_err failed = clo_crypto_random(random, sizeof random);
     clo_hex_encode(d.id, clo_span_of(random, sizeof random));
     (void)snprintf(id, CLO_KMS_ID, "%s", d.id);
@@ -51,10 +54,12 @@ static clo_err denial_read(clo_kms *kms, const char *id, clo_kms_denial *out)
 {
     CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
     CLO_TRY(kms_db_query(&kms->denials, &s,
-                         "SELECT id, time, what, code, text, claim, expected, actual, source, remedy FROM denials WHERE id = ?1", "t", id));
+                         "SELECT id, time, what, code, text, claim, expected, actual, source, remedy FROM denials WHERE id = ?1",
+                         "t", id));
     bool row = false;
     CLO_TRY(kms_db_row(s, &row));
-    CLO_CHECKF(row, CLO_E_NOT_FOUND, "nothing is known under %.40s here; ids are kept for the last %d refusals", id, CLO_KMS_DENIALS_MAX);
+    CLO_CHECKF(row, CLO_E_NOT_FOUND, "nothing is known under %.40s here; ids are kept for the last %d refusals", id,
+               CLO_KMS_DENIALS_MAX);
     kms_column_text(s, 0, out->id, sizeof out->id);
     out->time = kms_column_int(s, 1);
     kms_column_text(s, 2, out->what, sizeof out->what);

@@ -12,7 +12,8 @@ enum { OWNER_MAX = 1024 };
 /* owner.pin: container (CLOKMSOW, 1) ‖ name (64, zero padded) ‖ Ed25519 key (32) ‖ HPKE key (32). */
 static clo_err owner_write(const char *path, const clo_collab_party *owner)
 {
-    CLO_CHECKF(owner->sign.alg == CLO_SIGN_ED25519 && owner->sign.n == 32, CLO_E_UNSUPPORTED, "an owner's signing key must be Ed25519");
+    CLO_CHECKF(owner->sign.alg == CLO_SIGN_ED25519 && owner->sign.n == 32, CLO_E_UNSUPPORTED,
+               "an owner's signing key must be Ed25519");
     CLO_AUTO(clo_buf_free) clo_buf b;
     clo_buf_init(&b, OWNER_MAX);
     CLO_TRY(clo_wire_container_put(&b, owner_magic, 1));
@@ -62,7 +63,8 @@ clo_err clo_kms_init(const char *home, const clo_collab_party *owner)
     CLO_TRY(clo_crypto_init());
     CLO_TRY(clo_os_dir_make(home));
     CLO_TRY(home_path(home, "identity.kms", path));
-    CLO_CHECKF(!clo_os_file_exists(path), CLO_E_EXISTS, "%s is the home of a key service already; choose another directory", home);
+    CLO_CHECKF(!clo_os_file_exists(path), CLO_E_EXISTS, "%s is the home of a key service already; choose another directory",
+               home);
     CLO_TRY(home_path(home, "owner.pin", path));
     CLO_TRY(owner_write(path, owner));
     CLO_TRY(home_path(home, "kms.db", path));
@@ -105,7 +107,9 @@ static clo_err open_identity(clo_kms *k)
 static clo_err read_time(clo_kms *kms, int64_t *persisted)
 {
     CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
-    CLO_TRY(kms_db_query(&kms->reader, &s, "SELECT (SELECT number FROM meta WHERE key = 'time_max'), (SELECT number FROM meta WHERE key = 'schema')", ""));
+    CLO_TRY(kms_db_query(
+        &kms->reader, &s,
+        "SELECT (SELECT number FROM meta WHERE key = 'time_max'), (SELECT number FROM meta WHERE key = 'schema')", ""));
     bool row = false;
     CLO_TRY(kms_db_row(s, &row));
     CLO_CHECK(row, CLO_E_DATABASE);
@@ -124,7 +128,8 @@ static clo_err open_databases(clo_kms *k)
     CLO_TRY(kms_db_open(&k->reader, path, true));
     clo_kms_ledger_report report;
     CLO_TRY(clo_kms_ledger_check(path, &report));
-    CLO_CHECKF(report.valid, CLO_E_DATABASE, "the ledger of %s does not add up: %s; restore the home from a backup", k->home, report.detail);
+    CLO_CHECKF(report.valid, CLO_E_DATABASE, "the ledger of %s does not add up: %s; restore the home from a backup", k->home,
+               report.detail);
     CLO_TRY(home_path(k->home, "denials.db", path));
     CLO_TRY(kms_db_open(&k->denials, path, false));
     int64_t persisted = 0;
@@ -133,7 +138,8 @@ static clo_err open_databases(clo_kms *k)
     kms_time_start(k, persisted, &went_back);
     if (!went_back) return clo_kms_sweep(k, NULL);
     /* Nobody can tell how long the service was down: no lease is taken on trust. Ending one early only refuses its commit. */
-    clo_os_log(CLO_OS_LOG_WARNING, "clock-behind", NULL, "the clock is behind the last time that this key service saw; open leases end");
+    clo_os_log(CLO_OS_LOG_WARNING, "clock-behind", NULL,
+               "the clock is behind the last time that this key service saw; open leases end");
     size_t ended = 1;
     while (ended > 0) CLO_TRY(kms_write(k, end_all, &ended));
     return CLO_OK;
@@ -145,7 +151,8 @@ static clo_err open_home(clo_kms *k, const char *home)
     CLO_TRY(clo_str_set(k->home, sizeof k->home, clo_span_str(home)));
     char path[640];
     CLO_TRY(home_path(home, "identity.kms", path));
-    CLO_CHECKF(clo_os_file_exists(path), CLO_E_NOT_FOUND, "%s is no home of a key service; make one with \"cloister-kms init\"", home);
+    CLO_CHECKF(clo_os_file_exists(path), CLO_E_NOT_FOUND, "%s is no home of a key service; make one with \"cloister-kms init\"",
+               home);
     CLO_TRY(home_path(home, "lock", path));
     CLO_TRY(clo_os_lock_take(path, &k->lock_fd));
     CLO_TRY(open_identity(k));

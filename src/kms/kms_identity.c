@@ -6,7 +6,11 @@
 #include <assert.h>
 
 static const char identity_magic[8] = {'C', 'L', 'O', 'K', 'M', 'S', 'I', 'D'};
-enum { IDENTITY_HEAD = CLO_CONTAINER_HEAD + 32 + 32 + 4, IDENTITY_KEK = 4 + 1 + 32, IDENTITY_MAX = IDENTITY_HEAD + KMS_KEKS_MAX * IDENTITY_KEK };
+enum {
+    IDENTITY_HEAD = CLO_CONTAINER_HEAD + 32 + 32 + 4,
+    IDENTITY_KEK = 4 + 1 + 32,
+    IDENTITY_MAX = IDENTITY_HEAD + KMS_KEKS_MAX * IDENTITY_KEK
+};
 
 clo_err kms_secrets_make(kms_secrets *s)
 {
@@ -71,7 +75,8 @@ clo_err kms_secrets_parse(clo_span file, kms_secrets *s)
         k->version = clo_rd_u32be(&r);
         k->state = clo_rd_u8(&r);
         clo_rd_copy(&r, k->key.b, sizeof k->key.b);
-        bool state_known = k->state == CLO_KMS_KEY_ENABLED || k->state == CLO_KMS_KEY_DISABLED || k->state == CLO_KMS_KEY_DESTROYED;
+        bool state_known =
+            k->state == CLO_KMS_KEY_ENABLED || k->state == CLO_KMS_KEY_DISABLED || k->state == CLO_KMS_KEY_DESTROYED;
         CLO_CHECKF(r.bad || (state_known && (i == 0 || k->version > s->keks[i - 1].version)), CLO_E_MALFORMED,
                    "key encryption key %u is out of order or in an unknown state", (unsigned)k->version);
     }

@@ -1,6 +1,7 @@
 /* Shared inside the key service. Locks, in the order in which they may be taken:
- * rotation (KEK rotation, one at a time) > commit (the queue of writers; never held over a transaction) > the writer's connection (the leader's alone) >
- * reader > cache > secrets (read-write, KEK ring) > time > denials. None is held while evidence or signatures are verified. */
+ * rotation (KEK rotation, one at a time) > commit (the queue of writers; never held over a transaction) > the writer's connection
+ * (the leader's alone) > reader > cache > secrets (read-write, KEK ring) > time > denials. None is held while evidence or
+ * signatures are verified. */
 #ifndef CLO_KMS_INT_H
 #define CLO_KMS_INT_H
 #include "base/clo_own.h"
@@ -25,7 +26,8 @@ typedef struct {
 
 clo_err kms_db_open(kms_db *db, const char *path, bool durable);
 void kms_db_close(kms_db *db);
-/** Run a statement without rows. Format letters: i int64_t, d double, t const char *, b const void * and size_t, n NULL. `sql` is a literal. */
+/** Run a statement without rows. Format letters: i int64_t, d double, t const char *, b const void * and size_t, n NULL. `sql` is
+ * a literal. */
 clo_err kms_db_run(kms_db *db, const char *sql, const char *format, ...);
 /** Prepare and bind a query; step it with kms_db_row, end it with kms_db_end (CLO_AUTO). */
 clo_err kms_db_query(kms_db *db, sqlite3_stmt **out, const char *sql, const char *format, ...);
@@ -67,17 +69,17 @@ clo_err kms_secrets_read(const char *path, kms_secrets *s);
 
 enum { KMS_CACHE_MAX = 32 };
 typedef struct {
-    pthread_mutex_t *lock;  /* the cache lock */
-    size_t references;      /* under lock */
+    pthread_mutex_t *lock; /* the cache lock */
+    size_t references;     /* under lock */
     clo_arena arena;
     clo_collab_agreement *g;
     uint32_t signed_mask;
     uint8_t file_digest[32];
-    clo_span file;          /* arena */
+    clo_span file; /* arena */
     bool have_proof;
     uint8_t proof_digest[32]; /* the last inclusion proof that held, under lock like the next */
     uint64_t witnessed_at;
-    uint64_t used;          /* for eviction */
+    uint64_t used; /* for eviction */
 } kms_agreement_ref;
 
 struct clo_kms {
@@ -104,7 +106,7 @@ struct clo_kms {
     kms_agreement_ref *cache[KMS_CACHE_MAX];
     uint64_t cache_clock;
     pthread_mutex_t time_lock;
-    int64_t time_now;         /* at time_mono */
+    int64_t time_now; /* at time_mono */
     uint64_t time_mono;
     int64_t time_persisted;
     pthread_mutex_t denials_lock;
@@ -119,7 +121,8 @@ struct clo_kms {
 
 /** Runs inside the transaction, on any thread; everything it changes must be in the database. now = the service's time. */
 typedef clo_err (*kms_job_fn)(clo_kms *kms, kms_db *db, int64_t now, void *context);
-/** Run `fn` in a transaction shared with other callers; returns after COMMIT (durable) or with its failure (nothing of it is kept). */
+/** Run `fn` in a transaction shared with other callers; returns after COMMIT (durable) or with its failure (nothing of it is
+ * kept). */
 clo_err kms_write(clo_kms *kms, kms_job_fn fn, void *context);
 /** Run `fn` on the reading connection. */
 clo_err kms_read(clo_kms *kms, kms_job_fn fn, void *context);
@@ -142,8 +145,8 @@ clo_err kms_nonce_deny_used(void);
 
 /* ---- data keys ---- */
 
-clo_err kms_dek_wrap(clo_kms *kms, const uint8_t dataset[32], const uint8_t version[32], const clo_key32 *dek, uint8_t out[KMS_WRAPPED],
-                     uint32_t *kek_version);
+clo_err kms_dek_wrap(clo_kms *kms, const uint8_t dataset[32], const uint8_t version[32], const clo_key32 *dek,
+                     uint8_t out[KMS_WRAPPED], uint32_t *kek_version);
 clo_err kms_dek_unwrap(clo_kms *kms, const uint8_t dataset[32], const uint8_t version[32], uint32_t kek_version,
                        const uint8_t wrapped[KMS_WRAPPED], clo_key32 *dek);
 /** The DEK of an enabled key, read and unwrapped. Denials key.*. */
@@ -154,7 +157,8 @@ void kms_key_id(const uint8_t dataset[32], const uint8_t version[32], char id[CL
 
 /* ---- agreements ---- */
 
-/** Open a signed file (or find it opened): complete signatures, pinned owner, this service's key. Release with kms_agreement_drop. */
+/** Open a signed file (or find it opened): complete signatures, pinned owner, this service's key. Release with
+ * kms_agreement_drop. */
 clo_err kms_agreement_get(clo_kms *kms, clo_span file, kms_agreement_ref **out);
 /** A registered agreement by its id. Errors: NOT_FOUND. */
 clo_err kms_agreement_load(clo_kms *kms, const uint8_t id[32], kms_agreement_ref **out);
@@ -172,7 +176,8 @@ typedef struct {
 clo_err kms_agreement_row_find(kms_db *db, const uint8_t id[32], kms_agreement_row *out);
 /** Inside a transaction: register where unknown; limits of own datasets are taken over. */
 clo_err kms_agreement_register(clo_kms *kms, kms_db *db, const kms_agreement_ref *ref, int64_t now);
-/** Inside a transaction or a read: refuse unless active, the newest of its lineage, not expired. Unknown counts as active where `unknown_ok`. */
+/** Inside a transaction or a read: refuse unless active, the newest of its lineage, not expired. Unknown counts as active where
+ * `unknown_ok`. */
 clo_err kms_agreement_require_active(kms_db *db, const clo_collab_agreement *g, int64_t now, bool unknown_ok);
 /** This service's owner as a member; never NULL for a ref. */
 size_t kms_agreement_own_index(const clo_kms *kms, const clo_collab_agreement *g);
@@ -192,8 +197,8 @@ clo_err kms_ledger_reserve(kms_db *db, const clo_collab_agreement *g, const clo_
                            clo_dp_rational rho, int64_t now);
 /** End every reservation of a run by commit or expire. */
 clo_err kms_ledger_end(kms_db *db, const uint8_t run_id[16], clo_kms_entry_kind kind, int64_t now);
-clo_err kms_ledger_limit(kms_db *db, const uint8_t dataset[32], const char *name, double delta, const uint8_t agreement[32], clo_dp_rational limit, bool raise,
-                         int64_t now);
+clo_err kms_ledger_limit(kms_db *db, const uint8_t dataset[32], const char *name, double delta, const uint8_t agreement[32],
+                         clo_dp_rational limit, bool raise, int64_t now);
 /** Inside a transaction: end the leases that are over at `now`, or all open ones. */
 clo_err kms_sweep_in(clo_kms *kms, kms_db *db, int64_t now, bool all, size_t *ended);
 

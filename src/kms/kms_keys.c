@@ -37,8 +37,8 @@ static clo_err wrap_under(const kms_kek *kek, const uint8_t dataset[32], const u
                                 clo_span_of(dek->b, sizeof dek->b), out + CLO_AEAD_NONCE);
 }
 
-clo_err kms_dek_wrap(clo_kms *kms, const uint8_t dataset[32], const uint8_t version[32], const clo_key32 *dek, uint8_t out[KMS_WRAPPED],
-                     uint32_t *kek_version)
+clo_err kms_dek_wrap(clo_kms *kms, const uint8_t dataset[32], const uint8_t version[32], const clo_key32 *dek,
+                     uint8_t out[KMS_WRAPPED], uint32_t *kek_version)
 {
     pthread_rwlock_rdlock(&kms->secrets_lock);
     const kms_kek *kek = &kms->secrets->keks[kms->secrets->kek_count - 1];
@@ -60,17 +60,20 @@ clo_err kms_dek_unwrap(clo_kms *kms, const uint8_t dataset[32], const uint8_t ve
         const kms_kek *kek = &kms->secrets->keks[i];
         found = kek->version == kek_version && kek->state != CLO_KMS_KEY_DESTROYED;
         if (found)
-            e = clo_crypto_aead_open(CLO_AEAD_AES_256_GCM, kek->key.b, clo_span_of(wrapped, CLO_AEAD_NONCE), clo_span_of(aad, sizeof aad),
+            e = clo_crypto_aead_open(CLO_AEAD_AES_256_GCM, kek->key.b, clo_span_of(wrapped, CLO_AEAD_NONCE),
+                                     clo_span_of(aad, sizeof aad),
                                      clo_span_of(wrapped + CLO_AEAD_NONCE, KMS_WRAPPED - CLO_AEAD_NONCE), dek->b);
     }
     pthread_rwlock_unlock(&kms->secrets_lock);
-    CLO_CHECKF(found, CLO_E_NOT_FOUND, "key encryption key %u is gone; restore identity.kms from a backup", (unsigned)kek_version);
+    CLO_CHECKF(found, CLO_E_NOT_FOUND, "key encryption key %u is gone; restore identity.kms from a backup",
+               (unsigned)kek_version);
     return e;
 }
 
 /* ---- rows ---- */
 
-static const char select_key[] = "SELECT id, name, dataset, version, state, created, changed, kek_version FROM deks WHERE id = ?1";
+static const char select_key[] =
+    "SELECT id, name, dataset, version, state, created, changed, kek_version FROM deks WHERE id = ?1";
 
 static clo_err key_fill(sqlite3_stmt *s, clo_kms_key *k)
 {
@@ -105,8 +108,9 @@ clo_err kms_dek_require(kms_db *db, const uint8_t dataset[32], const uint8_t ver
     CLO_TRY(key_find(db, id, &k, &found));
     if (!found) {
         (void)snprintf(actual, sizeof actual, "no key for version %s of dataset %s", kms_hex8(version).text, name);
-        return CLO_DENY(CLO_E_NOT_FOUND, "key.present", "the key of the requested dataset version", actual, "owner's key service",
-                        "the owner pushes this version with \"cloister dataset push\", or the request names a version that is here");
+        return CLO_DENY(
+            CLO_E_NOT_FOUND, "key.present", "the key of the requested dataset version", actual, "owner's key service",
+            "the owner pushes this version with \"cloister dataset push\", or the request names a version that is here");
     }
     if (k.state == CLO_KMS_KEY_ENABLED) return CLO_OK;
     (void)snprintf(actual, sizeof actual, "%s (key %s)", clo_kms_key_state_name(k.state), id);
@@ -127,7 +131,8 @@ static clo_err import_again(clo_kms *kms, kms_db *db, const import_order *o, con
 {
     uint8_t wrapped[KMS_WRAPPED];
     CLO_CHECKF(have->state == CLO_KMS_KEY_ENABLED || have->state == CLO_KMS_KEY_DISABLED, CLO_E_CONFLICT,
-               "the key of this version was %s here; seal the dataset anew for a fresh version", clo_kms_key_state_name(have->state));
+               "the key of this version was %s here; seal the dataset anew for a fresh version",
+               clo_kms_key_state_name(have->state));
     {
         CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
         CLO_TRY(kms_db_query(db, &s, "SELECT wrapped FROM deks WHERE id = ?1", "t", have->id));
@@ -166,7 +171,8 @@ static clo_err import_job(clo_kms *kms, kms_db *db, int64_t now, void *context)
                        "INSERT INTO deks(id, dataset, version, name, manifest, state, kek_version, wrapped, created, changed)"
                        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)",
                        "tbbtbiibi", k.id, (const void *)m->id, sizeof m->id, (const void *)m->version, sizeof m->version, m->name,
-                       (const void *)o->manifest.p, o->manifest.n, (int64_t)k.state, k.kek_version, (const void *)wrapped, sizeof wrapped, now));
+                       (const void *)o->manifest.p, o->manifest.n, (int64_t)k.state, k.kek_version, (const void *)wrapped,
+                       sizeof wrapped, now));
     *o->out = k;
     return CLO_OK;
 }
@@ -190,7 +196,8 @@ clo_err clo_kms_key_import(clo_kms *kms, clo_span message, clo_kms_key *out)
     clo_collab_manifest_stream(&m, &info);
     CLO_AUTO(clo_crypto_stream_free) clo_crypto_stream *stream = NULL;
     clo_err e = clo_crypto_stream_open(&stream, &dek, &info, m.commitment);
-    CLO_TRY(kms_deny_wrap(e, "dataset.commitment", "the key that the manifest commits to", "manifest", "import the key that sealed this version"));
+    CLO_TRY(kms_deny_wrap(e, "dataset.commitment", "the key that the manifest commits to", "manifest",
+                          "import the key that sealed this version"));
     clo_kms_key k;
     import_order o = {&m, manifest, &dek, &k};
     CLO_TRY(kms_write(kms, import_job, &o));
@@ -259,7 +266,9 @@ static clo_err key_rows(clo_kms *kms, kms_db *db, int64_t now, void *context)
     CLO_TRY(clo_arena_array(l->arena, max + 1, sizeof(clo_kms_key), &items));
     l->items = items;
     CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
-    CLO_TRY(kms_db_query(db, &s, "SELECT id, name, dataset, version, state, created, changed, kek_version FROM deks ORDER BY created DESC, id", ""));
+    CLO_TRY(kms_db_query(
+        db, &s, "SELECT id, name, dataset, version, state, created, changed, kek_version FROM deks ORDER BY created DESC, id",
+        ""));
     for (bool row = true; l->count < max; l->count++) {
         CLO_TRY(kms_db_row(s, &row));
         if (!row) break;
@@ -302,8 +311,8 @@ static clo_err change_job(clo_kms *kms, kms_db *db, int64_t now, void *context)
     CLO_TRY(key_find(db, o->id, &o->out, &found));
     CLO_CHECKF(found, CLO_E_NOT_FOUND, "there is no key %.40s; see \"cloister key list\"", o->id);
     uint8_t next = next_state[o->out.state][o->verb];
-    CLO_CHECKF(next < CLO_KMS_KEY_STATES, CLO_E_CONFLICT, "key %s is %s for ever; seal the dataset anew for a fresh version", o->out.id,
-               clo_kms_key_state_name(o->out.state));
+    CLO_CHECKF(next < CLO_KMS_KEY_STATES, CLO_E_CONFLICT, "key %s is %s for ever; seal the dataset anew for a fresh version",
+               o->out.id, clo_kms_key_state_name(o->out.state));
     if (next == o->out.state) return CLO_OK;
     o->out.state = (clo_kms_key_state)next;
     o->out.changed = now;

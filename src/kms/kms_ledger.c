@@ -59,12 +59,13 @@ clo_err kms_balance_put(kms_db *db, const uint8_t dataset[32], const char *name,
     clo_dp_rational_format(limit, b->limit);
     clo_dp_rational_format(spent, b->spent);
     clo_dp_rational_format(reserved, b->reserved);
-    return kms_db_run(db,
-                      "INSERT INTO balances(dataset, name, \"limit\", spent, reserved, delta, runs) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)"
-                      " ON CONFLICT(dataset) DO UPDATE SET name = CASE WHEN excluded.name = '' THEN name ELSE excluded.name END,"
-                      " \"limit\" = excluded.\"limit\", spent = excluded.spent, reserved = excluded.reserved, delta = excluded.delta,"
-                      " runs = excluded.runs",
-                      "bttttdi", (const void *)dataset, (size_t)32, name, limit, spent, reserved, b->delta, b->run_count);
+    return kms_db_run(
+        db,
+        "INSERT INTO balances(dataset, name, \"limit\", spent, reserved, delta, runs) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+        " ON CONFLICT(dataset) DO UPDATE SET name = CASE WHEN excluded.name = '' THEN name ELSE excluded.name END,"
+        " \"limit\" = excluded.\"limit\", spent = excluded.spent, reserved = excluded.reserved, delta = excluded.delta,"
+        " runs = excluded.runs",
+        "bttttdi", (const void *)dataset, (size_t)32, name, limit, spent, reserved, b->delta, b->run_count);
 }
 
 clo_err kms_ledger_append(kms_db *db, clo_kms_entry *e)
@@ -84,11 +85,11 @@ clo_err kms_ledger_append(kms_db *db, clo_kms_entry *e)
     CLO_TRY(kms_db_run(db,
                        "INSERT INTO ledger(seq, dataset, run, agreement, kind, rho, time, previous, hash)"
                        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-                       "ibbbitibb", e->seq, (const void *)e->dataset, sizeof e->dataset, (const void *)e->run_id, sizeof e->run_id,
-                       (const void *)e->agreement, sizeof e->agreement, (int64_t)e->kind, rho, e->time, (const void *)e->previous,
-                       sizeof e->previous, (const void *)e->hash, sizeof e->hash));
-    return kms_db_run(db, "UPDATE meta SET number = ?1, bytes = ?2 WHERE key = 'ledger_head'", "ib", e->seq, (const void *)e->hash,
-                      sizeof e->hash);
+                       "ibbbitibb", e->seq, (const void *)e->dataset, sizeof e->dataset, (const void *)e->run_id,
+                       sizeof e->run_id, (const void *)e->agreement, sizeof e->agreement, (int64_t)e->kind, rho, e->time,
+                       (const void *)e->previous, sizeof e->previous, (const void *)e->hash, sizeof e->hash));
+    return kms_db_run(db, "UPDATE meta SET number = ?1, bytes = ?2 WHERE key = 'ledger_head'", "ib", e->seq,
+                      (const void *)e->hash, sizeof e->hash);
 }
 
 clo_err kms_ledger_limit(kms_db *db, const uint8_t dataset[32], const char *name, double delta, const uint8_t agreement[32],
@@ -107,8 +108,8 @@ clo_err kms_ledger_limit(kms_db *db, const uint8_t dataset[32], const char *name
     return kms_balance_put(db, dataset, name, &b);
 }
 
-static clo_err deny_budget(const clo_collab_agreement *g, const clo_collab_dataset_terms *d, const kms_balance *b, clo_dp_rational rho,
-                           bool by_agreement)
+static clo_err deny_budget(const clo_collab_agreement *g, const clo_collab_dataset_terms *d, const kms_balance *b,
+                           clo_dp_rational rho, bool by_agreement)
 {
     char ask[CLO_DP_RATIONAL_TEXT], spent[CLO_DP_RATIONAL_TEXT], reserved[CLO_DP_RATIONAL_TEXT], limit[CLO_DP_RATIONAL_TEXT];
     clo_dp_rational_format(ask, rho);
@@ -120,8 +121,10 @@ static clo_err deny_budget(const clo_collab_agreement *g, const clo_collab_datas
     (void)snprintf(actual, sizeof actual, "%s + %s + %s", spent, reserved, ask);
     (void)snprintf(part, sizeof part, "datasets[%s].rho", d->name);
     kms_source source = kms_source_agreement(g->id, part);
-    return CLO_DENY(CLO_E_BUDGET, "budget.rho", expected, actual, by_agreement ? source.text : "lifetime limit at the owner's key service",
-                    "ask for a cheaper run; only the owner can raise the lifetime budget of a dataset, by an amendment and at its key service");
+    return CLO_DENY(CLO_E_BUDGET, "budget.rho", expected, actual,
+                    by_agreement ? source.text : "lifetime limit at the owner's key service",
+                    "ask for a cheaper run; only the owner can raise the lifetime budget of a dataset, by an amendment and at "
+                    "its key service");
 }
 
 clo_err kms_ledger_reserve(kms_db *db, const clo_collab_agreement *g, const clo_collab_dataset_terms *d, const uint8_t run_id[16],
@@ -132,9 +135,11 @@ clo_err kms_ledger_reserve(kms_db *db, const clo_collab_agreement *g, const clo_
     CLO_TRY(kms_balance_get(db, d->id, &b, &found));
     CLO_CHECKF(found, CLO_E_BUG, "dataset %s has no balance although its agreement is registered", d->name);
     clo_dp_rational total = rho, reserved = rho;
-    bool fits = !clo_failed(clo_dp_rational_add(b.reserved, rho, &reserved)) && !clo_failed(clo_dp_rational_add(b.spent, reserved, &total));
+    bool fits = !clo_failed(clo_dp_rational_add(b.reserved, rho, &reserved)) &&
+                !clo_failed(clo_dp_rational_add(b.spent, reserved, &total));
     bool by_agreement = clo_dp_rational_compare(d->rho, b.limit) <= 0;
-    if (!fits || clo_dp_rational_compare(total, by_agreement ? d->rho : b.limit) > 0) return deny_budget(g, d, &b, rho, by_agreement);
+    if (!fits || clo_dp_rational_compare(total, by_agreement ? d->rho : b.limit) > 0)
+        return deny_budget(g, d, &b, rho, by_agreement);
     clo_kms_entry e = {.kind = CLO_KMS_ENTRY_RESERVE, .rho = rho, .time = now};
     memcpy(e.dataset, d->id, sizeof e.dataset);
     memcpy(e.run_id, run_id, sizeof e.run_id);
@@ -196,8 +201,8 @@ enum { SWEEP_MAX = 256 };
 static clo_err sweep_due(kms_db *db, int64_t now, bool all, uint8_t runs[][16], size_t *count)
 {
     CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
-    CLO_TRY(kms_db_query(db, &s, "SELECT run FROM releases WHERE state = 1 AND (expires <= ?1 OR ?2) ORDER BY expires LIMIT 256", "ii", now,
-                         (int64_t)all));
+    CLO_TRY(kms_db_query(db, &s, "SELECT run FROM releases WHERE state = 1 AND (expires <= ?1 OR ?2) ORDER BY expires LIMIT 256",
+                         "ii", now, (int64_t)all));
     *count = 0;
     for (bool row = true; *count < SWEEP_MAX; ++*count) {
         CLO_TRY(kms_db_row(s, &row));
@@ -215,13 +220,17 @@ clo_err kms_sweep_in(clo_kms *kms, kms_db *db, int64_t now, bool all, size_t *en
     CLO_TRY(sweep_due(db, now, all, runs, &count));
     for (size_t i = 0; i < count; i++) {
         CLO_TRY(kms_ledger_end(db, runs[i], CLO_KMS_ENTRY_EXPIRE, now));
-        CLO_TRY(kms_db_run(db, "UPDATE releases SET state = 3 WHERE run = ?1 AND state = 1", "b", (const void *)runs[i], (size_t)16));
+        CLO_TRY(
+            kms_db_run(db, "UPDATE releases SET state = 3 WHERE run = ?1 AND state = 1", "b", (const void *)runs[i], (size_t)16));
     }
     *ended = count;
     return CLO_OK;
 }
 
-static clo_err sweep_job(clo_kms *kms, kms_db *db, int64_t now, void *context) { return kms_sweep_in(kms, db, now, false, context); }
+static clo_err sweep_job(clo_kms *kms, kms_db *db, int64_t now, void *context)
+{
+    return kms_sweep_in(kms, db, now, false, context);
+}
 
 static clo_err sweep_peek(clo_kms *kms, kms_db *db, int64_t now, void *context)
 {
@@ -291,11 +300,13 @@ static clo_err budget_rows(clo_kms *kms, kms_db *db, int64_t now, void *context)
     CLO_TRY(clo_arena_array(l->arena, l->max, sizeof(clo_kms_budget), &l->items));
     clo_kms_budget *items = l->items;
     CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
-    CLO_TRY(kms_db_query(db, &s,
-                         "SELECT dataset, name, \"limit\", spent, reserved, delta, runs FROM balances b WHERE ?2 IS NULL OR EXISTS"
-                         " (SELECT 1 FROM members m JOIN agreement_datasets d ON d.agreement = m.agreement WHERE m.kid = ?2 AND d.dataset = b.dataset)"
-                         " ORDER BY name, dataset LIMIT ?1",
-                         l->viewer != NULL ? "ib" : "in", (int64_t)l->max, (const void *)l->viewer, (size_t)32));
+    CLO_TRY(
+        kms_db_query(db, &s,
+                     "SELECT dataset, name, \"limit\", spent, reserved, delta, runs FROM balances b WHERE ?2 IS NULL OR EXISTS"
+                     " (SELECT 1 FROM members m JOIN agreement_datasets d ON d.agreement = m.agreement WHERE m.kid = ?2 AND "
+                     "d.dataset = b.dataset)"
+                     " ORDER BY name, dataset LIMIT ?1",
+                     l->viewer != NULL ? "ib" : "in", (int64_t)l->max, (const void *)l->viewer, (size_t)32));
     for (bool row = true; l->count < l->max; l->count++) {
         CLO_TRY(kms_db_row(s, &row));
         if (!row) break;
@@ -344,9 +355,10 @@ static clo_err ledger_rows(clo_kms *kms, kms_db *db, int64_t now, void *context)
     CLO_TRY(clo_arena_array(l->arena, l->max, sizeof(clo_kms_entry), &l->items));
     clo_kms_entry *items = l->items;
     CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
-    CLO_TRY(kms_db_query(db, &s,
-                         "SELECT seq, dataset, run, agreement, kind, rho, time, previous, hash FROM ledger WHERE seq > ?1 ORDER BY seq LIMIT ?2",
-                         "ii", l->after, (int64_t)l->max));
+    CLO_TRY(kms_db_query(
+        db, &s,
+        "SELECT seq, dataset, run, agreement, kind, rho, time, previous, hash FROM ledger WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+        "ii", l->after, (int64_t)l->max));
     for (bool row = true; l->count < l->max; l->count++) {
         CLO_TRY(kms_db_row(s, &row));
         if (!row) break;

@@ -1,7 +1,8 @@
-/* The independent check of a ledger. It shares no code with what writes the ledger: own connection, own reading, own hash, own sums. */
+/* The independent check of a ledger. It shares no code with what writes the ledger: own connection, own reading, own hash, own
+ * sums. */
+#include "base/clo_own.h"
 #include "crypto/hash.h"
 #include "kms/kms.h"
-#include "base/clo_own.h"
 #include <inttypes.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -116,14 +117,16 @@ static void book_end(audit *a, account *acc, int64_t seq, clo_dp_rational rho, b
     a->report->reserved_count--;
     if (!commit) return;
     acc->committed++;
-    if (clo_failed(clo_dp_rational_add(acc->spent, rho, &acc->spent))) object(a, seq, "entry %" PRId64 ": the sum is too large", seq);
+    if (clo_failed(clo_dp_rational_add(acc->spent, rho, &acc->spent)))
+        object(a, seq, "entry %" PRId64 ": the sum is too large", seq);
 }
 
 static void book_reserve(audit *a, account *acc, int64_t seq, clo_dp_rational rho)
 {
     clo_dp_rational total;
     a->report->reserved_count++;
-    if (clo_failed(clo_dp_rational_add(acc->reserved, rho, &acc->reserved)) || clo_failed(clo_dp_rational_add(acc->spent, acc->reserved, &total)))
+    if (clo_failed(clo_dp_rational_add(acc->reserved, rho, &acc->reserved)) ||
+        clo_failed(clo_dp_rational_add(acc->spent, acc->reserved, &total)))
         object(a, seq, "entry %" PRId64 ": the sum is too large", seq);
     else if (!acc->have_limit || clo_dp_rational_compare(total, acc->limit) > 0)
         object(a, seq, "entry %" PRId64 " reserves more than the dataset's limit", seq);
@@ -137,14 +140,21 @@ static void book(audit *a, sqlite3_stmt *s, int64_t seq, clo_dp_rational rho)
         return;
     }
     switch (sqlite3_column_int64(s, 4)) {
-    case 1: book_reserve(a, acc, seq, rho); break;
-    case 2: book_end(a, acc, seq, rho, true); break;
-    case 3: book_end(a, acc, seq, rho, false); break;
+    case 1:
+        book_reserve(a, acc, seq, rho);
+        break;
+    case 2:
+        book_end(a, acc, seq, rho, true);
+        break;
+    case 3:
+        book_end(a, acc, seq, rho, false);
+        break;
     case 4:
         acc->limit = rho;
         acc->have_limit = true;
         break;
-    default: object(a, seq, "entry %" PRId64 " is of an unknown kind", seq);
+    default:
+        object(a, seq, "entry %" PRId64 " is of an unknown kind", seq);
     }
 }
 
@@ -154,16 +164,19 @@ static clo_err check_row(audit *a, sqlite3_stmt *s)
     const char *text = (const char *)sqlite3_column_text(s, 5);
     const uint8_t *previous = blob(s, 7, 32), *hash = blob(s, 8, 32);
     clo_dp_rational rho;
-    if (blob(s, 1, 32) == NULL || blob(s, 2, 16) == NULL || blob(s, 3, 32) == NULL || previous == NULL || hash == NULL || text == NULL ||
-        clo_failed(clo_dp_rational_parse(clo_span_str(text), &rho))) {
+    if (blob(s, 1, 32) == NULL || blob(s, 2, 16) == NULL || blob(s, 3, 32) == NULL || previous == NULL || hash == NULL ||
+        text == NULL || clo_failed(clo_dp_rational_parse(clo_span_str(text), &rho))) {
         object(a, seq, "entry %" PRId64 " is malformed", seq);
         return CLO_OK;
     }
     uint8_t wanted[32];
     CLO_TRY(row_hash(s, a->head, rho, wanted));
-    if (seq != a->seq + 1) object(a, seq, "entry %" PRId64 " follows entry %" PRId64, seq, a->seq);
-    else if (memcmp(previous, a->head, 32) != 0) object(a, seq, "entry %" PRId64 " does not follow the hash of the one before", seq);
-    else if (memcmp(hash, wanted, 32) != 0) object(a, seq, "entry %" PRId64 " was altered: its hash is wrong", seq);
+    if (seq != a->seq + 1)
+        object(a, seq, "entry %" PRId64 " follows entry %" PRId64, seq, a->seq);
+    else if (memcmp(previous, a->head, 32) != 0)
+        object(a, seq, "entry %" PRId64 " does not follow the hash of the one before", seq);
+    else if (memcmp(hash, wanted, 32) != 0)
+        object(a, seq, "entry %" PRId64 " was altered: its hash is wrong", seq);
     book(a, s, seq, rho);
     a->seq = seq;
     memcpy(a->head, hash, 32);
@@ -191,7 +204,9 @@ static clo_err check_head(audit *a)
     CLO_TRY(step(a, s, &row));
     const uint8_t *head = row ? blob(s, 1, 32) : NULL;
     if (head == NULL || sqlite3_column_int64(s, 0) != a->seq || memcmp(head, a->head, 32) != 0)
-        object(a, 0, "the ledger ends at entry %" PRId64 ", but its recorded head is another one: entries are missing or were added", a->seq);
+        object(a, 0,
+               "the ledger ends at entry %" PRId64 ", but its recorded head is another one: entries are missing or were added",
+               a->seq);
     return CLO_OK;
 }
 
@@ -204,9 +219,11 @@ static const struct {
     {"SELECT e.seq FROM ledger e WHERE e.kind IN (2, 3) AND NOT EXISTS (SELECT 1 FROM ledger r WHERE r.kind = 1 AND r.run = e.run"
      " AND r.dataset = e.dataset AND r.rho = e.rho AND r.seq < e.seq)",
      "an entry ends a reservation that was never made"},
-    {"SELECT r.seq FROM ledger r WHERE r.kind = 1 AND NOT EXISTS (SELECT 1 FROM releases l WHERE l.run = r.run AND l.agreement = r.agreement)",
+    {"SELECT r.seq FROM ledger r WHERE r.kind = 1 AND NOT EXISTS (SELECT 1 FROM releases l WHERE l.run = r.run AND l.agreement = "
+     "r.agreement)",
      "a reservation has no release"},
-    {"SELECT 0 FROM releases l WHERE NOT EXISTS (SELECT 1 FROM ledger r WHERE r.kind = 1 AND r.run = l.run)", "a release has no reservation"},
+    {"SELECT 0 FROM releases l WHERE NOT EXISTS (SELECT 1 FROM ledger r WHERE r.kind = 1 AND r.run = l.run)",
+     "a release has no reservation"},
     {"SELECT e.seq FROM releases l JOIN ledger e ON e.run = l.run AND e.kind IN (2, 3) WHERE l.state <> e.kind",
      "a release and its ledger entries tell different ends"},
     {"SELECT r.seq FROM releases l JOIN ledger r ON r.run = l.run AND r.kind = 1 WHERE l.state <> 1 AND NOT EXISTS"
@@ -232,7 +249,8 @@ static bool same_amount(sqlite3_stmt *s, int column, clo_dp_rational wanted)
 {
     const char *text = (const char *)sqlite3_column_text(s, column);
     clo_dp_rational have;
-    return text != NULL && !clo_failed(clo_dp_rational_parse(clo_span_str(text), &have)) && clo_dp_rational_compare(have, wanted) == 0;
+    return text != NULL && !clo_failed(clo_dp_rational_parse(clo_span_str(text), &have)) &&
+           clo_dp_rational_compare(have, wanted) == 0;
 }
 
 static clo_err check_balances(audit *a)
@@ -259,7 +277,8 @@ static clo_err check_all(audit *a, const char *database)
 {
     /* One read transaction: a running service may go on writing. */
     if (sqlite3_open_v2(database, &a->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
-        return CLO_FAILF(CLO_E_DATABASE, "%s cannot be opened: %s", database, a->db != NULL ? sqlite3_errmsg(a->db) : "no memory");
+        return CLO_FAILF(CLO_E_DATABASE, "%s cannot be opened: %s", database,
+                         a->db != NULL ? sqlite3_errmsg(a->db) : "no memory");
     (void)sqlite3_busy_timeout(a->db, 5000);
     if (sqlite3_exec(a->db, "PRAGMA trusted_schema=OFF; BEGIN", NULL, NULL, NULL) != SQLITE_OK)
         return CLO_FAILF(CLO_E_DATABASE, "%s cannot be read: %s", database, sqlite3_errmsg(a->db));

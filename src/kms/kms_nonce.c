@@ -45,8 +45,8 @@ clo_err clo_kms_now(clo_kms *kms, int64_t *now)
 
 static clo_err nonce_mac(const clo_kms *kms, const uint8_t nonce[CLO_NONCE], uint8_t mac[NONCE_MAC])
 {
-    return clo_crypto_hmac(CLO_HASH_SHA256, clo_span_of(kms->secrets->nonce.b, sizeof kms->secrets->nonce.b), clo_span_of(nonce, NONCE_AT_MAC),
-                           mac);
+    return clo_crypto_hmac(CLO_HASH_SHA256, clo_span_of(kms->secrets->nonce.b, sizeof kms->secrets->nonce.b),
+                           clo_span_of(nonce, NONCE_AT_MAC), mac);
 }
 
 clo_err clo_kms_nonce(clo_kms *kms, uint8_t out[CLO_NONCE])
@@ -69,7 +69,8 @@ static clo_err nonce_check(const clo_kms *kms, const uint8_t nonce[CLO_NONCE], i
     uint8_t mac[NONCE_MAC];
     CLO_TRY(nonce_mac(kms, nonce, mac));
     if (clo_ct_declassify(clo_ct_differ(mac, nonce + NONCE_AT_MAC, sizeof mac)))
-        return CLO_DENY(CLO_E_DENIED, "nonce.mac", "a nonce made by this key service", "its authentication code does not match", "key service", remedy);
+        return CLO_DENY(CLO_E_DENIED, "nonce.mac", "a nonce made by this key service", "its authentication code does not match",
+                        "key service", remedy);
     clo_rd r = clo_rd_init(clo_span_of(nonce + NONCE_AT_TIME, 8));
     int64_t made = (int64_t)(clo_rd_u64be(&r) / 1000);
     char actual[80];
@@ -83,7 +84,8 @@ clo_err kms_nonce_find(clo_kms *kms, const clo_collab_binding *b, int64_t now, s
 {
     for (size_t i = 0; i < b->nonce_count; i++) {
         const uint8_t *nonce = b->nonces[i].bytes;
-        if (nonce[0] != NONCE_VERSION || memcmp(nonce + NONCE_AT_BINDING, kms->nonce_binding, sizeof kms->nonce_binding) != 0) continue;
+        if (nonce[0] != NONCE_VERSION || memcmp(nonce + NONCE_AT_BINDING, kms->nonce_binding, sizeof kms->nonce_binding) != 0)
+            continue;
         CLO_TRY(nonce_check(kms, nonce, now));
         *index = i;
         return CLO_OK;

@@ -9,8 +9,9 @@ static clo_err resumes_missing(kms_db *db, const clo_collab_agreement *g, int64_
     uint32_t mask = member_mask(g);
     for (size_t i = 0; i < g->member_count; i++) {
         CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
-        CLO_TRY(kms_db_query(db, &s, "SELECT verb, time FROM orders WHERE agreement = ?1 AND party = ?2 ORDER BY sequence DESC LIMIT 1", "bt",
-                             (const void *)g->id, sizeof g->id, g->members[i].party.name));
+        CLO_TRY(kms_db_query(db, &s,
+                             "SELECT verb, time FROM orders WHERE agreement = ?1 AND party = ?2 ORDER BY sequence DESC LIMIT 1",
+                             "bt", (const void *)g->id, sizeof g->id, g->members[i].party.name));
         bool row = false;
         CLO_TRY(kms_db_row(s, &row));
         if (!row) continue;
@@ -89,8 +90,8 @@ static clo_err order_note(kms_db *db, const agreement_order *o)
     int64_t last = INT64_MIN;
     {
         CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
-        CLO_TRY(kms_db_query(db, &s, "SELECT max(sequence) FROM orders WHERE agreement = ?1 AND party = ?2", "bt", (const void *)order->agreement,
-                             sizeof order->agreement, order->party));
+        CLO_TRY(kms_db_query(db, &s, "SELECT max(sequence) FROM orders WHERE agreement = ?1 AND party = ?2", "bt",
+                             (const void *)order->agreement, sizeof order->agreement, order->party));
         bool row = false;
         CLO_TRY(kms_db_row(s, &row));
         if (row && sqlite3_column_type(s, 0) == SQLITE_INTEGER) last = kms_column_int(s, 0);
@@ -100,9 +101,9 @@ static clo_err order_note(kms_db *db, const agreement_order *o)
     (void)snprintf(actual, sizeof actual, "%lld", (long long)order->sequence);
     if (order->sequence <= last)
         return CLO_DENY(CLO_E_REPLAYED, "order.sequence", expected, actual, "owner's key service", "sign a fresh order");
-    return kms_db_run(db, "INSERT INTO orders(agreement, party, sequence, verb, time, bytes) VALUES(?1, ?2, ?3, ?4, ?5, ?6)", "btitib",
-                      (const void *)order->agreement, sizeof order->agreement, order->party, order->sequence, order->verb, order->time,
-                      (const void *)o->order_bytes.p, o->order_bytes.n);
+    return kms_db_run(db, "INSERT INTO orders(agreement, party, sequence, verb, time, bytes) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+                      "btitib", (const void *)order->agreement, sizeof order->agreement, order->party, order->sequence,
+                      order->verb, order->time, (const void *)o->order_bytes.p, o->order_bytes.n);
 }
 
 static clo_err order_step(kms_db *db, const agreement_order *o, kms_agreement_row *st)
@@ -115,8 +116,8 @@ static clo_err order_step(kms_db *db, const agreement_order *o, kms_agreement_ro
         if (!suspended) CLO_TRY(clo_collab_agreement_step(&st->state, CLO_ORDER_STOP));
         if (order->time > st->stopped) st->stopped = order->time;
     } else if (strcmp(order->verb, "resume") == 0) {
-        CLO_CHECKF(suspended, CLO_E_CONFLICT, "agreement %s is %s; only a suspended agreement can be resumed", kms_hex8(order->agreement).text,
-                   clo_collab_agreement_state_name(st->state));
+        CLO_CHECKF(suspended, CLO_E_CONFLICT, "agreement %s is %s; only a suspended agreement can be resumed",
+                   kms_hex8(order->agreement).text, clo_collab_agreement_state_name(st->state));
         uint32_t missing = 0;
         CLO_TRY(resumes_missing(db, o->ref->g, st->stopped, &missing));
         if (missing == 0) CLO_TRY(clo_collab_agreement_step(&st->state, CLO_ORDER_ALL_RESUMED));
@@ -132,11 +133,12 @@ static clo_err order_job(clo_kms *kms, kms_db *db, int64_t now, void *context)
     agreement_order *o = context;
     kms_agreement_row st;
     CLO_TRY(kms_agreement_row_find(db, o->order->agreement, &st));
-    CLO_CHECKF(st.found, CLO_E_NOT_FOUND, "agreement %s is not registered here; submit it first", kms_hex8(o->order->agreement).text);
+    CLO_CHECKF(st.found, CLO_E_NOT_FOUND, "agreement %s is not registered here; submit it first",
+               kms_hex8(o->order->agreement).text);
     CLO_TRY(order_note(db, o));
     CLO_TRY(order_step(db, o, &st));
-    CLO_TRY(kms_db_run(db, "UPDATE agreements SET state = ?2, stopped = ?3 WHERE id = ?1", "bii", (const void *)o->order->agreement,
-                       sizeof o->order->agreement, (int64_t)st.state, st.stopped));
+    CLO_TRY(kms_db_run(db, "UPDATE agreements SET state = ?2, stopped = ?3 WHERE id = ?1", "bii",
+                       (const void *)o->order->agreement, sizeof o->order->agreement, (int64_t)st.state, st.stopped));
     return view_of(db, o->ref->g, now, &o->out);
 }
 
@@ -152,7 +154,8 @@ clo_err clo_kms_order(clo_kms *kms, clo_span order, clo_kms_agreement *out)
     clo_arena_init(&a, 1 << 20);
     clo_collab_order opened;
     CLO_TRY(clo_collab_order_open(&a, order, ref->g, &opened));
-    CLO_CHECKF(memcmp(opened.agreement, ref->g->id, sizeof opened.agreement) == 0, CLO_E_MALFORMED, "the order is for another agreement");
+    CLO_CHECKF(memcmp(opened.agreement, ref->g->id, sizeof opened.agreement) == 0, CLO_E_MALFORMED,
+               "the order is for another agreement");
     agreement_order o = {.ref = ref, .order = &opened, .order_bytes = order};
     CLO_TRY(kms_write(kms, order_job, &o));
     *out = o.out;
@@ -177,11 +180,12 @@ static clo_err list_rows(clo_kms *kms, kms_db *db, int64_t now, void *context)
     CLO_TRY(clo_arena_array(l->arena, AGREEMENTS_LISTED_MAX, sizeof(clo_kms_agreement), &items));
     l->items = items;
     CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
-    CLO_TRY(kms_db_query(db, &s,
-                         "SELECT id, lineage, epoch, title, not_after, state, (SELECT max(epoch) FROM agreements b WHERE b.lineage = a.lineage)"
-                         " FROM agreements a WHERE ?1 IS NULL OR EXISTS (SELECT 1 FROM members m WHERE m.kid = ?1 AND m.agreement = a.id)"
-                         " ORDER BY registered DESC, id LIMIT 1000",
-                         l->viewer != NULL ? "b" : "n", (const void *)l->viewer, (size_t)32));
+    CLO_TRY(kms_db_query(
+        db, &s,
+        "SELECT id, lineage, epoch, title, not_after, state, (SELECT max(epoch) FROM agreements b WHERE b.lineage = a.lineage)"
+        " FROM agreements a WHERE ?1 IS NULL OR EXISTS (SELECT 1 FROM members m WHERE m.kid = ?1 AND m.agreement = a.id)"
+        " ORDER BY registered DESC, id LIMIT 1000",
+        l->viewer != NULL ? "b" : "n", (const void *)l->viewer, (size_t)32));
     for (bool row = true; l->count < AGREEMENTS_LISTED_MAX; l->count++) {
         CLO_TRY(kms_db_row(s, &row));
         if (!row) break;
@@ -225,7 +229,8 @@ static clo_err party_rows(clo_kms *kms, kms_db *db, int64_t now, void *context)
     (void)now;
     party_read *p = context;
     CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
-    CLO_TRY(kms_db_query(db, &s, "SELECT name, sign, hpke FROM members WHERE kid = ?1 LIMIT 1", "b", (const void *)p->kid, (size_t)32));
+    CLO_TRY(kms_db_query(db, &s, "SELECT name, sign, hpke FROM members WHERE kid = ?1 LIMIT 1", "b", (const void *)p->kid,
+                         (size_t)32));
     bool row = false;
     CLO_TRY(kms_db_row(s, &row));
     CLO_CHECKF(row, CLO_E_UNAUTHENTICATED, "the token's key belongs to no party of an agreement that this key service knows");

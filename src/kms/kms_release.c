@@ -6,8 +6,9 @@
 
 /* ---- rows ---- */
 
-#define RELEASE_COLUMNS \
-    "run, release, agreement, epoch, run_name, starter, tee, request, runtime, hpke, leaf, evidence, evidence_last, state, created, expires"
+#define RELEASE_COLUMNS                                                                                                          \
+    "run, release, agreement, epoch, run_name, starter, tee, request, runtime, hpke, leaf, evidence, evidence_last, state, "     \
+    "created, expires"
 
 static clo_err release_fill(sqlite3_stmt *s, kms_release *r)
 {
@@ -33,7 +34,8 @@ static clo_err release_fill(sqlite3_stmt *s, kms_release *r)
 clo_err kms_release_find(kms_db *db, const uint8_t run_id[16], kms_release *out, bool *found)
 {
     CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
-    CLO_TRY(kms_db_query(db, &s, "SELECT " RELEASE_COLUMNS " FROM releases WHERE run = ?1", "b", (const void *)run_id, (size_t)16));
+    CLO_TRY(
+        kms_db_query(db, &s, "SELECT " RELEASE_COLUMNS " FROM releases WHERE run = ?1", "b", (const void *)run_id, (size_t)16));
     CLO_TRY(kms_db_row(s, found));
     return *found ? release_fill(s, out) : CLO_OK;
 }
@@ -43,11 +45,12 @@ static clo_err release_insert(kms_db *db, const kms_release *r)
     return kms_db_run(db,
                       "INSERT INTO releases(" RELEASE_COLUMNS ")"
                       " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
-                      "bbbitttbbbbbbiii", (const void *)r->run_id, sizeof r->run_id, (const void *)r->release_id, sizeof r->release_id,
-                      (const void *)r->agreement, sizeof r->agreement, r->epoch, r->run, r->starter, r->tee, (const void *)r->request,
-                      sizeof r->request, (const void *)r->runtime, sizeof r->runtime, (const void *)r->hpke, sizeof r->hpke,
-                      (const void *)r->leaf, sizeof r->leaf, (const void *)r->evidence, sizeof r->evidence, (const void *)r->evidence_last,
-                      sizeof r->evidence_last, (int64_t)r->state, r->created, r->expires);
+                      "bbbitttbbbbbbiii", (const void *)r->run_id, sizeof r->run_id, (const void *)r->release_id,
+                      sizeof r->release_id, (const void *)r->agreement, sizeof r->agreement, r->epoch, r->run, r->starter, r->tee,
+                      (const void *)r->request, sizeof r->request, (const void *)r->runtime, sizeof r->runtime,
+                      (const void *)r->hpke, sizeof r->hpke, (const void *)r->leaf, sizeof r->leaf, (const void *)r->evidence,
+                      sizeof r->evidence, (const void *)r->evidence_last, sizeof r->evidence_last, (int64_t)r->state, r->created,
+                      r->expires);
 }
 
 /* ---- the transaction ---- */
@@ -62,8 +65,8 @@ static clo_err require_count(kms_db *db, const kms_claim *c)
     int64_t count = 0;
     {
         CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
-        CLO_TRY(kms_db_query(db, &s, "SELECT count(*) FROM releases WHERE agreement = ?1 AND run_name = ?2 AND state IN (1, 2)", "bt",
-                             (const void *)c->ref->g->id, sizeof c->ref->g->id, c->terms->name));
+        CLO_TRY(kms_db_query(db, &s, "SELECT count(*) FROM releases WHERE agreement = ?1 AND run_name = ?2 AND state IN (1, 2)",
+                             "bt", (const void *)c->ref->g->id, sizeof c->ref->g->id, c->terms->name));
         bool row = false;
         CLO_TRY(kms_db_row(s, &row));
         if (row) count = kms_column_int(s, 0);
@@ -99,12 +102,14 @@ static clo_err require_same_runtime(const kms_claim *c, const kms_release *r)
 clo_err kms_release_require_open(const kms_release *r, int64_t now)
 {
     if (r->state == KMS_RUN_COMMITTED)
-        return CLO_DENY(CLO_E_CONFLICT, "run.state", "reserved", "committed", "owner's key service", "the run is over; start a new run");
+        return CLO_DENY(CLO_E_CONFLICT, "run.state", "reserved", "committed", "owner's key service",
+                        "the run is over; start a new run");
     char at[21], until[21];
     clo_time_format(at, now);
     clo_time_format(until, r->expires);
     if (r->state == KMS_RUN_EXPIRED || now >= r->expires)
-        return CLO_DENY(CLO_E_EXPIRED, "run.lease", until, at, "owner's key service", "the lease is over and its budget was given back; start a new run");
+        return CLO_DENY(CLO_E_EXPIRED, "run.lease", until, at, "owner's key service",
+                        "the lease is over and its budget was given back; start a new run");
     return CLO_OK;
 }
 
@@ -143,8 +148,8 @@ static clo_err release_job(clo_kms *kms, kms_db *db, int64_t now, void *context)
     if (found) {
         CLO_TRY(require_same_runtime(c, &known));
         CLO_TRY(kms_release_require_open(&known, now));
-        CLO_TRY(kms_db_run(db, "UPDATE releases SET evidence_last = ?2 WHERE run = ?1", "bb", (const void *)known.run_id, sizeof known.run_id,
-                           (const void *)c->evidence_digest, sizeof c->evidence_digest));
+        CLO_TRY(kms_db_run(db, "UPDATE releases SET evidence_last = ?2 WHERE run = ?1", "bb", (const void *)known.run_id,
+                           sizeof known.run_id, (const void *)c->evidence_digest, sizeof c->evidence_digest));
         o->release = known;
         return CLO_OK;
     }
@@ -166,11 +171,12 @@ static clo_err seal_key(clo_kms *kms, kms_claim *c, const kms_release *r, size_t
     CLO_TRY(kms_dek_open(kms, d->id, c->datasets[i].version, &dek));
     CLO_AUTO(clo_buf_free) clo_buf info;
     clo_buf_init(&info, 1024);
-    CLO_TRY(clo_collab_release_info(r->agreement, r->run_id, d->id, c->message.binding.nonces[c->nonce_index].bytes, c->message.evidence,
-                                    r->expires, &info));
+    CLO_TRY(clo_collab_release_info(r->agreement, r->run_id, d->id, c->message.binding.nonces[c->nonce_index].bytes,
+                                    c->message.evidence, r->expires, &info));
     CLO_AUTO(clo_buf_free) clo_buf sealed;
     clo_buf_init(&sealed, 256);
-    CLO_TRY(clo_crypto_hpke_seal(c->message.binding.hpke, clo_buf_span(&info), clo_span_of(NULL, 0), clo_span_of(dek.b, sizeof dek.b), &sealed));
+    CLO_TRY(clo_crypto_hpke_seal(c->message.binding.hpke, clo_buf_span(&info), clo_span_of(NULL, 0),
+                                 clo_span_of(dek.b, sizeof dek.b), &sealed));
     memcpy(out->dataset, d->id, sizeof out->dataset);
     return clo_arena_copy(&c->arena, clo_buf_span(&sealed), &out->sealed_dek);
 }
@@ -207,12 +213,14 @@ static clo_err renew_job(clo_kms *kms, kms_db *db, int64_t now, void *context)
     CLO_TRY(kms_nonce_use(db, c->message.binding.nonces[c->nonce_index].bytes, now));
     bool found = false;
     CLO_TRY(kms_release_find(db, c->request.run_id, &o->release, &found));
-    CLO_CHECKF(found, CLO_E_NOT_FOUND, "run %s was never released here; ask for a release first", kms_hex_of(c->request.run_id, 16).text);
+    CLO_CHECKF(found, CLO_E_NOT_FOUND, "run %s was never released here; ask for a release first",
+               kms_hex_of(c->request.run_id, 16).text);
     CLO_TRY(require_same_runtime(c, &o->release));
     CLO_TRY(kms_release_require_open(&o->release, now));
     o->release.expires = now + c->ref->g->lease_seconds;
-    return kms_db_run(db, "UPDATE releases SET expires = ?2, evidence_last = ?3 WHERE run = ?1", "bib", (const void *)o->release.run_id,
-                      sizeof o->release.run_id, o->release.expires, (const void *)c->evidence_digest, sizeof c->evidence_digest);
+    return kms_db_run(db, "UPDATE releases SET expires = ?2, evidence_last = ?3 WHERE run = ?1", "bib",
+                      (const void *)o->release.run_id, sizeof o->release.run_id, o->release.expires,
+                      (const void *)c->evidence_digest, sizeof c->evidence_digest);
 }
 
 static clo_err renew_claim(clo_kms *kms, kms_claim *c, clo_buf *reply)
@@ -264,7 +272,8 @@ static clo_err run_rows(clo_kms *kms, kms_db *db, int64_t now, void *context)
     CLO_TRY(clo_arena_array(l->arena, l->max, sizeof(clo_kms_run), &items));
     l->items = items;
     CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
-    CLO_TRY(kms_db_query(db, &s, "SELECT " RELEASE_COLUMNS " FROM releases ORDER BY created DESC, run LIMIT ?1", "i", (int64_t)l->max));
+    CLO_TRY(kms_db_query(db, &s, "SELECT " RELEASE_COLUMNS " FROM releases ORDER BY created DESC, run LIMIT ?1", "i",
+                         (int64_t)l->max));
     for (bool row = true; l->count < l->max; l->count++) {
         CLO_TRY(kms_db_row(s, &row));
         if (!row) break;

@@ -22,16 +22,17 @@ static clo_err rewrap_one(clo_kms *kms, kms_db *db, const rewrap_row *r)
     uint32_t version = 0;
     CLO_TRY(kms_dek_unwrap(kms, r->dataset, r->version, r->kek_version, r->wrapped, &dek));
     CLO_TRY(kms_dek_wrap(kms, r->dataset, r->version, &dek, wrapped, &version));
-    return kms_db_run(db, "UPDATE deks SET wrapped = ?2, kek_version = ?3 WHERE id = ?1", "tbi", r->id, (const void *)wrapped, sizeof wrapped,
-                      (int64_t)version);
+    return kms_db_run(db, "UPDATE deks SET wrapped = ?2, kek_version = ?3 WHERE id = ?1", "tbi", r->id, (const void *)wrapped,
+                      sizeof wrapped, (int64_t)version);
 }
 
 static clo_err rewrap_next(kms_db *db, uint32_t to, rewrap_row *r, bool *found)
 {
     CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
-    CLO_TRY(kms_db_query(db, &s,
-                         "SELECT id, dataset, version, wrapped, kek_version FROM deks WHERE kek_version < ?1 AND wrapped IS NOT NULL LIMIT 1",
-                         "i", (int64_t)to));
+    CLO_TRY(kms_db_query(
+        db, &s,
+        "SELECT id, dataset, version, wrapped, kek_version FROM deks WHERE kek_version < ?1 AND wrapped IS NOT NULL LIMIT 1", "i",
+        (int64_t)to));
     CLO_TRY(kms_db_row(s, found));
     if (!*found) return CLO_OK;
     kms_column_text(s, 0, r->id, sizeof r->id);
@@ -70,7 +71,8 @@ static clo_err ring_add(clo_kms *kms, uint32_t *version)
 {
     kms_secrets *s = kms->secrets;
     if (s->kek_count == KMS_KEKS_MAX) {
-        CLO_CHECKF(s->keks[0].state == CLO_KMS_KEY_DESTROYED, CLO_E_TOO_MANY, "there are %d key encryption keys in use", KMS_KEKS_MAX);
+        CLO_CHECKF(s->keks[0].state == CLO_KMS_KEY_DESTROYED, CLO_E_TOO_MANY, "there are %d key encryption keys in use",
+                   KMS_KEKS_MAX);
         memmove(&s->keks[0], &s->keks[1], (KMS_KEKS_MAX - 1) * sizeof s->keks[0]);
         s->kek_count--;
         clo_wipe(&s->keks[s->kek_count], sizeof s->keks[0]);
@@ -109,7 +111,8 @@ static clo_err rotate(clo_kms *kms, int64_t *version)
     clo_err e = ring_add(kms, &o.to);
     pthread_rwlock_unlock(&kms->secrets_lock);
     CLO_TRY(e);
-    /* Writers come one after another, and each import takes the newest KEK there is: what used an older one is in the database by now. */
+    /* Writers come one after another, and each import takes the newest KEK there is: what used an older one is in the database by
+     * now. */
     do {
         CLO_TRY(kms_write(kms, rewrap_job, &o));
     } while (o.done == REWRAP_ROWS);
@@ -137,7 +140,8 @@ clo_err clo_kms_kek_list(clo_kms *kms, clo_arena *a, clo_kms_kek **out, size_t *
     pthread_rwlock_rdlock(&kms->secrets_lock);
     *count = kms->secrets->kek_count;
     for (size_t i = 0; i < *count; i++)
-        keks[i] = (clo_kms_kek){.version = kms->secrets->keks[i].version, .state = (clo_kms_key_state)kms->secrets->keks[i].state};
+        keks[i] =
+            (clo_kms_kek){.version = kms->secrets->keks[i].version, .state = (clo_kms_key_state)kms->secrets->keks[i].state};
     pthread_rwlock_unlock(&kms->secrets_lock);
     *out = keks;
     return CLO_OK;

@@ -16,7 +16,8 @@ kms_hex kms_hex8(const uint8_t *id) { return kms_hex_of(id, 4); }
 kms_source kms_source_agreement(const uint8_t id[32], const char *part)
 {
     kms_source s = {{0}};
-    (void)snprintf(s.text, sizeof s.text, "agreement %s%s%s", kms_hex8(id).text, part != NULL ? " " : "", part != NULL ? part : "");
+    (void)snprintf(s.text, sizeof s.text, "agreement %s%s%s", kms_hex8(id).text, part != NULL ? " " : "",
+                   part != NULL ? part : "");
     return s;
 }
 
@@ -38,10 +39,15 @@ const char *clo_kms_key_state_name(clo_kms_key_state s)
 const char *clo_kms_entry_kind_name(clo_kms_entry_kind k)
 {
     switch (k) {
-    case CLO_KMS_ENTRY_RESERVE: return "reserve";
-    case CLO_KMS_ENTRY_COMMIT: return "commit";
-    case CLO_KMS_ENTRY_EXPIRE: return "expire";
-    case CLO_KMS_ENTRY_LIMIT: return "limit";
-    default: return "unknown";
+    case CLO_KMS_ENTRY_RESERVE:
+        return "reserve";
+    case CLO_KMS_ENTRY_COMMIT:
+        return "commit";
+    case CLO_KMS_ENTRY_EXPIRE:
+        return "expire";
+    case CLO_KMS_ENTRY_LIMIT:
+        return "limit";
+    default:
+        return "unknown";
     }
 }

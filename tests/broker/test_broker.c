@@ -1,14 +1,14 @@
-/* The owner's daemon over real TLS: who may call what, a whole run from key import to shares, refusals that can be explained by their id, a
- * relayed session, and every route without credentials. */
+/* The owner's daemon over real TLS: who may call what, a whole run from key import to shares, refusals that can be explained by
+ * their id, a relayed session, and every route without credentials. */
 #include "kms/kms_fixture.h"
 
 #include "broker/broker.h"
 #include "client/http_client.h"
 #include "collab/key_import.h"
-#include "os/file.h"
-#include "os/net.h"
 #include "crypto/tls.h"
 #include "crypto/x509.h"
+#include "os/file.h"
+#include "os/net.h"
 #include "wire/cbor.h"
 #include "wire/json.h"
 #include <stdio.h>
@@ -50,8 +50,8 @@ static void broker_end(void)
 
 /* ---- a client with a party's token ---- */
 
-static clo_err call(const clo_collab_identity *who, const char *method, const char *path, const char *type, clo_span body, clo_buf *answer,
-                    unsigned *status, char instance[64])
+static clo_err call(const clo_collab_identity *who, const char *method, const char *path, const char *type, clo_span body,
+                    clo_buf *answer, unsigned *status, char instance[64])
 {
     clo_client_http *c = NULL;
     clo_buf token;
@@ -117,9 +117,12 @@ typedef struct {
 static void pump(session *s, clo_crypto_tls_status got)
 {
     uint64_t deadline = clo_os_now_ns() + 10000000000ull;
-    if (got == CLO_TLS_WANT_READ) assert_ok(clo_os_net_wait(s->fd, false, deadline));
-    else if (got == CLO_TLS_WANT_WRITE) assert_ok(clo_os_net_wait(s->fd, true, deadline));
-    else fail_msg("tls: %s", clo_err_text());
+    if (got == CLO_TLS_WANT_READ)
+        assert_ok(clo_os_net_wait(s->fd, false, deadline));
+    else if (got == CLO_TLS_WANT_WRITE)
+        assert_ok(clo_os_net_wait(s->fd, true, deadline));
+    else
+        fail_msg("tls: %s", clo_err_text());
 }
 
 static void session_open(session *s, bool with_leaf)
@@ -130,7 +133,8 @@ static void session_open(session *s, bool with_leaf)
     clo_buf_init(&s->certificate, 16384);
     clo_buf_init(&der, 16384);
     assert_ok(clo_crypto_keypair_make(CLO_KEYPAIR_P256, &s->key));
-    clo_crypto_cert_request q = {.common_name = "runtime", .not_before = w.time.wall_seconds - 60, .not_after = w.time.wall_seconds + 3600, .serial = 1};
+    clo_crypto_cert_request q = {
+        .common_name = "runtime", .not_before = w.time.wall_seconds - 60, .not_after = w.time.wall_seconds + 3600, .serial = 1};
     assert_ok(clo_crypto_cert_make(&q, clo_buf_span(&s->key), NULL, clo_buf_span(&s->key), &der));
     clo_crypto_cert *c = NULL;
     assert_ok(clo_crypto_cert_parse(&c, clo_buf_span(&der)));
@@ -162,22 +166,28 @@ static unsigned session_post(session *s, const char *path, const char *accept, c
     clo_buf request, raw;
     clo_buf_init(&request, 8 << 20);
     clo_buf_init(&raw, 1 << 20);
-    assert_ok(clo_buf_printf(&request, "POST %s HTTP/1.1\r\nHost: kms\r\nContent-Type: application/cbor\r\nAccept: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
+    assert_ok(clo_buf_printf(&request,
+                             "POST %s HTTP/1.1\r\nHost: kms\r\nContent-Type: application/cbor\r\nAccept: %s\r\nContent-Length: "
+                             "%zu\r\nConnection: close\r\n\r\n",
                              path, accept, body.n));
     assert_ok(clo_buf_put_span(&request, body));
     for (size_t sent = 0; sent < request.len;) {
         size_t n = 0;
         clo_crypto_tls_status got = clo_crypto_tls_write(s->tls, request.p + sent, request.len - sent, &n);
-        if (got == CLO_TLS_DONE) sent += n;
-        else pump(s, got);
+        if (got == CLO_TLS_DONE)
+            sent += n;
+        else
+            pump(s, got);
     }
     for (;;) {
         uint8_t piece[4096];
         size_t n = 0;
         clo_crypto_tls_status got = clo_crypto_tls_read(s->tls, piece, sizeof piece, &n);
         if (got == CLO_TLS_CLOSED) break;
-        if (got == CLO_TLS_DONE) assert_ok(clo_buf_put(&raw, piece, n));
-        else pump(s, got);
+        if (got == CLO_TLS_DONE)
+            assert_ok(clo_buf_put(&raw, piece, n));
+        else
+            pump(s, got);
     }
     const uint8_t *end = memmem(raw.p, raw.len, "\r\n\r\n", 4);
     assert_non_null(end);
@@ -295,12 +305,18 @@ static void test_credentials(void **state)
         const char *method, *path, *type;
         bool owner_only;
     } routes[] = {
-        {"POST", "/v1/agreements", "application/octet-stream", true}, {"GET", "/v1/agreements", NULL, false},
-        {"POST", "/v1/keys", "application/cbor", true},               {"GET", "/v1/keys", NULL, true},
-        {"POST", "/v1/keys/rotate", NULL, true},                      {"POST", "/v1/keys/00/enable", NULL, true},
-        {"POST", "/v1/keys/00/disable", NULL, true},                  {"POST", "/v1/keys/00/revoke", NULL, true},
-        {"POST", "/v1/keys/00/destroy", NULL, true},                  {"GET", "/v1/budgets", NULL, false},
-        {"POST", "/v1/budgets/00", "application/json", true},         {"GET", "/v1/ledger", NULL, true},
+        {"POST", "/v1/agreements", "application/octet-stream", true},
+        {"GET", "/v1/agreements", NULL, false},
+        {"POST", "/v1/keys", "application/cbor", true},
+        {"GET", "/v1/keys", NULL, true},
+        {"POST", "/v1/keys/rotate", NULL, true},
+        {"POST", "/v1/keys/00/enable", NULL, true},
+        {"POST", "/v1/keys/00/disable", NULL, true},
+        {"POST", "/v1/keys/00/revoke", NULL, true},
+        {"POST", "/v1/keys/00/destroy", NULL, true},
+        {"GET", "/v1/budgets", NULL, false},
+        {"POST", "/v1/budgets/00", "application/json", true},
+        {"GET", "/v1/ledger", NULL, true},
         {"GET", "/v1/runs", NULL, true},
     };
     broker_begin();
@@ -318,7 +334,8 @@ static void test_credentials(void **state)
         assert_true(clo_failed(call(&stranger, routes[i].method, routes[i].path, routes[i].type, body, &answer, &status, NULL)));
         assert_int_equal(status, 401);
         if (routes[i].owner_only) {
-            assert_claim(call(&w.analyst, routes[i].method, routes[i].path, routes[i].type, body, &answer, &status, NULL), CLO_E_DENIED, "caller.party");
+            assert_claim(call(&w.analyst, routes[i].method, routes[i].path, routes[i].type, body, &answer, &status, NULL),
+                         CLO_E_DENIED, "caller.party");
             assert_int_equal(status, 403);
         } else {
             assert_ok(call(&w.analyst, routes[i].method, routes[i].path, routes[i].type, body, &answer, &status, NULL));
@@ -375,7 +392,8 @@ static void test_owner_work(void **state)
     (void)snprintf(path, sizeof path, "/v1/budgets/%s", world_hex(&w, w.manifest_a.id, 32));
     assert_ok(call(&w.a, "POST", path, "application/json", clo_span_str("{\"limit\":\"1/2\"}"), &answer, NULL, NULL));
     assert_string_equal(text_of(clo_wire_get(get(&w.a, "/v1/budgets"), "budgets")->first, "limit"), "1/2");
-    assert_code(call(&w.a, "POST", path, "application/json", clo_span_str("{\"limit\":\"-1\"}"), &answer, NULL, NULL), CLO_E_MALFORMED);
+    assert_code(call(&w.a, "POST", path, "application/json", clo_span_str("{\"limit\":\"-1\"}"), &answer, NULL, NULL),
+                CLO_E_MALFORMED);
     /* An order needs no token: its signature is what counts. */
     clo_collab_order o = {.verb = "stop", .party = "hospital-b", .time = w.time.wall_seconds, .sequence = 1};
     memcpy(o.agreement, w.g->id, 32);

@@ -57,11 +57,13 @@ static void put_vkey(const char *name, uint8_t type, const clo_crypto_private_ke
 static void put_party(world *w, const clo_collab_identity *id, const char *name, const uint8_t *kms_hpke, clo_buf *y)
 {
     const clo_collab_party *p = &id->public_half;
-    assert_ok(clo_buf_printf(y, "  - name: %s\n    role: %s\n    sign_key: %s\n    hpke_key: %s\n", name, kms_hpke != NULL ? "data-owner" : "analyst",
-                             world_hex(w, p->sign.bytes, 32), world_hex(w, p->hpke, 32)));
+    assert_ok(clo_buf_printf(y, "  - name: %s\n    role: %s\n    sign_key: %s\n    hpke_key: %s\n", name,
+                             kms_hpke != NULL ? "data-owner" : "analyst", world_hex(w, p->sign.bytes, 32),
+                             world_hex(w, p->hpke, 32)));
     if (kms_hpke != NULL)
         assert_ok(clo_buf_printf(y, "    key_service: {url: \"https://127.0.0.1:%s\", spki: %064x, hpke_key: %s}\n",
-                                 strcmp(name, "hospital-a") == 0 ? "7001" : "7002", strcmp(name, "hospital-a") == 0 ? 1 : 2, world_hex(w, kms_hpke, 32)));
+                                 strcmp(name, "hospital-a") == 0 ? "7001" : "7002", strcmp(name, "hospital-a") == 0 ? 1 : 2,
+                                 world_hex(w, kms_hpke, 32)));
 }
 
 static void put_terms(world *w, const terms *t, clo_buf *y)
@@ -70,25 +72,31 @@ static void put_terms(world *w, const terms *t, clo_buf *y)
     const char *budget = t->budget != NULL ? t->budget : "0.05";
     uint8_t root[32];
     clo_tee_sim_root_sha256(w->tee, root);
-    assert_ok(clo_buf_printf(y, "datasets:\n  - {name: rows-a, owner: hospital-a, budget: {rho: \"%s\", delta: 1e-6}, %s}\n", budget, schema));
+    assert_ok(clo_buf_printf(y, "datasets:\n  - {name: rows-a, owner: hospital-a, budget: {rho: \"%s\", delta: 1e-6}, %s}\n",
+                             budget, schema));
     assert_ok(clo_buf_printf(y, "  - {name: rows-b, owner: hospital-b, budget: {rho: \"1\"}, %s}\n", schema));
-    assert_ok(clo_buf_put_str(y, "programs:\n  - {name: means, kind: sql, sql: \"SELECT COUNT(*) AS n, AVG(age) AS age FROM rows\"}\n"));
-    assert_ok(clo_buf_printf(y, "runtimes:\n  - {tee: sim, measurements: [%s], roots: [%s]}\n", world_hex(w, w->measurement, 48), world_hex(w, root, 32)));
-    assert_ok(clo_buf_printf(y,
-                             "runs:\n  - name: means\n    program: means\n    datasets: [rows-a, rows-b]\n    starters: [analyst]\n"
-                             "    recipients: [analyst, hospital-b]\n    price: \"%s\"\n    count_max: %d\n    min_rows: 5\n%s"
-                             "  - name: other\n    program: means\n    datasets: [rows-b]\n    starters: [analyst]\n    recipients: [analyst]\n"
-                             "    price: \"0.01\"\n    count_max: 5\n    min_rows: 5\n",
-                             t->price != NULL ? t->price : "0.01", t->count_max != 0 ? t->count_max : 100, t->window != NULL ? t->window : ""));
+    assert_ok(clo_buf_put_str(
+        y, "programs:\n  - {name: means, kind: sql, sql: \"SELECT COUNT(*) AS n, AVG(age) AS age FROM rows\"}\n"));
+    assert_ok(clo_buf_printf(y, "runtimes:\n  - {tee: sim, measurements: [%s], roots: [%s]}\n", world_hex(w, w->measurement, 48),
+                             world_hex(w, root, 32)));
+    assert_ok(clo_buf_printf(
+        y,
+        "runs:\n  - name: means\n    program: means\n    datasets: [rows-a, rows-b]\n    starters: [analyst]\n"
+        "    recipients: [analyst, hospital-b]\n    price: \"%s\"\n    count_max: %d\n    min_rows: 5\n%s"
+        "  - name: other\n    program: means\n    datasets: [rows-b]\n    starters: [analyst]\n    recipients: [analyst]\n"
+        "    price: \"0.01\"\n    count_max: 5\n    min_rows: 5\n",
+        t->price != NULL ? t->price : "0.01", t->count_max != 0 ? t->count_max : 100, t->window != NULL ? t->window : ""));
 }
 
 static void put_head(world *w, const terms *t, clo_buf *y)
 {
     char until[21];
     clo_time_format(until, t->not_after != 0 ? t->not_after : w->time.wall_seconds + 30 * 86400);
-    assert_ok(clo_buf_printf(y, "format: cloister-agreement/1\ntitle: \"%s\"\nepoch: %d\nnot_after: %s\nallow_simulated: true\nlease_seconds: %d\n",
-                             t->title != NULL ? t->title : "Two hospitals", t->epoch != 0 ? t->epoch : 1, until, t->lease != 0 ? t->lease : 60));
-    if (t->prev != NULL) assert_ok(clo_buf_printf(y, "prev: %s\nlineage: %s\n", world_hex(w, t->prev, 32), world_hex(w, t->lineage, 32)));
+    assert_ok(clo_buf_printf(
+        y, "format: cloister-agreement/1\ntitle: \"%s\"\nepoch: %d\nnot_after: %s\nallow_simulated: true\nlease_seconds: %d\n",
+        t->title != NULL ? t->title : "Two hospitals", t->epoch != 0 ? t->epoch : 1, until, t->lease != 0 ? t->lease : 60));
+    if (t->prev != NULL)
+        assert_ok(clo_buf_printf(y, "prev: %s\nlineage: %s\n", world_hex(w, t->prev, 32), world_hex(w, t->lineage, 32)));
     assert_ok(clo_buf_printf(y, "operator: {name: operator, url: \"https://127.0.0.1:8443\", spki: %064x}\nlog:\n  vkey: ", 7));
     put_vkey("log.test", 1, &w->log_key, y);
     assert_ok(clo_buf_put_str(y, "\n  witnesses:\n    - "));
@@ -128,7 +136,8 @@ clo_span world_prove(world *w, clo_span file, bool witnessed)
     assert_ok(clo_wire_checkpoint_write(&c, &body));
     assert_ok(clo_wire_note_sign(clo_buf_span(&body), "log.test", &w->log_key, &note));
     if (witnessed)
-        assert_ok(clo_wire_note_cosign(clo_buf_span(&body), "witness.test", &w->witness_key, (uint64_t)w->time.wall_seconds, &note));
+        assert_ok(
+            clo_wire_note_cosign(clo_buf_span(&body), "witness.test", &w->witness_key, (uint64_t)w->time.wall_seconds, &note));
     assert_ok(clo_wire_tlog_proof_write(0, NULL, 0, clo_buf_span(&note), &proof));
     clo_span out;
     assert_ok(clo_arena_copy(&w->arena, clo_buf_span(&proof), &out));
@@ -163,7 +172,8 @@ clo_collab_agreement *world_agreement(world *w, const terms *given, clo_span *fi
     return g;
 }
 
-void world_dataset(world *w, const clo_collab_identity *owner, const char *name, clo_key32 *dek, clo_collab_manifest *m, clo_span *bytes)
+void world_dataset(world *w, const clo_collab_identity *owner, const char *name, clo_key32 *dek, clo_collab_manifest *m,
+                   clo_span *bytes)
 {
     memset(m, 0, sizeof *m);
     (void)snprintf(m->name, sizeof m->name, "%s", name);
@@ -301,7 +311,8 @@ clo_span message_finish(world *w, message *m)
     if (memcmp(m->m.binding.request, zero, 32) == 0) assert_ok(clo_crypto_sha256(m->m.request, m->m.binding.request));
     if (m->m.evidence.n == 0) message_attest(w, m);
     clo_buf_init(&b, 4096);
-    assert_ok(clo_collab_channel_message(m->channel.exporter, m->channel.client_spki, m->channel.server_spki, "runtime", m->m.evidence, &b));
+    assert_ok(clo_collab_channel_message(m->channel.exporter, m->channel.client_spki, m->channel.server_spki, "runtime",
+                                         m->m.evidence, &b));
     assert_ok(clo_crypto_sign(&m->who->sign, clo_buf_span(&b), m->m.channel_proof));
     clo_buf_free(&b);
     if (m->channel_proof_wrong) m->m.channel_proof[3] ^= 1;
@@ -340,7 +351,8 @@ void token_begin(world *w, const message *m, clo_collab_release_token *t)
     assert_ok(clo_crypto_sha256(m->m.evidence, t->evidence));
 }
 
-clo_span commit_finish(world *w, const message *m, const clo_collab_release_token *t, const runtime *signer, const clo_key32 *share)
+clo_span commit_finish(world *w, const message *m, const clo_collab_release_token *t, const runtime *signer,
+                       const clo_key32 *share)
 {
     (void)m;
     clo_buf token, info, sealed, body;
@@ -350,7 +362,8 @@ clo_span commit_finish(world *w, const message *m, const clo_collab_release_toke
     clo_buf_init(&body, 64 << 10);
     assert_ok(clo_collab_release_token_sign(t, &signer->sign, &token));
     assert_ok(clo_collab_share_info(t->agreement, t->run_id, t->output, "kms", &info));
-    assert_ok(clo_crypto_hpke_seal(clo_kms_hpke(w->kms), clo_buf_span(&info), clo_span_of(NULL, 0), clo_span_of(share->b, 32), &sealed));
+    assert_ok(clo_crypto_hpke_seal(clo_kms_hpke(w->kms), clo_buf_span(&info), clo_span_of(NULL, 0), clo_span_of(share->b, 32),
+                                   &sealed));
     clo_collab_commit_request c = {clo_buf_span(&token), clo_buf_span(&sealed)};
     assert_ok(clo_collab_commit_request_encode(&c, &body));
     clo_buf_free(&token);
@@ -363,8 +376,10 @@ void assert_claim(clo_err e, uint32_t code, const char *claim)
 {
     assert_code(e, code);
     const clo_denial *d = clo_err_denial();
-    if (d == NULL) fail_msg("no denial, wanted %s: %s", claim, clo_err_text());
-    else if (strcmp(d->claim, claim) != 0) fail_msg("denial of %s (expected %s, actual %s), wanted %s", d->claim, d->expected, d->actual, claim);
+    if (d == NULL)
+        fail_msg("no denial, wanted %s: %s", claim, clo_err_text());
+    else if (strcmp(d->claim, claim) != 0)
+        fail_msg("denial of %s (expected %s, actual %s), wanted %s", d->claim, d->expected, d->actual, claim);
     else {
         assert_true(d->expected[0] != '\0');
         assert_true(d->actual[0] != '\0');

@@ -1,4 +1,5 @@
-/* A small world around one key service: two owners, an analyst, a log with its witness, a software TEE, runtimes that ask for keys. */
+/* A small world around one key service: two owners, an analyst, a log with its witness, a software TEE, runtimes that ask for
+ * keys. */
 #ifndef CLO_KMS_FIXTURE_H
 #define CLO_KMS_FIXTURE_H
 #include "cmocka_all.h"
@@ -30,12 +31,12 @@ typedef struct {
 typedef struct {
     int epoch;
     const uint8_t *prev, *lineage;
-    const char *budget, *price; /* "0.05", "0.01" */
-    int count_max;              /* 100 */
-    int64_t not_after;          /* + 30 days */
-    const char *window;         /* extra lines of the run "means" */
-    int lease;                  /* 60 */
-    const uint8_t *hpke;        /* the service's key */
+    const char *budget, *price;       /* "0.05", "0.01" */
+    int count_max;                    /* 100 */
+    int64_t not_after;                /* + 30 days */
+    const char *window;               /* extra lines of the run "means" */
+    int lease;                        /* 60 */
+    const uint8_t *hpke;              /* the service's key */
     const clo_collab_identity *owner; /* a */
     const char *title;
 } terms;
@@ -70,7 +71,8 @@ clo_collab_agreement *world_agreement(world *w, const terms *t, clo_span *file, 
 clo_span world_sign(world *w, const clo_collab_agreement *g, const clo_collab_identity *const *who, size_t count);
 clo_span world_prove(world *w, clo_span file, bool witnessed);
 /** Another sealed version of a's dataset, with its key. */
-void world_dataset(world *w, const clo_collab_identity *owner, const char *name, clo_key32 *dek, clo_collab_manifest *m, clo_span *bytes);
+void world_dataset(world *w, const clo_collab_identity *owner, const char *name, clo_key32 *dek, clo_collab_manifest *m,
+                   clo_span *bytes);
 void world_import(world *w, const clo_collab_manifest *m, clo_span bytes, const clo_key32 *dek);
 const char *world_hex(world *w, const void *p, size_t n);
 
@@ -84,7 +86,8 @@ void release_ok(world *w, runtime *who, message *m, clo_collab_release_reply *re
 
 /** The commit message of a released run; change the token first if you like. */
 void token_begin(world *w, const message *m, clo_collab_release_token *t);
-clo_span commit_finish(world *w, const message *m, const clo_collab_release_token *t, const runtime *signer, const clo_key32 *share);
+clo_span commit_finish(world *w, const message *m, const clo_collab_release_token *t, const runtime *signer,
+                       const clo_key32 *share);
 
 /** The call must fail with this code, and its denial must be of this claim, with all five words. */
 void assert_claim(clo_err e, uint32_t code, const char *claim);

@@ -1,5 +1,5 @@
-/* Phase two: only the exact result of the released run is committed, once, within its lease and under an active agreement; and what a crash at
- * any point leaves behind is one of the two states around the transaction, never something between. */
+/* Phase two: only the exact result of the released run is committed, once, within its lease and under an active agreement; and
+ * what a crash at any point leaves behind is one of the two states around the transaction, never something between. */
 #include "kms_fixture.h"
 
 #include "crypto/hash.h"
@@ -44,7 +44,8 @@ static void open_share(clo_span bytes, size_t i, const clo_collab_identity *who,
     clo_buf_free(&info);
 }
 
-/* Every recipient opens the share; the same token again gets the same bytes, also after the lease and a restart; another token is a conflict. */
+/* Every recipient opens the share; the same token again gets the same bytes, also after the lease and a restart; another token is
+ * a conflict. */
 static void test_commit(void **state)
 {
     (void)state;
@@ -101,10 +102,17 @@ static void test_wrong_tokens(void **state)
         void (*make)(void);
         const char *claim;
     } cases[] = {
-        {fewer_recipients, "token.recipients"}, {other_recipient, "token.recipients"},
-        {cheaper, "token.spend"},               {dearer, "token.spend"},               {one_dataset, "token.spend"},
-        {other_dataset, "token.spend"},         {guards_failed, "token.guards"},       {other_evidence, "token.evidence"},
-        {other_request, "token.request"},       {other_agreement, "token.agreement"},  {other_epoch, "token.agreement"},
+        {fewer_recipients, "token.recipients"},
+        {other_recipient, "token.recipients"},
+        {cheaper, "token.spend"},
+        {dearer, "token.spend"},
+        {one_dataset, "token.spend"},
+        {other_dataset, "token.spend"},
+        {guards_failed, "token.guards"},
+        {other_evidence, "token.evidence"},
+        {other_request, "token.request"},
+        {other_agreement, "token.agreement"},
+        {other_epoch, "token.agreement"},
     };
     begin(NULL);
     clo_buf out;

@@ -95,7 +95,8 @@ static void test_import(void **state)
 static void test_states(void **state)
 {
     (void)state;
-    static const int wanted[CLO_KMS_KEY_STATES][CLO_KMS_KEY_VERBS] = {{0, 1, 2, 3}, {0, 1, 2, 3}, {-1, -1, 2, 3}, {-1, -1, -1, 3}};
+    static const int wanted[CLO_KMS_KEY_STATES][CLO_KMS_KEY_VERBS] = {
+        {0, 1, 2, 3}, {0, 1, 2, 3}, {-1, -1, 2, 3}, {-1, -1, -1, 3}};
     static const clo_kms_key_verb into[] = {CLO_KMS_KEY_ENABLE, CLO_KMS_KEY_DISABLE, CLO_KMS_KEY_REVOKE, CLO_KMS_KEY_DESTROY};
     char id[CLO_KMS_ID];
     clo_kms_key k;
@@ -111,7 +112,8 @@ static void test_states(void **state)
             kms_key_id(mf.id, mf.version, id);
             assert_ok(clo_kms_key_change(w.kms, id, into[s], &k));
             clo_err e = clo_kms_key_change(w.kms, id, (clo_kms_key_verb)v, &k);
-            if (wanted[s][v] < 0) assert_code(e, CLO_E_CONFLICT);
+            if (wanted[s][v] < 0)
+                assert_code(e, CLO_E_CONFLICT);
             else {
                 assert_ok(e);
                 assert_int_equal(k.state, wanted[s][v]);
@@ -120,7 +122,8 @@ static void test_states(void **state)
     world_end(&w);
 }
 
-/* After a rotation the old KEK is gone from file and memory, and every key still opens; a rotation that was cut off is finished by the next. */
+/* After a rotation the old KEK is gone from file and memory, and every key still opens; a rotation that was cut off is finished
+ * by the next. */
 static void test_rotation(void **state)
 {
     (void)state;
@@ -151,7 +154,8 @@ static void test_rotation(void **state)
         }
     }
     /* A wrapped key that is moved to another version's row does not open. */
-    assert_ok(kms_db_run(&w.kms->writer, "UPDATE deks SET wrapped = (SELECT wrapped FROM deks WHERE version = ?2) WHERE version = ?1", "bb",
+    assert_ok(kms_db_run(&w.kms->writer,
+                         "UPDATE deks SET wrapped = (SELECT wrapped FROM deks WHERE version = ?2) WHERE version = ?1", "bb",
                          (const void *)manifests[0].version, (size_t)32, (const void *)manifests[1].version, (size_t)32));
     clo_key32 dek;
     assert_code(kms_dek_open(w.kms, manifests[0].id, manifests[0].version, &dek), CLO_E_AUTHENTICATION);
@@ -172,7 +176,8 @@ static clo_err order(const clo_collab_identity *who, const char *verb, int64_t s
     return e;
 }
 
-/* Any one stops, all resume; an old resume kept back by somebody does not count; a replayed order is refused; terminated is for ever. */
+/* Any one stops, all resume; an old resume kept back by somebody does not count; a replayed order is refused; terminated is for
+ * ever. */
 static void test_orders(void **state)
 {
     (void)state;
@@ -325,8 +330,9 @@ static int group_close(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_home),   cmocka_unit_test(test_import), cmocka_unit_test(test_states), cmocka_unit_test(test_rotation),
-        cmocka_unit_test(test_orders), cmocka_unit_test(test_epochs), cmocka_unit_test(test_explain),
+        cmocka_unit_test(test_home),     cmocka_unit_test(test_import), cmocka_unit_test(test_states),
+        cmocka_unit_test(test_rotation), cmocka_unit_test(test_orders), cmocka_unit_test(test_epochs),
+        cmocka_unit_test(test_explain),
     };
     return cmocka_run_group_tests(tests, group_open, group_close);
 }

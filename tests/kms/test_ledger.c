@@ -1,5 +1,5 @@
-/* The ledger: budget arithmetic is exact and never exceeded, rows cannot be changed through the service's own database rights, and every way of
- * tampering with the file is found by the independent check and by the next start. */
+/* The ledger: budget arithmetic is exact and never exceeded, rows cannot be changed through the service's own database rights,
+ * and every way of tampering with the file is found by the independent check and by the next start. */
 #include "kms_fixture.h"
 
 #include <pthread.h>
@@ -106,7 +106,9 @@ static void test_triggers(void **state)
     database("UPDATE ledger SET rho = '0'", true);
     database("DELETE FROM ledger", true);
     database("DELETE FROM releases", true);
-    database("INSERT INTO ledger SELECT seq + 10, dataset, run, agreement, 1, rho, time, previous, hash FROM ledger WHERE kind = 1", true);
+    database(
+        "INSERT INTO ledger SELECT seq + 10, dataset, run, agreement, 1, rho, time, previous, hash FROM ledger WHERE kind = 1",
+        true);
     assert_ledger(&w, 2, 1);
     world_end(&w);
 }
@@ -123,9 +125,11 @@ static void test_tampering(void **state)
         DROP "UPDATE ledger SET hash = zeroblob(32) WHERE seq = 3",
         DROP "DELETE FROM ledger WHERE seq = 2",
         DROP "DELETE FROM ledger WHERE seq = (SELECT max(seq) FROM ledger)",
-        DROP "DELETE FROM ledger WHERE seq = (SELECT max(seq) FROM ledger); UPDATE meta SET number = number - 1, bytes = (SELECT hash FROM ledger ORDER BY seq "
+        DROP "DELETE FROM ledger WHERE seq = (SELECT max(seq) FROM ledger); UPDATE meta SET number = number - 1, bytes = (SELECT "
+             "hash FROM ledger ORDER BY seq "
              "DESC LIMIT 1) WHERE key = 'ledger_head'",
-        DROP "INSERT INTO ledger SELECT seq + 1, dataset, run, agreement, 3, rho, time, hash, zeroblob(32) FROM ledger ORDER BY seq DESC LIMIT 1",
+        DROP "INSERT INTO ledger SELECT seq + 1, dataset, run, agreement, 3, rho, time, hash, zeroblob(32) FROM ledger ORDER BY "
+             "seq DESC LIMIT 1",
         "UPDATE balances SET spent = '0'",
         "UPDATE balances SET reserved = '0'",
         "UPDATE balances SET \"limit\" = '5'",

@@ -11,8 +11,10 @@ static void open_key(const message *m, const clo_collab_release_reply *r, clo_ke
     clo_buf info;
     clo_buf_init(&info, 1024);
     assert_int_equal(r->key_count, 1);
-    assert_ok(clo_collab_release_info(w.g->id, m->request.run_id, w.manifest_a.id, m->m.binding.nonces[0].bytes, m->m.evidence, r->expires, &info));
-    assert_ok(clo_crypto_hpke_open(&m->who->hpke.secret, clo_buf_span(&info), clo_span_of(NULL, 0), r->keys[0].sealed_dek, dek->b, 32));
+    assert_ok(clo_collab_release_info(w.g->id, m->request.run_id, w.manifest_a.id, m->m.binding.nonces[0].bytes, m->m.evidence,
+                                      r->expires, &info));
+    assert_ok(
+        clo_crypto_hpke_open(&m->who->hpke.secret, clo_buf_span(&info), clo_span_of(NULL, 0), r->keys[0].sealed_dek, dek->b, 32));
     clo_buf_free(&info);
 }
 
@@ -407,12 +409,14 @@ static void test_hostile_bytes(void **state)
     clo_buf out, bad;
     clo_buf_init(&out, 64 << 10);
     clo_buf_init(&bad, 1 << 20);
-    for (size_t n = 0; n < good.n; n += n < 200 ? 1 : 97) assert_true(clo_failed(clo_kms_release(w.kms, clo_span_of(good.p, n), &m.channel, &out)));
+    for (size_t n = 0; n < good.n; n += n < 200 ? 1 : 97)
+        assert_true(clo_failed(clo_kms_release(w.kms, clo_span_of(good.p, n), &m.channel, &out)));
     for (size_t i = 0; i < good.n; i += 13) {
         clo_buf_clear(&bad);
         assert_ok(clo_buf_put_span(&bad, good));
         bad.p[i] ^= 0x10;
-        if (!clo_failed(clo_kms_release(w.kms, clo_buf_span(&bad), &m.channel, &out))) fail_msg("byte %zu changed was accepted", i);
+        if (!clo_failed(clo_kms_release(w.kms, clo_buf_span(&bad), &m.channel, &out)))
+            fail_msg("byte %zu changed was accepted", i);
     }
     assert_int_equal(out.len, 0);
     assert_ok(clo_kms_release(w.kms, good, &m.channel, &out));
@@ -437,9 +441,9 @@ static int group_close(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_released_key),       cmocka_unit_test(test_denials),      cmocka_unit_test(test_nonces),
-        cmocka_unit_test(test_clock),              cmocka_unit_test(test_run_id),       cmocka_unit_test(test_counts_and_windows),
-        cmocka_unit_test(test_pinned_owner),       cmocka_unit_test(test_key_states),   cmocka_unit_test(test_renewal),
+        cmocka_unit_test(test_released_key),  cmocka_unit_test(test_denials),    cmocka_unit_test(test_nonces),
+        cmocka_unit_test(test_clock),         cmocka_unit_test(test_run_id),     cmocka_unit_test(test_counts_and_windows),
+        cmocka_unit_test(test_pinned_owner),  cmocka_unit_test(test_key_states), cmocka_unit_test(test_renewal),
         cmocka_unit_test(test_hostile_bytes),
     };
     return cmocka_run_group_tests(tests, group_open, group_close);
