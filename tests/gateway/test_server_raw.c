@@ -1,0 +1,274 @@
+/* Proves, with raw sockets and what no honest client would send: smuggling is refused, deadlines hold, pipelined requests are answered in
+ * order, overload is told, a stop lets running requests end, a listener that lags is told what it lost, rapid resets end the connection. */
+#include "server_fixture.h"
+#include "os/clock.h"
+#include "os/file.h"
+#include "os/loop.h"
+#include "os/net.h"
+#include <nghttp2/nghttp2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+/* Raw sockets on a plain server. */
+
+static uint64_t soon(unsigned ms) { return clo_os_now_ns() + (uint64_t)ms * 1000000u; }
+
+static int dial(const fixture *f)
+{
+    int fd = -1;
+    OK(clo_os_net_connect(&fd, "127.0.0.1", f->port, 2000));
+    return fd;
+}
+static void say(int fd, const char *text) { OK(clo_os_net_send_all(fd, clo_span_str(text), soon(2000))); }
+
+/* Read until the end of the stream, or until `until` has come, or the time is over; returns whether the peer closed. */
+static bool hear(int fd, char *to, size_t size, const char *until, unsigned ms)
+{
+    size_t n = strlen(to), looked = 0;
+    uint64_t deadline = soon(ms);
+    while (until == NULL || strstr(to + looked, until) == NULL) {
+        looked = n > 100 ? n - 100 : 0;
+        size_t got = 0;
+        if (n + 1 >= size || clo_failed(clo_os_net_receive(fd, to + n, size - 1 - n, deadline, &got))) return false;
+        if (got == 0) return true;
+        n += got;
+        to[n] = 0;
+    }
+    return false;
+}
+
+static void test_raw(void **state)
+{
+    (void)state;
+    clo_gateway_options o = fixture_options(NULL);
+    o.head_timeout_ms = 300;
+    o.idle_timeout_ms = 600;
+    o.rate_window_ms = 200;
+    fixture f = {0};
+    fixture_start(&f, &o);
+    static const struct {
+        const char *send, *want;
+        bool closes;
+    } cases[] = {
+        {"POST /open HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /status HTTP/1.1\r\n", "400 Bad", true},
+        {"GET /status HTTP/1.1\nHost: a\n\n", "400 Bad", true},
+        {"GET /status HTTP/1.1\r\n\r\n", "400 Bad", true},
+        {"GET /status HTTP/3.0\r\nHost: a\r\n\r\n", "505 HTTP", true},
+        {"POST /open HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", "501 Not", true},
+        {"POST /open HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "400 Bad", true},
+        {"GET /status HTTP/1.0\r\n\r\n", "200 OK", true},
+        {"GET /status HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "Connection: keep-alive", false},
+        {"GET /status HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "Connection: close", true},
+        {"GET /items/x HTTP/1.1\r\nHost: a\r\n\r\n", "\"id\":\"x\"", false},
+        {"POST /open HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n", "100 Continue", false},
+        {"PUT /items/x HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\nExpect: 100-continue\r\n\r\n", "413 Content", true},
+        {"G", "408 Request Timeout", true},
+        {"GET /status HTTP/1.1\r\nHost: a\r\nX: ", "408 Request Timeout", true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char got[8192] = "";
+        int fd = dial(&f);
+        say(fd, cases[i].send);
+        bool closed = hear(fd, got, sizeof got, cases[i].closes ? NULL : cases[i].want, 3000);
+        bool good = strstr(got, cases[i].want) != NULL && closed == cases[i].closes;
+        if (!good) print_message("# case %zu closed %d: %s\n", i, closed, got);
+        assert_true(good);
+        const char *second = strstr(got, "\nHTTP/1.1 ");
+        if (second != NULL) print_message("# case %zu: %s\n", i, got);
+        assert_true(second == NULL); /* nothing smuggled */
+        clo_os_fd_close(&fd);
+    }
+    /* Silence: closed without a word. */
+    char got[8192] = "";
+    int fd = dial(&f);
+    assert_true(hear(fd, got, sizeof got, NULL, 3000));
+    assert_string_equal(got, "");
+    clo_os_fd_close(&fd);
+    /* Pipelined requests are answered in order, those on workers too; a head may come byte by byte. */
+    fd = dial(&f);
+    say(fd, "GET /items/1 HTTP/1.1\r\nHost: a\r\n\r\nGET /status HTTP/1.1\r\nHost: a\r\n\r\nPOST /open HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
+            "GET /items/2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /items/3 HTTP/1.1\r\nHost: a\r\n\r\n");
+    got[0] = 0;
+    assert_true(hear(fd, got, sizeof got, NULL, 3000));
+    const char *one = strstr(got, "\"id\":\"1\""), *two = strstr(got, "\"peer\""), *three = strstr(got, "\"bytes\":2"), *four = strstr(got, "\"id\":\"2\"");
+    assert_true(one != NULL && two > one && three > two && four > three);
+    assert_null(strstr(got, "\"id\":\"3\""));
+    clo_os_fd_close(&fd);
+    fd = dial(&f);
+    static const char drip[] = "GET /items/drip HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (size_t i = 0; i < sizeof drip - 1; i++) {
+        OK(clo_os_net_send_all(fd, clo_span_of(drip + i, 1), soon(1000)));
+        clo_os_sleep_ms(1);
+    }
+    got[0] = 0;
+    assert_false(hear(fd, got, sizeof got, "\"id\":\"drip\"", 3000));
+    clo_os_fd_close(&fd);
+    /* Half closed after the request: the answer still comes. */
+    fd = dial(&f);
+    say(fd, "GET /items/half HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    got[0] = 0;
+    assert_true(hear(fd, got, sizeof got, NULL, 3000));
+    assert_non_null(strstr(got, "\"id\":\"half\""));
+    clo_os_fd_close(&fd);
+    /* A body that trickles below the floor ends the connection and the upload. */
+    unsigned before = atomic_load(&fixture_aborted);
+    fd = dial(&f);
+    say(fd, "PUT /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nabc");
+    got[0] = 0;
+    assert_true(hear(fd, got, sizeof got, NULL, 3000));
+    for (int i = 0; i < 200 && atomic_load(&fixture_aborted) == before; i++) clo_os_sleep_ms(5);
+    assert_int_equal(atomic_load(&fixture_aborted), before + 1);
+    clo_os_fd_close(&fd);
+    fixture_stop(&f);
+}
+
+typedef struct {
+    fixture *f;
+    const char *path;
+    answer a;
+    clo_os_thread *thread;
+} background;
+static void run_background(void *context)
+{
+    background *b = context;
+    const call c = {.method = "GET"};
+    fixture_fetch(b->f, b->path, &c, &b->a);
+}
+
+static void test_overload_and_stop(void **state)
+{
+    (void)state;
+    clo_gateway_options o = fixture_options(NULL);
+    o.workers = 1;
+    o.queue_max = 1;
+    o.connections_per_peer_max = 8;
+    fixture f = {0};
+    fixture_start(&f, &o);
+    atomic_store(&fixture_hold, true);
+    unsigned before = atomic_load(&fixture_held);
+    static background first, second;
+    first = (background){.f = &f, .path = "/hold"};
+    second = (background){.f = &f, .path = "/hold"};
+    OK(clo_os_thread_start(&first.thread, "c", run_background, &first));
+    while (atomic_load(&fixture_held) == before) clo_os_sleep_ms(1);
+    OK(clo_os_thread_start(&second.thread, "c", run_background, &second));
+    while (clo_gateway_server_pending(f.server) < 2) clo_os_sleep_ms(1);
+    clo_os_sleep_ms(20);
+    answer a;
+    const call c = {.method = "GET"};
+    fixture_fetch(&f, "/items/x", &c, &a);
+    assert_int_equal(a.status, 503);
+    assert_non_null(strstr(a.head, "Retry-After: 1"));
+    fixture_fetch(&f, "/status", &c, &a); /* inline answers go on */
+    assert_int_equal(a.status, 200);
+    int fds[10];
+    for (int i = 0; i < 10; i++) fds[i] = dial(&f);
+    char got[64] = "";
+    assert_true(hear(fds[9], got, sizeof got, NULL, 2000)); /* beyond the peer's share */
+    for (int i = 0; i < 10; i++) clo_os_fd_close(&fds[i]);
+    /* The stop waits for the two that run. */
+    clo_os_sleep_ms(20);
+    atomic_store(&fixture_hold, false);
+    fixture_stop(&f);
+    clo_os_thread_join(&first.thread);
+    clo_os_thread_join(&second.thread);
+    assert_int_equal(first.a.status, 200);
+    assert_int_equal(second.a.status, 200);
+}
+
+/* A client that does not read while much is published: it is told how much it lost. */
+static void test_lagged(void **state)
+{
+    (void)state;
+    clo_gateway_options o = fixture_options(NULL);
+    fixture f = {0};
+    fixture_start(&f, &o);
+    int fd = dial(&f);
+    say(fd, "GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
+    while (clo_gateway_hub_listeners(fixture_hub) == 0) clo_os_sleep_ms(2);
+    char *data = malloc(16000);
+    assert_non_null(data);
+    memset(data, 'z', 16000);
+    for (int i = 0; i < 2000; i++) OK(clo_gateway_hub_publish(fixture_hub, "runs", NULL, clo_span_of(data, 16000)));
+    free(data);
+    char *all = calloc(1, 20000000);
+    assert_non_null(all);
+    assert_false(hear(fd, all, 20000000, "event: lagged\ndata: {\"lost\":", 5000));
+    assert_non_null(strstr(all, "event: lagged"));
+    free(all);
+    clo_os_fd_close(&fd);
+    fixture_stop(&f);
+}
+
+/* Streams opened and reset at once. */
+typedef struct {
+    int fd;
+    uint32_t goaway;
+    bool ended;
+} h2_client;
+static ssize_t h2_send(nghttp2_session *s, const uint8_t *data, size_t n, int flags, void *user)
+{
+    (void)s;
+    (void)flags;
+    h2_client *c = user;
+    return clo_failed(clo_os_net_send_all(c->fd, clo_span_of(data, n), soon(2000))) ? NGHTTP2_ERR_CALLBACK_FAILURE : (ssize_t)n;
+}
+static int h2_frame(nghttp2_session *s, const nghttp2_frame *frame, void *user)
+{
+    (void)s;
+    h2_client *c = user;
+    if (frame->hd.type == NGHTTP2_GOAWAY) {
+        c->goaway = frame->goaway.error_code;
+        c->ended = true;
+    }
+    return 0;
+}
+
+static void test_rapid_reset(void **state)
+{
+    (void)state;
+    clo_gateway_options o = fixture_options(NULL);
+    o.http2 = true;
+    fixture f = {0};
+    fixture_start(&f, &o);
+    h2_client c = {.fd = dial(&f)};
+    nghttp2_session_callbacks *callbacks = NULL;
+    nghttp2_session *s = NULL;
+    assert_int_equal(nghttp2_session_callbacks_new(&callbacks), 0);
+    nghttp2_session_callbacks_set_send_callback(callbacks, h2_send);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, h2_frame);
+    assert_int_equal(nghttp2_session_client_new(&s, callbacks, &c), 0);
+    nghttp2_session_callbacks_del(callbacks);
+    assert_int_equal(nghttp2_submit_settings(s, NGHTTP2_FLAG_NONE, NULL, 0), 0);
+#define NV(n, v) {(uint8_t *)(uintptr_t)(n), (uint8_t *)(uintptr_t)(v), sizeof(n) - 1, sizeof(v) - 1, NGHTTP2_NV_FLAG_NONE}
+    const nghttp2_nv nv[] = {NV(":method", "GET"), NV(":path", "/items/x"), NV(":scheme", "http"), NV(":authority", "a")};
+    for (int i = 0; i < 400 && !c.ended; i++) {
+        int32_t id = nghttp2_submit_request(s, NULL, nv, 4, NULL, NULL);
+        assert_true(id > 0);
+        if (nghttp2_session_send(s) != 0) break;
+        (void)nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
+        if (nghttp2_session_send(s) != 0) break;
+        static uint8_t in[16384];
+        size_t n = 0;
+        clo_err e = clo_os_net_receive(c.fd, in, sizeof in, soon(i < 390 ? 1 : 500), &n);
+        if (!clo_failed(e) && n != 0) (void)nghttp2_session_mem_recv(s, in, n);
+    }
+    assert_true(c.ended);
+    assert_int_equal(c.goaway, NGHTTP2_ENHANCE_YOUR_CALM);
+    nghttp2_session_del(s);
+    clo_os_fd_close(&c.fd);
+    fixture_stop(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_raw),
+        cmocka_unit_test(test_overload_and_stop),
+        cmocka_unit_test(test_lagged),
+        cmocka_unit_test(test_rapid_reset),
+    };
+    return cmocka_run_group_tests(tests, fixture_open, fixture_close);
+}
