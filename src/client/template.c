@@ -44,6 +44,14 @@ static clo_err read_json(const resolving *r, const char *name, clo_wire_node **o
     return CLO_OK;
 }
 
+/* Take a node out of a container that is given up. */
+static clo_wire_node *detach(clo_wire_node *n)
+{
+    n->next = NULL;
+    n->key = NULL;
+    return n;
+}
+
 /* A copy of a map without some of its members: maps are only ever added to. */
 static clo_err copy_without(const resolving *r, const clo_wire_node *map, const char *const *leave, clo_wire_node **out)
 {
@@ -55,8 +63,7 @@ static clo_err copy_without(const resolving *r, const clo_wire_node *map, const 
         const char *key = n->key != NULL && n->key->type == CLO_WIRE_TEXT ? (const char *)n->key->text.p : "";
         for (size_t i = 0; leave[i] != NULL; i++) skip = skip || strcmp(leave[i], key) == 0;
         if (skip) continue;
-        n->next = NULL;
-        CLO_TRY(clo_wire_set(r->a, *out, key, n));
+        CLO_TRY(clo_wire_set(r->a, *out, key, detach(n)));
     }
     return CLO_OK;
 }
@@ -115,8 +122,7 @@ static clo_err resolve_schema(const resolving *r, clo_wire_node *node, clo_wire_
     if (set != NULL) {
         all = clo_wire_get(all, set);
         CLO_CHECKF(all != NULL && all->type == CLO_WIRE_MAP, CLO_E_NOT_FOUND, "%s: has no set \"%s\"", file, set);
-        all->key = NULL;
-        all->next = NULL;
+        (void)detach(all);
     }
     *out = all;
     return CLO_OK;
@@ -170,8 +176,7 @@ static clo_err resolve_list(const resolving *r, clo_wire_node *list, resolve_fn 
         clo_wire_node *resolved = NULL;
         next = n->next;
         CLO_TRY(each(r, n, &resolved));
-        resolved->next = NULL;
-        CLO_TRY(clo_wire_append(*out, resolved));
+        CLO_TRY(clo_wire_append(*out, detach(resolved)));
     }
     return CLO_OK;
 }
@@ -198,10 +203,10 @@ static clo_err resolve_runtime(const resolving *r, clo_wire_node *node, clo_wire
         CLO_TRY(resolve_list(r, measurements, resolve_measurement, &list));
         CLO_TRY(clo_wire_set(r->a, *out, "measurements", list));
     } else if (measurements != NULL)
-        CLO_TRY(clo_wire_set(r->a, *out, "measurements", measurements));
+        CLO_TRY(clo_wire_set(r->a, *out, "measurements", detach(measurements)));
     if (roots == NULL) return CLO_OK;
     if (roots->type == CLO_WIRE_TEXT && strcmp((const char *)roots->text.p, "operator") == 0) CLO_TRY(operator_root(r, &roots));
-    return clo_wire_set(r->a, *out, "roots", roots);
+    return clo_wire_set(r->a, *out, "roots", detach(roots));
 }
 
 static clo_err resolve_operator(resolving *r, clo_wire_node *top)
@@ -250,8 +255,7 @@ static clo_err resolve(resolving *r, clo_wire_node *top, clo_wire_node **out)
         }
         for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
             if (n->type == CLO_WIRE_ARRAY && strcmp(key, lists[i].key) == 0) CLO_TRY(resolve_list(r, n, lists[i].each, &value));
-        value->next = NULL;
-        CLO_TRY(clo_wire_set(r->a, map, key, value));
+        CLO_TRY(clo_wire_set(r->a, map, key, detach(value)));
     }
     *out = map;
     return CLO_OK;
