@@ -65,6 +65,7 @@ CLO_R clo_audit_log_open(clo_audit_log **out, const clo_audit_log_options *optio
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&log->work, &monotonic);
     (void)pthread_cond_init(&log->published, &monotonic);
+    (void)pthread_cond_init(&log->ask, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
     clo_crypto_public_key pk;
     clo_err e = clo_crypto_sign_public_of(&log->sk, &pk);
@@ -74,7 +75,8 @@ CLO_R clo_audit_log_open(clo_audit_log **out, const clo_audit_log_options *optio
     if (!clo_failed(e)) e = open_files(log);
     if (!clo_failed(e)) {
         log->running = pthread_create(&log->committer, NULL, clo_audit_commit_thread, log) == 0;
-        if (!log->running) e = CLO_FAILF(CLO_E_NOMEM, "cannot start the log's thread");
+        log->asking = log->running && options->witness != NULL && pthread_create(&log->asker, NULL, clo_audit_witness_thread, log) == 0;
+        if (!log->running || log->asking != (options->witness != NULL)) e = CLO_FAILF(CLO_E_NOMEM, "cannot start the log's threads");
     }
     if (clo_failed(e)) {
         clo_audit_log_close(&log);
@@ -92,8 +94,10 @@ void clo_audit_log_close(clo_audit_log **logp)
         (void)pthread_mutex_lock(&log->lock);
         log->stop = true;
         (void)pthread_cond_broadcast(&log->work);
+        (void)pthread_cond_broadcast(&log->ask);
         (void)pthread_mutex_unlock(&log->lock);
         (void)pthread_join(log->committer, NULL);
+        if (log->asking) (void)pthread_join(log->asker, NULL);
     }
     clo_os_fd_close(&log->fd);
     clo_os_fd_close(&log->lock_fd);
@@ -103,6 +107,7 @@ void clo_audit_log_close(clo_audit_log **logp)
     clo_crypto_private_key_wipe(&log->sk);
     (void)pthread_cond_destroy(&log->work);
     (void)pthread_cond_destroy(&log->published);
+    (void)pthread_cond_destroy(&log->ask);
     (void)pthread_mutex_destroy(&log->lock);
     free(log);
     *logp = NULL;

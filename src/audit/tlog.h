@@ -4,7 +4,7 @@
  *   journal     records be32 length ‖ data ‖ 32-byte leaf hash; the only source of truth
  *   checkpoint  the last published signed note; a journal that is shorter than it means truncation, and the log refuses to open
  * Group commit: appenders wait in a queue; one committer thread writes a whole group with one write and one fdatasync, signs one
- * checkpoint and asks the witnesses once. Threads: every function but open and close may be called from any thread. */
+ * checkpoint. Witnesses are asked beside it, for the newest checkpoint at a time. Threads: every function but open and close may be called from any thread. */
 #ifndef CLO_AUDIT_TLOG_H
 #define CLO_AUDIT_TLOG_H
 #include "base/clo_buf.h"
@@ -23,7 +23,7 @@ typedef struct {
     const char *origin;                  /* log name: "host.example/log" */
     const clo_crypto_private_key *sk;    /* Ed25519; copied */
     /** Ask the witnesses to cosign: body of C2SP add-checkpoint for a consistency from old_size; append their signature lines to `lines`.
-     *  Called on the committer thread. NULL = no witness. A failure leaves the checkpoint unwitnessed until the next try. */
+     *  Called on a thread of its own, so that a slow witness delays nobody else. NULL = no witness. A failure leaves the checkpoint unwitnessed until the next try. */
     clo_err (*witness)(void *context, clo_audit_log *log, clo_span checkpoint_note, uint64_t size, clo_buf *lines);
     void *context;
     unsigned retry_ms;                   /* how soon an unwitnessed checkpoint is tried again; 0 = 1000 */
@@ -31,7 +31,7 @@ typedef struct {
 
 /** Open or create; recovers from a torn tail (unacknowledged records only). Errors: CONFLICT (truncated or altered journal), IO. */
 CLO_R clo_audit_log_open(clo_audit_log **out, const clo_audit_log_options *options);
-/** Stop the committer and close. */
+/** Stop the threads and close. */
 void clo_audit_log_close(clo_audit_log **log);
 /** Append one entry; returns when it is durable and in a signed checkpoint. Errors: TOO_LARGE, AGAIN (queue full: 8,192), IO. */
 CLO_R clo_audit_log_append(clo_audit_log *log, clo_span data, uint64_t *index);

@@ -100,26 +100,8 @@ static void finish_group(clo_audit_log *log, clo_audit_waiter *group, clo_err e,
         w->done = true;
     }
     (void)pthread_cond_broadcast(&log->published);
+    (void)pthread_cond_signal(&log->ask);
     (void)pthread_mutex_unlock(&log->lock);
-}
-
-/* Wait for work, or for the time to ask the witnesses again. Lock held. */
-static void wait_for_work(clo_audit_log *log)
-{
-    if (log->options.witness == NULL || log->witnessed_size == log->note_size) {
-        (void)pthread_cond_wait(&log->work, &log->lock);
-        return;
-    }
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    unsigned ms = log->options.retry_ms == 0 ? 1000 : log->options.retry_ms;
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    (void)pthread_cond_timedwait(&log->work, &log->lock, &until);
 }
 
 void *clo_audit_commit_thread(void *arg)
@@ -127,27 +109,57 @@ void *clo_audit_commit_thread(void *arg)
     clo_audit_log *log = arg;
     (void)pthread_mutex_lock(&log->lock);
     while (true) {
-        if (log->first == NULL && !log->stop) wait_for_work(log);
-        if (log->stop && log->first == NULL) break;
+        while (log->first == NULL && !log->stop) (void)pthread_cond_wait(&log->work, &log->lock);
+        if (log->first == NULL) break;
         clo_audit_waiter *group = take_group(log);
         bool broken = log->broken;
         (void)pthread_mutex_unlock(&log->lock);
         CLO_AUTO(clo_buf_free) clo_buf note;
         clo_buf_init(&note, NOTE_MAX);
-        if (group != NULL) {
-            uint64_t size = 0;
-            clo_err e = broken ? CLO_FAILF(CLO_E_IO, "the log stopped after a write failure; restart the daemon")
-                               : commit_group(log, group, &note, &size);
-            finish_group(log, group, e, &note, size);
-        }
+        uint64_t size = 0;
+        clo_err e = broken ? CLO_FAILF(CLO_E_IO, "the log stopped after a write failure; restart the daemon")
+                           : commit_group(log, group, &note, &size);
+        finish_group(log, group, e, &note, size);
         (void)pthread_mutex_lock(&log->lock);
-        if (log->options.witness != NULL && log->note_size > log->witnessed_size && !log->stop && log->note.len > 0) {
-            uint64_t size = log->note_size;
-            clo_err e = clo_buf_put_span(&note, clo_buf_span(&log->note));
-            (void)pthread_mutex_unlock(&log->lock);
-            if (!clo_failed(e)) witness_note(log, clo_buf_span(&note), size);
-            (void)pthread_mutex_lock(&log->lock);
-        }
+    }
+    (void)pthread_mutex_unlock(&log->lock);
+    return NULL;
+}
+
+/* Wait until there is a checkpoint that no witness has seen; after a try that failed, wait a while. Lock held. */
+static void wait_for_checkpoint(clo_audit_log *log, bool failed)
+{
+    struct timespec until;
+    unsigned ms = log->options.retry_ms == 0 ? 1000 : log->options.retry_ms;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    while (failed && !log->stop)
+        if (pthread_cond_timedwait(&log->ask, &log->lock, &until) == ETIMEDOUT) break;
+    while (!log->stop && log->note_size <= log->witnessed_size) (void)pthread_cond_wait(&log->ask, &log->lock);
+}
+
+/* A witness may take its time: records are acknowledged meanwhile, and the next question covers all of them. */
+void *clo_audit_witness_thread(void *arg)
+{
+    clo_audit_log *log = arg;
+    bool failed = false;
+    (void)pthread_mutex_lock(&log->lock);
+    while (true) {
+        wait_for_checkpoint(log, failed);
+        if (log->stop) break;
+        CLO_AUTO(clo_buf_free) clo_buf note;
+        clo_buf_init(&note, NOTE_MAX);
+        uint64_t size = log->note_size;
+        clo_err e = clo_buf_put_span(&note, clo_buf_span(&log->note));
+        (void)pthread_mutex_unlock(&log->lock);
+        if (!clo_failed(e)) witness_note(log, clo_buf_span(&note), size);
+        (void)pthread_mutex_lock(&log->lock);
+        failed = log->witnessed_size < size;
     }
     (void)pthread_mutex_unlock(&log->lock);
     return NULL;

@@ -47,10 +47,10 @@ struct clo_audit_log {
     uint64_t journal_size;
     clo_audit_tree tree;
     clo_wire_note_key key;
-    pthread_t committer;
-    bool running;
+    pthread_t committer, asker;
+    bool running, asking; /* the threads exist */
     pthread_mutex_t lock; /* guards everything below and tree */
-    pthread_cond_t work, published;
+    pthread_cond_t work, published, ask; /* to the committer; from both; to the witness thread */
     bool stop, broken;
     clo_audit_waiter *first, *last;
     size_t queued;

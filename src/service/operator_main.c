@@ -42,7 +42,7 @@ static clo_err parse_witness(const char *text, clo_service_witness *out)
 static clo_err overrides(clo_service_config *c, const clo_service_arguments *a)
 {
     if (a->listen != NULL) CLO_TRY(clo_gateway_listen_parse(a->listen, c->address, &c->port));
-    if (a->url != NULL && c->url[0] != 0) CLO_TRY(clo_str_set(c->url, sizeof c->url, clo_span_str(a->url)));
+    if (a->url != NULL && c->url[0] != 0) CLO_TRY(clo_gateway_listen_url(a->url, c->address, c->port, c->url));
     if (a->enclave != NULL) CLO_TRY(clo_str_set(c->enclave, sizeof c->enclave, clo_span_str(a->enclave)));
     if (a->witness_count > 0) c->witness_count = 0;
     for (size_t i = 0; i < a->witness_count && i < SERVICE_WITNESSES_MAX; i++) {

@@ -16,7 +16,7 @@ typedef struct {
     char url[256];
     uint8_t spki[32];
     char vkey[512];
-    uint64_t size; /* as the witness last said; committer thread only */
+    uint64_t size; /* as the witness last said; the log's witness thread only */
 } clo_service_witness;
 
 /* cloisterd.yaml */

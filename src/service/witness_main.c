@@ -152,7 +152,7 @@ static clo_err prepare(witness *w, const clo_service_arguments *a)
     }
     CLO_TRY(read_config(w, a->config != NULL ? a->config : path));
     if (a->listen != NULL) CLO_TRY(clo_gateway_listen_parse(a->listen, w->address, &w->port));
-    if (a->url != NULL) CLO_TRY(clo_str_set(w->url, sizeof w->url, clo_span_str(a->url)));
+    if (a->url != NULL) CLO_TRY(clo_gateway_listen_url(a->url, w->address, w->port, w->url));
     size_t before = w->log_count;
     CLO_TRY(add_logs(w, a));
     if (w->log_count > before && a->config == NULL) CLO_TRY(write_config(w, path)); /* trusted from now on */

@@ -207,6 +207,274 @@ static void many_threads_append(void **state)
     close_place(&p);
 }
 
+/* A log without witness, of n entries, closed. */
+static void make_plain_log(place *p, int n)
+{
+    clo_audit_log *log = NULL;
+    char text[32];
+    uint64_t index = 0;
+    clo_audit_log_options o = {.directory = p->log_dir, .origin = origin, .sk = &log_sk};
+    assert_ok(clo_audit_log_open(&log, &o));
+    for (int i = 0; i < n; i++) assert_ok(clo_audit_log_append(log, entry(i, text), &index));
+    clo_audit_log_close(&log);
+}
+
+static void consistency_over_all_sizes(void **state)
+{
+    (void)state;
+    enum { N = 36 };
+    place p;
+    open_place(&p);
+    clo_audit_log *log = NULL;
+    clo_audit_log_options o = {.directory = p.log_dir, .origin = origin, .sk = &log_sk};
+    clo_wire_hash roots[N + 1] = {0}, path[CLO_MERKLE_PATH_MAX];
+    size_t count = 0;
+    uint64_t index = 0;
+    char text[32];
+    assert_ok(clo_audit_log_open(&log, &o));
+    for (int i = 0; i < N; i++) {
+        CLO_AUTO(clo_buf_free) clo_buf note;
+        clo_buf_init(&note, CLO_NOTE_MAX);
+        clo_wire_checkpoint c;
+        clo_wire_log_policy plain = {.log = policy.log};
+        assert_ok(clo_audit_log_append(log, entry(i, text), &index));
+        assert_ok(clo_audit_log_checkpoint(log, &note));
+        assert_ok(clo_wire_checkpoint_verify(clo_buf_span(&note), &plain, &c, NULL));
+        assert_int_equal(c.size, i + 1);
+        roots[i + 1] = c.root;
+    }
+    for (uint64_t from = 1; from <= N; from++) {
+        for (uint64_t to = from; to <= N; to++) {
+            assert_ok(clo_audit_log_consistency(log, from, to, path, &count));
+            assert_ok(clo_wire_merkle_consistency(from, to, path, count, &roots[from], &roots[to]));
+            if (from < to) assert_true(clo_failed(clo_wire_merkle_consistency(from, to, path, count, &roots[to], &roots[from])));
+        }
+    }
+    assert_code(clo_audit_log_consistency(log, 5, N + 1, path, &count), CLO_E_NOT_FOUND);
+    assert_code(clo_audit_log_consistency(log, 6, 5, path, &count), CLO_E_NOT_FOUND);
+    clo_audit_log_close(&log);
+    close_place(&p);
+}
+
+static void entries_have_a_largest_size(void **state)
+{
+    (void)state;
+    place p;
+    open_place(&p);
+    clo_audit_log *log = NULL;
+    clo_audit_log_options o = {.directory = p.log_dir, .origin = origin, .sk = &log_sk};
+    static uint8_t big[CLO_AUDIT_ENTRY_MAX + 1];
+    uint64_t index = 77;
+    assert_ok(clo_audit_log_open(&log, &o));
+    assert_code(clo_audit_log_append(log, clo_span_of(big, sizeof big), &index), CLO_E_TOO_LARGE);
+    assert_int_equal(index, 77);
+    assert_ok(clo_audit_log_append(log, clo_span_of(big, sizeof big - 1), &index));
+    assert_ok(clo_audit_log_append(log, clo_span_of(NULL, 0), &index));
+    CLO_AUTO(clo_buf_free) clo_buf bundle, proof;
+    clo_buf_init(&bundle, 200000);
+    clo_buf_init(&proof, 100000);
+    assert_ok(clo_audit_log_bundle(log, 0, 2, &bundle));
+    assert_int_equal(bundle.len, 2 + CLO_AUDIT_ENTRY_MAX + 2);
+    assert_code(clo_audit_log_proof(log, 2, 0, &proof), CLO_E_NOT_FOUND);
+    clo_audit_log *second = NULL;
+    assert_code(clo_audit_log_open(&second, &o), CLO_E_CONFLICT); /* one writer */
+    clo_audit_log_close(&log);
+    close_place(&p);
+}
+
+/* A witness that hangs. */
+static clo_err hang(void *context, clo_audit_log *log, clo_span note, uint64_t size, clo_buf *lines)
+{
+    (void)log;
+    (void)note;
+    (void)size;
+    (void)lines;
+    pthread_mutex_t *gate = context;
+    (void)pthread_mutex_lock(gate);
+    (void)pthread_mutex_unlock(gate);
+    return CLO_FAIL(CLO_E_TIMEOUT);
+}
+
+typedef struct {
+    clo_audit_log *log;
+    uint32_t code;
+} one_append;
+
+static void *append_one(void *arg)
+{
+    one_append *a = arg;
+    uint64_t index = 0;
+    a->code = clo_audit_log_append(a->log, clo_span_of("y", 1), &index).code;
+    return NULL;
+}
+
+/* Appends are acknowledged while a witness hangs; proofs wait for it and then say so. */
+static void a_hanging_witness_delays_no_append(void **state)
+{
+    (void)state;
+    enum { THREADS = 64 };
+    place p;
+    open_place(&p);
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    clo_audit_log *log = NULL;
+    clo_audit_log_options o = {.directory = p.log_dir, .origin = origin, .sk = &log_sk, .witness = hang, .context = &gate, .retry_ms = 10};
+    assert_ok(clo_audit_log_open(&log, &o));
+    (void)pthread_mutex_lock(&gate);
+    static pthread_t threads[THREADS];
+    static one_append appends[THREADS];
+    for (size_t i = 0; i < THREADS; i++) {
+        appends[i] = (one_append){.log = log, .code = 1};
+        assert_int_equal(pthread_create(&threads[i], NULL, append_one, &appends[i]), 0);
+    }
+    for (size_t i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_int_equal(appends[i].code, 0);
+    }
+    assert_int_equal(clo_audit_log_size(log), THREADS);
+    CLO_AUTO(clo_buf_free) clo_buf proof;
+    clo_buf_init(&proof, 100000);
+    assert_code(clo_audit_log_proof(log, 0, 30, &proof), CLO_E_AGAIN);
+    (void)pthread_mutex_unlock(&gate);
+    clo_audit_log_close(&log);
+    close_place(&p);
+}
+
+static void every_altered_byte_is_found(void **state)
+{
+    (void)state;
+    place p;
+    open_place(&p);
+    make_plain_log(&p, 3);
+    char journal[400], checkpoint[400];
+    uint64_t size = 0, found = 0;
+    assert_ok(clo_os_path_join(journal, sizeof journal, p.log_dir, "journal"));
+    assert_ok(clo_os_path_join(checkpoint, sizeof checkpoint, p.log_dir, "checkpoint"));
+    const char *const files[] = {journal, checkpoint};
+    for (size_t f = 0; f < 2; f++) {
+        int fd = -1;
+        assert_ok(clo_os_file_open(&fd, files[f], CLO_OS_OPEN_READ_WRITE, 0600));
+        assert_ok(clo_os_file_size_fd(fd, &size));
+        for (uint64_t i = 0; i < size; i++) {
+            uint8_t byte = 0, wrong = 0;
+            clo_audit_log *log = NULL;
+            clo_audit_log_options o = {.directory = p.log_dir, .origin = origin, .sk = &log_sk};
+            assert_ok(clo_os_file_pread(fd, i, &byte, 1));
+            wrong = byte ^ 1;
+            assert_ok(clo_os_file_pwrite(fd, i, clo_span_of(&wrong, 1)));
+            assert_true(clo_failed(clo_audit_log_check(p.log_dir, &policy.log, &found)));
+            if (i % 5 == 0) assert_true(clo_failed(clo_audit_log_open(&log, &o)));
+            assert_null(log);
+            assert_ok(clo_os_file_pwrite(fd, i, clo_span_of(&byte, 1)));
+        }
+        clo_os_fd_close(&fd);
+    }
+    assert_ok(clo_audit_log_check(p.log_dir, &policy.log, &found));
+    assert_int_equal(found, 3);
+    assert_code(clo_audit_log_check("/nonexistent", &policy.log, &found), CLO_E_NOT_FOUND);
+    close_place(&p);
+}
+
+/* The record on disk must stay readable for ever: be32 length, data, leaf hash. */
+static void the_journal_is_laid_out_as_documented(void **state)
+{
+    (void)state;
+    place p;
+    open_place(&p);
+    make_plain_log(&p, 1);
+    char journal[400];
+    CLO_AUTO(clo_buf_free) clo_buf bytes;
+    clo_buf_init(&bytes, 1000);
+    assert_ok(clo_os_path_join(journal, sizeof journal, p.log_dir, "journal"));
+    assert_ok(clo_os_file_read(journal, 1000, &bytes));
+    assert_int_equal(bytes.len, 4 + 7 + 32);
+    assert_memory_equal(bytes.p, "\0\0\0\7entry 0", 11);
+    clo_wire_hash leaf;
+    assert_ok(clo_wire_merkle_leaf(clo_span_str("entry 0"), &leaf));
+    assert_memory_equal(bytes.p + 11, leaf.b, 32);
+    close_place(&p);
+}
+
+static unsigned status_of(place *p, uint64_t old_size, const clo_wire_hash *path, size_t count, clo_span note, clo_buf *lines)
+{
+    CLO_AUTO(clo_buf_free) clo_buf body;
+    clo_buf_init(&body, 200000);
+    unsigned status = 0;
+    clo_buf_clear(lines);
+    assert_ok(clo_audit_witness_request(old_size, path, count, note, &body));
+    assert_ok(clo_audit_witness_add_checkpoint(p->witness, clo_buf_span(&body), &status, lines));
+    return status;
+}
+
+static void sign_checkpoint(const char *name, const clo_crypto_private_key *sk, uint64_t size, const clo_wire_hash *root, clo_buf *note)
+{
+    clo_wire_checkpoint c = {.size = size, .root = *root};
+    CLO_AUTO(clo_buf_free) clo_buf body;
+    clo_buf_init(&body, CLO_NOTE_MAX);
+    (void)snprintf(c.origin, sizeof c.origin, "%s", name);
+    clo_buf_clear(note);
+    assert_ok(clo_wire_checkpoint_write(&c, &body));
+    assert_ok(clo_wire_note_sign(clo_buf_span(&body), name, sk, note));
+}
+
+static void witness_statuses(void **state)
+{
+    (void)state;
+    place p;
+    open_place(&p);
+    clo_audit_log *log = NULL;
+    clo_audit_log_options o = {.directory = p.log_dir, .origin = origin, .sk = &log_sk};
+    clo_wire_hash path[CLO_MERKLE_PATH_MAX], root;
+    size_t count = 0;
+    uint64_t index = 0;
+    char text[32];
+    clo_buf notes[6];
+    CLO_AUTO(clo_buf_free) clo_buf lines, forged;
+    for (size_t i = 0; i < 6; i++) clo_buf_init(&notes[i], CLO_NOTE_MAX);
+    clo_buf_init(&lines, 10000);
+    clo_buf_init(&forged, CLO_NOTE_MAX);
+    assert_ok(clo_audit_log_open(&log, &o));
+    for (int i = 0; i < 5; i++) {
+        assert_ok(clo_audit_log_append(log, entry(i, text), &index));
+        assert_ok(clo_audit_log_checkpoint(log, &notes[i + 1]));
+    }
+    /* The first one is taken as it is, without a path. */
+    assert_ok(clo_audit_log_consistency(log, 2, 4, path, &count));
+    assert_int_equal(status_of(&p, 0, path, count, clo_buf_span(&notes[2]), &lines), 422);
+    assert_int_equal(status_of(&p, 0, NULL, 0, clo_buf_span(&notes[2]), &lines), 200);
+    assert_true(lines.len > 0);
+    /* It answers with the size that it has. */
+    assert_int_equal(status_of(&p, 0, NULL, 0, clo_buf_span(&notes[4]), &lines), 409);
+    assert_int_equal(lines.len, 2);
+    assert_memory_equal(lines.p, "2\n", 2);
+    assert_int_equal(status_of(&p, 2, path, count, clo_buf_span(&notes[4]), &lines), 200);
+    /* Over a restart too. */
+    clo_audit_witness_close(&p.witness);
+    assert_ok(clo_audit_witness_open(&p.witness, p.witness_dir, "witness.example", &witness_sk, clo_os_clock_system()));
+    assert_ok(clo_audit_witness_add_log(p.witness, &policy.log));
+    assert_int_equal(status_of(&p, 2, path, count, clo_buf_span(&notes[4]), &lines), 409);
+    assert_memory_equal(lines.p, "4\n", 2);
+    assert_int_equal(status_of(&p, 4, NULL, 0, clo_buf_span(&notes[4]), &lines), 200);  /* the same size again */
+    assert_int_equal(status_of(&p, 4, NULL, 0, clo_buf_span(&notes[2]), &lines), 422);  /* backwards */
+    assert_int_equal(status_of(&p, 4, path, count, clo_buf_span(&notes[5]), &lines), 422); /* a path of other sizes */
+    memset(&root, 7, sizeof root);
+    sign_checkpoint(origin, &log_sk, 4, &root, &forged);
+    assert_int_equal(status_of(&p, 4, NULL, 0, clo_buf_span(&forged), &lines), 422); /* another tree of that size */
+    sign_checkpoint("stranger.example/log", &log_sk, 4, &root, &forged);
+    assert_int_equal(status_of(&p, 4, NULL, 0, clo_buf_span(&forged), &lines), 404);
+    sign_checkpoint(origin, &witness_sk, 4, &root, &forged);
+    assert_int_equal(status_of(&p, 4, NULL, 0, clo_buf_span(&forged), &lines), 403);
+    static const char *const junk[] = {"", "old", "old 1", "old x\n\n", "old 1\n", "old 1\n\n", "old 01\n\nx\n", "old 1\n!!!!\n\nx\n", "old 1\nAAAA\n\nx\n",
+                                       "old 99999999999999999999\n\nx\n", "old 4\n\nno note at all\n"};
+    for (size_t i = 0; i < sizeof junk / sizeof junk[0]; i++) {
+        unsigned status = 0;
+        assert_ok(clo_audit_witness_add_checkpoint(p.witness, clo_span_str(junk[i]), &status, &lines));
+        assert_int_equal(status, 400);
+    }
+    clo_audit_log_close(&log);
+    for (size_t i = 0; i < 6; i++) clo_buf_free(&notes[i]);
+    close_place(&p);
+}
+
 static void tile_paths(void **state)
 {
     (void)state;
@@ -234,6 +502,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(proofs_verify_over_restarts), cmocka_unit_test(torn_tail_is_dropped_but_truncation_is_refused),
                                        cmocka_unit_test(witness_refuses_a_second_history), cmocka_unit_test(many_threads_append),
+                                       cmocka_unit_test(consistency_over_all_sizes), cmocka_unit_test(entries_have_a_largest_size),
+                                       cmocka_unit_test(a_hanging_witness_delays_no_append), cmocka_unit_test(every_altered_byte_is_found),
+                                       cmocka_unit_test(the_journal_is_laid_out_as_documented), cmocka_unit_test(witness_statuses),
                                        cmocka_unit_test(tile_paths)};
     return cmocka_run_group_tests(tests, keys, NULL);
 }
