@@ -235,7 +235,6 @@ static void test_epochs(void **state)
     assert_int_equal(g.epoch, 2);
     message_begin(&w, &m, &r);
     assert_ok(try_message(&m));
-    clo_span new_file = w.file;
     clo_collab_agreement *amended = w.g;
     w.g = old;
     w.file = old_file;
@@ -272,7 +271,6 @@ static void test_epochs(void **state)
     kid[0] ^= 1;
     assert_ok(clo_kms_party_find(w.kms, kid, &party));
     assert_string_equal(party.name, "analyst");
-    (void)new_file;
     world_end(&w);
 
     world_begin(&w, &(terms){.not_after = w.time.wall_seconds + 50});
