@@ -122,9 +122,11 @@ static int64_t read_agreement(clo_store_query *q, clo_store_agreement *out)
 CLO_R clo_store_agreement_get(clo_store *s, clo_arena *a, const uint8_t id[32], clo_store_agreement *out)
 {
     clo_store_query q;
+    uint8_t wanted[32];
+    memcpy(wanted, id, sizeof wanted); /* id may be a member of *out: reading a record anew */
     memset(out, 0, sizeof *out);
     clo_store_query_begin(&q, s, "SELECT " AGREEMENT_COLUMNS ", a.file, a.proof FROM agreement a WHERE a.id = ?");
-    clo_store_bind_blob(&q, clo_store_kid(id));
+    clo_store_bind_blob(&q, clo_store_kid(wanted));
     bool found = clo_store_query_row(&q);
     if (found) {
         (void)read_agreement(&q, out);

@@ -105,9 +105,11 @@ static int64_t read_long(clo_store_query *q, clo_arena *a, clo_store_run *out)
 CLO_R clo_store_run_get(clo_store *s, clo_arena *a, const uint8_t id[16], clo_store_run *out)
 {
     clo_store_query q;
+    uint8_t wanted[16];
+    memcpy(wanted, id, sizeof wanted); /* id may be a member of *out */
     memset(out, 0, sizeof *out);
     clo_store_query_begin(&q, s, "SELECT " LONG " FROM run WHERE id = ?");
-    clo_store_bind_blob(&q, run_key(id));
+    clo_store_bind_blob(&q, run_key(wanted));
     bool found = clo_store_query_row(&q);
     if (found) (void)read_long(&q, a, out);
     CLO_TRY(clo_store_query_end(&q));
