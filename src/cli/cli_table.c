@@ -15,6 +15,11 @@ const clo_cli_option clo_cli_common_options[] = {
     END,
 };
 
+static const clo_cli_option demo_options[] = {
+    {"--keep", "DIR", "work in DIR (must not exist) and leave everything there"},
+    {"--attacks", NULL, "carry out the eight attacks, too"},
+    END,
+};
 static const clo_cli_option init_options[] = {
     {"--operator", "FILE.json", "what `cloisterd init` printed; or give --server and --pin, and it is fetched"},
     {"--kms", "FILE.json", "what `cloister-kms init` printed (data owners)"},
@@ -87,6 +92,7 @@ static const clo_cli_option audit_options[] = {{"--key", "VKEY", "verifier key o
 static const clo_cli_option budget_options[] = {{"--agreement", "REF", "ask the key service of every owner in this agreement"}, END};
 
 const clo_cli_command clo_cli_commands[] = {
+    {"demo", NULL, "", 0, 0, demo_options, "the whole story on this machine: three hospitals, an operator, an analyst", clo_cli_demo},
     {"init", NULL, "", 0, 0, init_options, "set up a home: which operator, which key service", clo_cli_init},
     {"status", NULL, "", 0, 0, NO_OPTIONS, "who you are, and how your servers are", clo_cli_status},
     {"console", NULL, "", 0, 0, NO_OPTIONS, "where the operator's API is described", clo_cli_console},

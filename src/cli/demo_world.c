@@ -244,7 +244,7 @@ static clo_err wait_ready(demo_daemon *m, const char *name)
         n += got;
     }
     line[n] = 0;
-    CLO_CHECKF(strstr(line, "serving") != NULL, CLO_E_CLOSED, "%s said \"%.100s\" instead of serving", name, line);
+    CLO_CHECKF(strstr(line, " at https://") != NULL, CLO_E_CLOSED, "%s said \"%.100s\" instead of serving", name, line);
     return CLO_OK;
 }
 
