@@ -118,9 +118,11 @@ CLO_R clo_audit_log_append(clo_audit_log *log, clo_span data, uint64_t *index)
     CLO_CHECKF(data.n <= CLO_AUDIT_ENTRY_MAX, CLO_E_TOO_LARGE, "a log entry has at most %d bytes", CLO_AUDIT_ENTRY_MAX);
     clo_audit_waiter w = {.data = data};
     CLO_TRY(clo_wire_merkle_leaf(data, &w.leaf));
+    (void)sem_init(&w.done, 0, 0);
     (void)pthread_mutex_lock(&log->lock);
     if (log->stop || log->queued >= QUEUE_MAX) {
         (void)pthread_mutex_unlock(&log->lock);
+        (void)sem_destroy(&w.done);
         return CLO_FAILF(CLO_E_AGAIN, "the log's queue is full; try again");
     }
     /* This frame stays until the committer has set `done`. */
@@ -131,8 +133,10 @@ CLO_R clo_audit_log_append(clo_audit_log *log, clo_span data, uint64_t *index)
     log->last = &w; // cppcheck-suppress autoVariables
     log->queued++;
     (void)pthread_cond_signal(&log->work);
-    while (!w.done) (void)pthread_cond_wait(&log->published, &log->lock);
     (void)pthread_mutex_unlock(&log->lock);
+    while (sem_wait(&w.done) != 0) {
+    } /* interrupted by a signal */
+    (void)sem_destroy(&w.done);
     if (w.code != 0) return clo_err_again(w.code, "the transparency log could not be written; the operator must look at its disk and restart it");
     *index = w.index;
     return CLO_OK;

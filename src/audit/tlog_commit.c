@@ -94,14 +94,14 @@ static void finish_group(clo_audit_log *log, clo_audit_waiter *group, clo_err e,
         log->note_size = size;
         clo_buf_init(note, NOTE_MAX);
     }
-    for (clo_audit_waiter *w = group, *next; w != NULL; w = next) {
-        next = w->next; /* w is gone once its thread sees done */
-        w->code = e.code;
-        w->done = true;
-    }
     (void)pthread_cond_broadcast(&log->published);
     (void)pthread_cond_signal(&log->ask);
     (void)pthread_mutex_unlock(&log->lock);
+    for (clo_audit_waiter *w = group, *next; w != NULL; w = next) {
+        next = w->next; /* w is gone once its thread wakes */
+        w->code = e.code;
+        (void)sem_post(&w->done);
+    }
 }
 
 void *clo_audit_commit_thread(void *arg)

@@ -4,6 +4,7 @@
 #include "audit/tlog.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 
 enum { QUEUE_MAX = 8192, LEVELS = 48, RECORD_EXTRA = 36 };
 
@@ -35,8 +36,8 @@ typedef struct clo_audit_waiter {
     clo_span data;
     clo_wire_hash leaf;
     uint64_t index;
-    bool done;
     uint32_t code;
+    sem_t done; /* each its own: a thousand that wake on one condition would queue for its lock */
 } clo_audit_waiter;
 
 struct clo_audit_log {

@@ -78,6 +78,9 @@ static bool ready(void *context, char why[160])
 static clo_err start_server(clo_service *s)
 {
     clo_gateway_options *o = &s->listen;
+    clo_crypto_tls_context *tls = o->tls;
+    *o = s->config.listen;
+    o->tls = tls;
     o->name = "cloisterd";
     o->address = s->config.address;
     o->port = s->config.port;
@@ -94,7 +97,7 @@ static clo_err start_server(clo_service *s)
     o->openapi_path = "/api/v1/openapi.json";
     o->standard_routes = true;
     o->ready = ready;
-    o->workers = 8;
+    if (o->workers == 0) o->workers = 8;
     o->clock = s->clock;
     clo_gateway_server *server = NULL;
     CLO_TRY(clo_gateway_server_start(&server, o));

@@ -120,6 +120,8 @@ CLO_HANDLER(clo_service_get_run_events)
     clo_store_run *run = NULL;
     char topic[33];
     CLO_TRY(clo_service_run_for(s, request, &run));
+    /* A run that is over tells no more: say how it ended. Before that the stream begins with the newest event. */
+    if (strcmp(run->state, "done") == 0 || strcmp(run->state, "failed") == 0 || strcmp(run->state, "cancelled") == 0) clo_service_run_publish(s, run, false);
     clo_hex_encode(topic, clo_span_of(run->id, 16));
     return clo_gateway_response_events(response, s->hub, topic);
 }

@@ -70,6 +70,8 @@ CLO_R clo_service_config_load(clo_service_config *c, const char *path)
     if (clo_wire_has(&f, "listen")) clo_gateway_config_listen(&f, &listen);
     if (listen.address != NULL) (void)snprintf(c->address, sizeof c->address, "%s", listen.address);
     if (listen.port != 0) c->port = listen.port;
+    c->listen = listen;
+    c->listen.address = NULL; /* its text ends with the arena */
     const clo_wire_node *list = NULL;
     if (clo_wire_has(&f, "witnesses")) clo_wire_take_array(&f, "witnesses", &list, SERVICE_WITNESSES_MAX);
     CLO_TRY(clo_gateway_config_end(&f, path));

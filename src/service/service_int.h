@@ -26,6 +26,7 @@ typedef struct {
     int64_t runs_max;
     size_t witness_count;
     clo_service_witness witnesses[SERVICE_WITNESSES_MAX];
+    clo_gateway_options listen; /* limits and timeouts of "listen"; address and port stand above */
 } clo_service_config;
 
 /* A run under way: which, and whether somebody asked to end it. */

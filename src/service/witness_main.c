@@ -89,6 +89,8 @@ static clo_err read_config(witness *w, const char *path)
     if (clo_wire_has(&f, "listen")) clo_gateway_config_listen(&f, &listen);
     if (listen.address != NULL) (void)snprintf(w->address, sizeof w->address, "%s", listen.address);
     if (listen.port != 0) w->port = listen.port;
+    w->listen = listen;
+    w->listen.address = NULL; /* its text ends with the arena */
     if (clo_wire_has(&f, "logs")) clo_wire_take_array(&f, "logs", &list, LOGS_MAX);
     CLO_TRY(clo_gateway_config_end(&f, path));
     w->log_count = 0;
