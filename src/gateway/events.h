@@ -1,6 +1,6 @@
 /* Server-sent events: topics that any thread publishes to and any number of connections listen to.
  *
- * The hub keeps the last events of each topic for Last-Event-ID. A listener that falls behind loses the oldest events of its
+ * The hub keeps the last events of each topic for Last-Event-ID; a listener without one begins with the newest. A listener that falls behind loses the oldest events of its
  * bounded queue and is told so by an event "lagged" with the number lost. */
 #ifndef CLO_GATEWAY_EVENTS_H
 #define CLO_GATEWAY_EVENTS_H

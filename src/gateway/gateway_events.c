@@ -230,13 +230,17 @@ static void received(void *context)
     else l->wake(l->context);
 }
 
-/* What came after the id that the client saw last. An id of another life, or one that was dropped, brings all that is kept. */
+/* What came after the id that the client saw last. An id of another life, or one that was dropped, brings all that is kept; without an id it is
+ * the newest event, so that who comes late knows how things stand. */
 static void catch_up(clo_gateway_listener *l, const char *last_event_id)
 {
     unsigned epoch = 0;
     unsigned long long number = 0;
     topic *t = l->topic;
-    if (last_event_id == NULL) return;
+    if (last_event_id == NULL) {
+        if (t->number != 0) enqueue(l, t->kept[(t->number - 1) % KEPT_MAX]);
+        return;
+    }
     if (strlen(last_event_id) > 32 || sscanf(last_event_id, "%8x-%llu", &epoch, &number) != 2 || epoch != l->hub->epoch || number > t->number)
         number = 0;
     uint64_t kept = t->number < KEPT_MAX ? t->number : KEPT_MAX;
