@@ -7,6 +7,8 @@
 #include "gateway/config.h"
 #include "os/file.h"
 #include "wire/json.h"
+#include <stdio.h>
+#include <stdio.h>
 
 enum { CONFIG_MAX = 1024 * 1024, KEY_PEM_MAX = 8192, CERT_PEM_MAX = 64 * 1024, TEN_YEARS = 3650 * 86400 };
 
@@ -80,7 +82,9 @@ void clo_gateway_config_listen(clo_wire_fields *fields, clo_gateway_options *opt
     options->port = (uint16_t)port;
     clo_err e = clo_wire_fields_end(&f);
     /* The outer cursor latches it, so that one place looks at errors. */
-    if (clo_failed(e) && !clo_failed(fields->err)) fields->err = e;
+    if (!clo_failed(e) || clo_failed(fields->err)) return;
+    fields->err = e;
+    (void)snprintf(fields->text, sizeof fields->text, "%s", clo_err_text());
 }
 
 static clo_err make_leaf(const char *key_path, const char *cert_path, const char *common_name, int64_t now)
