@@ -129,8 +129,10 @@ static void drain(void *context)
         if (c->protocol == NULL) {
             clo_gateway_conn_close(c);
         } else {
+            c->refs++;
             c->protocol->drain(c);
             if (!c->closed) clo_gateway_conn_flush(c);
+            clo_gateway_conn_unref(c);
         }
     }
     if (clo_failed(clo_os_loop_timer_set(l->loop, &l->grace_timer, s->grace_ms))) grace_over(l);
