@@ -123,6 +123,8 @@ static void drain(void *context)
     if (l->index == 0 && s->listen_fd >= 0) {
         clo_os_loop_remove(l->loop, &s->listen_source);
         clo_os_fd_close(&s->listen_fd);
+        /* The others hear of it behind the last connection that was handed to them. */
+        for (unsigned i = 1; i < s->loop_count; i++) clo_os_loop_post(s->loops[i]->loop, &s->loops[i]->drain_message);
     }
     for (clo_gateway_conn *c = l->conns, *next = NULL; c != NULL; c = next) {
         next = c->next;
@@ -274,12 +276,7 @@ void clo_gateway_server_stop(clo_gateway_server **server, unsigned grace_ms)
     clo_gateway_server *s = *server;
     if (s == NULL) return;
     s->grace_ms = grace_ms;
-    /* Loop 0 first: once it has drained, no connection is handed over any more. */
-    for (unsigned i = 0; i < s->loop_count; i++) {
-        clo_os_loop_post(s->loops[i]->loop, &s->loops[i]->drain_message);
-        if (i != 0 || s->loop_count == 1) continue;
-        clo_os_sleep_ms(1);
-    }
+    clo_os_loop_post(s->loops[0]->loop, &s->loops[0]->drain_message);
     for (unsigned i = 0; i < s->loop_count; i++) clo_os_thread_join(&s->loops[i]->thread);
     server_free(server);
 }
