@@ -76,7 +76,7 @@ static const clo_cli_option dp_options[] = {
 };
 static const clo_cli_option model_options[] = {
     {"--data", "F.csv", "the rows (required)"},
-    {"--schema", "S.json", "columns and public bounds (required)"},
+    {"--schema", "S.json", "columns and public bounds; needed with --epsilon, else learned from the rows"},
     {"--set", "NAME", "which set of the schema file"},
     {"--target", "COL", "default: the schema's"},
     {"--kind", "logistic", "the kind of this version"},

@@ -94,7 +94,7 @@ static clo_err status_of_server(clo_cli *c, clo_wire_node *map)
                *attestation = clo_client_text(answer, "attestation_status");
     const clo_wire_node *metrics = clo_wire_get(answer, "system_metrics");
     clo_cli_text_of(metrics == NULL ? NULL : clo_wire_get(metrics, "pending_requests"), waiting, sizeof waiting);
-    clo_cli_say(c, "  %s, TEE %s%s, attestation %s, %s runs waiting\n", status == NULL ? "?" : status, tee == NULL ? "?" : tee,
+    clo_cli_say(c, "  %s, TEE %s%s, attestation %s, %s requests pending\n", status == NULL ? "?" : status, tee == NULL ? "?" : tee,
                 tee != NULL && strcmp(tee, "SIM") == 0 ? " (simulated: no protection from the operator)" : "", attestation == NULL ? "?" : attestation, waiting);
     return clo_wire_set(&c->arena, map, "operator", answer);
 }

@@ -1,5 +1,6 @@
 /* cloister model …: the runtime's engine on local rows. */
 #include "cli/cli_int.h"
+#include "cli/infer.h"
 
 #include "crypto/hash.h"
 #include "dp/zcdp.h"
@@ -17,12 +18,10 @@ static clo_err put_row(void *context, clo_span row) { return clo_buf_put_span(co
 static void free_csv(clo_wire_csv **csv) { clo_wire_csv_free(csv); }
 
 /* CSV rows into the table form that engines read. */
-static clo_err read_table(clo_cli *c, const char *path, const clo_wire_schema *schema, clo_buf *table)
+static clo_err read_table(clo_span bytes, const char *path, const clo_wire_schema *schema, clo_buf *table)
 {
     uint8_t head[CLO_TABLE_HEAD] = {0};
     uint64_t rows = 0;
-    clo_span bytes;
-    CLO_TRY(clo_cli_read(c, path, &bytes));
     CLO_TRY(clo_buf_put(table, head, sizeof head));
     CLO_AUTO(free_csv) clo_wire_csv *csv = NULL;
     CLO_TRY(clo_wire_csv_new(&csv, schema, put_row, table));
@@ -34,18 +33,31 @@ static clo_err read_table(clo_cli *c, const char *path, const clo_wire_schema *s
     return CLO_OK;
 }
 
+/* Without --schema the columns are learned from the rows, which costs nothing only where nothing is private. */
+static clo_err read_schema(clo_cli *c, clo_span bytes, const char *path, clo_wire_schema *schema)
+{
+    const char *given = clo_cli_value(c, "--schema");
+    clo_wire_node *tree = NULL;
+    if (given != NULL) return clo_cli_schema(c, given, clo_cli_value(c, "--set"), schema, NULL);
+    CLO_CHECKF(!clo_cli_flag(c, "--epsilon"), CLO_E_USAGE, "private training needs --schema: bounds that are read from the rows are not public");
+    clo_err e = clo_cli_schema_infer(&c->arena, bytes, &tree);
+    if (!clo_failed(e)) e = clo_wire_schema_read(&c->arena, tree, schema);
+    return clo_failed(e) ? clo_err_prefix(e, path) : CLO_OK;
+}
+
 static clo_err read_rows(clo_cli *c, const char *target, clo_ml_dataset **out)
 {
-    const char *data = NULL, *schema_path = NULL;
+    const char *data = NULL;
+    clo_span bytes;
     CLO_TRY(clo_cli_require(c, "--data", &data));
-    CLO_TRY(clo_cli_require(c, "--schema", &schema_path));
+    CLO_TRY(clo_cli_read(c, data, &bytes));
     void *memory = NULL;
     CLO_TRY(clo_arena_alloc(&c->arena, sizeof(clo_wire_schema), &memory)); /* the data set borrows it */
     clo_wire_schema *schema = memory;
-    CLO_TRY(clo_cli_schema(c, schema_path, clo_cli_value(c, "--set"), schema, NULL));
+    CLO_TRY(read_schema(c, bytes, data, schema));
     CLO_AUTO(clo_buf_free) clo_buf table;
     clo_buf_init(&table, TABLE_MAX);
-    CLO_TRY(read_table(c, data, schema, &table));
+    CLO_TRY(read_table(bytes, data, schema, &table));
     return clo_ml_dataset_from_table(schema, target, clo_buf_span(&table), out);
 }
 
