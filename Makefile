@@ -4,7 +4,7 @@ T ?= 60
 ONLY ?=
 PROGRAMS = cloister cloisterd cloister-kms cloister-enclave
 
-.PHONY: all setup test unit integration demo bench fuzz asan ct lint clean
+.PHONY: all setup test unit integration demo bench fuzz asan ct lint deb clean
 
 all: setup
 	@scripts/build $(BUILD)
@@ -40,5 +40,8 @@ ct: setup
 lint: all
 	@scripts/lint $(BUILD)
 
+deb: all
+	@scripts/deb $(BUILD)
+
 clean:
-	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-fuzz $(BUILD)-ct $(BUILD)-bench
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-fuzz $(BUILD)-ct* $(BUILD)-bench $(BUILD)-clang
