@@ -92,9 +92,9 @@ clo_err clo_cli_dp_calibrate(clo_cli *c)
     CLO_TRY(clo_dp_zcdp_rho_real(q.epsilon, q.delta, &rho));
     CLO_CHECKF(rho > 0, CLO_E_RANGE, "no noise reaches so small an epsilon at this delta; raise --epsilon");
     double amount = sqrt((double)q.steps / (2 * rho));
-    if (q.noise == GAUSSIAN) return answer(c, &q, "sigma", nextafter(amount, INFINITY));
+    if (q.noise == GAUSSIAN) return answer(c, &q, "sigma", nextafter(amount, (double)INFINITY));
     double pure = (double)q.steps / q.epsilon;
-    return answer(c, &q, "scale", nextafter(pure < amount ? pure : amount, INFINITY));
+    return answer(c, &q, "scale", nextafter(pure < amount ? pure : amount, (double)INFINITY));
 }
 
 static clo_err fill_random(void *context, uint8_t *to, size_t n)

@@ -63,7 +63,7 @@ static clo_err follow(clo_cli *c, clo_client_session *server, const char *id)
             /* The run is the document; the sentence goes to standard error. */
             char text[400];
             (void)snprintf(text, sizeof text, "%s", clo_err_text());
-            clo_denial d;
+            clo_denial d = {0};
             bool denied = clo_err_denial() != NULL;
             if (denied) d = *clo_err_denial();
             CLO_TRY(clo_cli_emit(c, run));

@@ -232,7 +232,7 @@ clo_err demo_member(const clo_wire_node *map, const char *key, const char **out)
 /* Its one line on standard output says that it serves. */
 static clo_err wait_ready(demo_daemon *m, const char *name)
 {
-    char line[512];
+    char line[512] = "";
     size_t n = 0;
     uint64_t deadline = clo_os_now_ns() + (uint64_t)READY_SECONDS * 1000000000u;
     while (n == 0 || (line[n - 1] != '\n' && n + 1 < sizeof line)) {

@@ -42,7 +42,7 @@ clo_err clo_client_problem_read(clo_span body, unsigned status, const char *from
     /* A server's failure is not ours: the caller must see it as the other side's. */
     if (code == 0 || code >> 24 == CLO_CLASS_BUG || code >> 24 == CLO_CLASS_ENV) code = code_of_status(status);
     if (claim == NULL) return clo_err_again(code, detail != NULL ? detail : member(map, "title"));
-    clo_denial d;
+    clo_denial d = {0};
     copy(d.claim, sizeof d.claim, claim);
     copy(d.expected, sizeof d.expected, member(map, "expected"));
     copy(d.actual, sizeof d.actual, member(map, "actual"));

@@ -187,7 +187,7 @@ clo_err clo_client_run_verdict(const clo_wire_node *run)
     uint32_t code = name == NULL ? 0 : clo_err_code_named(name);
     const clo_wire_node *denial = clo_wire_get(run, "denial");
     if (denial != NULL && denial->type == CLO_WIRE_MAP) {
-        clo_denial d;
+        clo_denial d = {0};
         copy(d.claim, sizeof d.claim, clo_client_text(denial, "claim"));
         copy(d.expected, sizeof d.expected, clo_client_text(denial, "expected"));
         copy(d.actual, sizeof d.actual, clo_client_text(denial, "actual"));
