@@ -8,7 +8,7 @@
 
 static clo_err say_what_next(const demo *d)
 {
-    demo_say(d, " ");
+    demo_gap(d);
     demo_say(d, "Every step held. %.1f s in all.", (double)(clo_os_now_ns() - d->began_ns) / 1e9);
     if (!d->keep) {
         demo_say(d, "Everything was stopped and removed. To look around afterwards: cloister demo --keep DIR");
@@ -68,6 +68,7 @@ clo_err clo_cli_demo(clo_cli *c)
         clo_cli_say(c, "Cloister: three hospitals and an analyst compute together; no one shows rows to anyone.\nDirectory: %s\n", d->dir);
         o.err = tell(d);
     }
+    if (demo_interrupted()) o.err = CLO_FAILF(CLO_E_CANCELLED, "interrupted; everything was stopped");
     if (clo_failed(o.err)) (void)snprintf(o.text, sizeof o.text, "%s", clo_err_text());
     demo_close(d);
     clo_err e = clo_failed(o.err) ? clo_err_again(o.err.code, o.text) : report(c, d);

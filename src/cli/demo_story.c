@@ -58,6 +58,14 @@ static clo_err make_hospital(demo *d, size_t i)
     return demo_cli(d, name, "init", "--operator", "../shared/operator.json", "--kms", kms, NULL);
 }
 
+/* The analyst pins every party's key, for the receipts. */
+static clo_err import_parties(demo *d)
+{
+    static const char *const files[] = {"../shared/hospital-a.party", "../shared/hospital-b.party", "../shared/hospital-c.party", "../shared/analyst.party"};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) CLO_TRY(demo_cli(d, "analyst", "party", "import", files[i], NULL));
+    return CLO_OK;
+}
+
 clo_err demo_parties(demo *d)
 {
     demo_chapter(d, "Parties, and an agreement that all of them sign");
@@ -66,6 +74,7 @@ clo_err demo_parties(demo *d)
     for (size_t i = 0; i < DEMO_HOSPITALS; i++) CLO_TRY(make_hospital(d, i));
     CLO_TRY(make_party(d, "analyst"));
     CLO_TRY(demo_cli(d, "analyst", "init", "--operator", "../shared/operator.json", NULL));
+    CLO_TRY(import_parties(d));
     demo_held(d, "cloisterd (operator), a witness of its log, and three cloister-kms (one per hospital) are running;");
     demo_say(d, "     hospital-a, hospital-b, hospital-c and analyst have made their own keys. Only public halves were exchanged.");
     demo_say(d, "     The TEE here is software (sim): it gives NO protection from the operator; code and protocol are those of real ones.");
@@ -108,7 +117,7 @@ clo_err demo_agreement(demo *d)
     static const char file[] = "../shared/study.agreement";
     static const char *const signers[] = {"hospital-a", "hospital-b", "hospital-c", "analyst"};
     CLO_TRY(agreement_files(d));
-    demo_say(d, " ");
+    demo_gap(d);
     demo_say(d, "analyst$ cloister agreement new agreement.yaml        (YAML in; deterministic CBOR, COSE_Sign out)");
     CLO_TRY(demo_cli(d, "analyst", "agreement", "new", "../shared/agreement.yaml", "--out", file, NULL));
     demo_say(d, "hospital-a$ cloister agreement show study.agreement  (what it says, in sentences)");
@@ -290,6 +299,17 @@ static clo_err show_budgets(demo *d)
     return CLO_OK;
 }
 
+static void who_saw_what(const demo *d)
+{
+    demo_gap(d);
+    demo_say(d, "Who saw what:");
+    demo_say(d, "   a hospital   its own rows; the agreement; what each run cost it");
+    demo_say(d, "   the analyst  the two noisy results, which the agreement makes it the recipient of; no row");
+    demo_say(d, "   the operator ciphertext, sizes, counts, times, states; no row, no key, no result");
+    demo_say(d, "   the witness  checkpoints of the log");
+    demo_say(d, "   the enclave  all rows, for the length of a run (here in a software TEE, which an operator could open: not for real data)");
+}
+
 clo_err demo_outputs(demo *d)
 {
     demo_chapter(d, "The analyst opens both outputs; nobody else can");
@@ -305,6 +325,7 @@ clo_err demo_outputs(demo *d)
     CLO_TRY(show_budgets(d));
     CLO_TRY(demo_cli(d, "analyst", "receipt", "fetch", d->statistics, "--out", "statistics.receipt", NULL));
     CLO_TRY(demo_cli(d, "analyst", "receipt", "fetch", d->model, "--out", "model.receipt", NULL));
+    who_saw_what(d);
     return CLO_OK;
 }
 

@@ -118,7 +118,7 @@ static clo_err drain(demo *d, int fd, const char **out)
 {
     CLO_AUTO(clo_buf_free) clo_buf text;
     clo_buf_init(&text, OUTPUT_MAX);
-    uint64_t deadline = clo_os_now_ns() + (uint64_t)COMMAND_SECONDS * 1000000000u;
+    uint64_t deadline = clo_os_now_ns() + (d->patience_ms != 0 ? (uint64_t)d->patience_ms * 1000000u : (uint64_t)COMMAND_SECONDS * 1000000000u);
     for (;;) {
         uint8_t piece[4096];
         size_t n = 0;
@@ -296,6 +296,8 @@ clo_err demo_daemon_stop(demo *d, demo_daemon_name which)
     return clo_failed(e) ? clo_err_prefix(e, "a daemon did not end on SIGTERM") : CLO_OK;
 }
 
+void demo_daemon_kill(demo *d, demo_daemon_name which) { daemon_end(&d->daemons[which]); }
+
 pid_t demo_daemon_pid(const demo *d, demo_daemon_name which) { return d->daemons[which].process.pid; }
 
 /* ---- telling ---- */
@@ -308,6 +310,11 @@ void demo_chapter(demo *d, const char *title)
     d->chapter++;
     (void)printf("\n%u. %s  [%.1f s]\n\n", d->chapter, title, seconds_since(d->began_ns));
     (void)fflush(stdout);
+}
+
+void demo_gap(const demo *d)
+{
+    if (!d->c->json) (void)printf("\n");
 }
 
 void demo_say(const demo *d, const char *fmt, ...)

@@ -31,6 +31,7 @@ typedef struct {
     demo_daemon daemons[DEMO_DAEMONS];
     char log_vkey[600], witness[1200]; /* as the command lines take them */
     demo_result last;
+    unsigned patience_ms; /* commands are killed after that; 0 = two minutes */
     char agreement_id[65];
     char statistics[DEMO_ID], model[DEMO_ID]; /* run ids */
     uint64_t began_ns, chapter_ns;
@@ -68,10 +69,13 @@ CLO_R demo_daemon_start(demo *d, demo_daemon_name which);
 CLO_R demo_operator_start(demo *d, const char *enclave_path);
 /** SIGTERM, then wait; a daemon that does not end within 15 s is killed, and that is an error. */
 CLO_R demo_daemon_stop(demo *d, demo_daemon_name which);
+/** SIGKILL. */
+void demo_daemon_kill(demo *d, demo_daemon_name which);
 pid_t demo_daemon_pid(const demo *d, demo_daemon_name which);
 
 /* ---- telling ---- */
 void demo_chapter(demo *d, const char *title);
+void demo_gap(const demo *d); /* an empty line */
 void demo_say(const demo *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /** Some text of a command, indented; `lines` 0 = all. */
 void demo_quote(const demo *d, const char *text, unsigned lines);
