@@ -65,8 +65,17 @@ static clo_err answer(clo_cli *c, const question *q, const char *key, double val
     if (strcmp(key, "epsilon") != 0) CLO_TRY(clo_wire_set_float(&c->arena, map, "epsilon", q->epsilon));
     CLO_TRY(clo_wire_set_float(&c->arena, map, "delta", q->delta));
     CLO_TRY(clo_wire_set_text(&c->arena, map, "accountant", "zcdp"));
-    clo_cli_say(c, "%s %.10g\n", key, value);
+    clo_cli_say(c, "%s %.12g\n", key, value);
     return clo_cli_emit(c, map);
+}
+
+static clo_err epsilon_of(const question *q, double amount, double *epsilon)
+{
+    double rho = (double)q->steps / (2 * amount * amount);
+    CLO_TRY(clo_dp_zcdp_epsilon_real(rho, q->delta, epsilon));
+    /* Laplace noise is pure: the plain sum holds at every delta. */
+    if (q->noise == LAPLACE && (double)q->steps / amount < *epsilon) *epsilon = (double)q->steps / amount;
+    return CLO_OK;
 }
 
 clo_err clo_cli_dp_epsilon(clo_cli *c)
@@ -75,11 +84,7 @@ clo_err clo_cli_dp_epsilon(clo_cli *c)
     double epsilon = 0;
     CLO_TRY(take_question(c, &q));
     CLO_CHECKF(q.have_amount, CLO_E_USAGE, "%s is missing", q.noise == GAUSSIAN ? "--sigma" : "--scale");
-    double amount = q.noise == GAUSSIAN ? q.sigma : q.scale;
-    double rho = (double)q.steps / (2 * amount * amount);
-    CLO_TRY(clo_dp_zcdp_epsilon_real(rho, q.delta, &epsilon));
-    /* Laplace noise is pure: the plain sum holds at every delta. */
-    if (q.noise == LAPLACE && (double)q.steps / amount < epsilon) epsilon = (double)q.steps / amount;
+    CLO_TRY(epsilon_of(&q, q.noise == GAUSSIAN ? q.sigma : q.scale, &epsilon));
     return answer(c, &q, "epsilon", epsilon);
 }
 
@@ -91,10 +96,15 @@ clo_err clo_cli_dp_calibrate(clo_cli *c)
     CLO_CHECKF(q.epsilon > 0, CLO_E_USAGE, "--epsilon is missing or not above 0");
     CLO_TRY(clo_dp_zcdp_rho_real(q.epsilon, q.delta, &rho));
     CLO_CHECKF(rho > 0, CLO_E_RANGE, "no noise reaches so small an epsilon at this delta; raise --epsilon");
-    double amount = sqrt((double)q.steps / (2 * rho));
-    if (q.noise == GAUSSIAN) return answer(c, &q, "sigma", nextafter(amount, (double)INFINITY));
-    double pure = (double)q.steps / q.epsilon;
-    return answer(c, &q, "scale", nextafter(pure < amount ? pure : amount, (double)INFINITY));
+    double amount = sqrt((double)q.steps / (2 * rho)), pure = (double)q.steps / q.epsilon, reached = 0;
+    if (q.noise == LAPLACE && pure < amount) amount = pure;
+    /* Rounding may leave it a hair too small; what is printed must hold. */
+    for (double more = 1e-15; more < 1e-3; more *= 2) {
+        CLO_TRY(epsilon_of(&q, amount, &reached));
+        if (reached <= q.epsilon) break;
+        amount *= 1 + more;
+    }
+    return answer(c, &q, q.noise == GAUSSIAN ? "sigma" : "scale", amount);
 }
 
 static clo_err fill_random(void *context, uint8_t *to, size_t n)
