@@ -4,8 +4,6 @@
 #include "base/clo_text.h"
 #include "collab/run.h"
 #include "os/file.h"
-#include "wire/cbor.h"
-#include "wire/cose.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -15,18 +13,6 @@ static clo_err answer(clo_gateway_request *request, clo_gateway_response *respon
     clo_wire_node *tree = NULL;
     CLO_TRY(clo_service_run_tree(request->arena, r, &tree));
     return clo_gateway_response_tree(response, tree);
-}
-
-/* The agreement's id stands in the request, but is believed only after the agreement verified it. */
-static clo_err claimed_agreement(clo_arena *a, clo_span request, uint8_t id[32])
-{
-    clo_wire_cose cose;
-    clo_wire_node *node = NULL;
-    CLO_TRY(clo_wire_cose_parse(a, request, false, &cose));
-    CLO_TRY(clo_wire_cbor_decode(a, cose.payload, NULL, &node));
-    const clo_wire_node *member = clo_wire_get(node, "agreement");
-    CLO_CHECKF(member != NULL, CLO_E_MISSING_FIELD, "the run request names no agreement");
-    return clo_wire_node_fixed(member, "request.agreement", id, 32);
 }
 
 static clo_err check_inputs(clo_service *s, clo_arena *a, const clo_collab_run_request *r)
@@ -44,17 +30,16 @@ CLO_HANDLER(clo_service_post_run)
 {
     clo_service *s = context;
     clo_arena *a = request->arena;
-    uint8_t id[32];
     clo_store_agreement record;
     clo_collab_agreement *g = NULL;
     uint32_t mask = 0;
     void *memory = NULL;
     const clo_collab_run_terms *terms = NULL;
-    CLO_TRY(claimed_agreement(a, request->body, id));
-    CLO_TRY(clo_service_agreement_for(s, request, id, &record));
-    CLO_TRY(clo_service_agreement_parse(a, &record, &g, &mask));
     CLO_TRY(clo_arena_alloc(a, sizeof(clo_collab_run_request), &memory));
     clo_collab_run_request *r = memory;
+    CLO_TRY(clo_collab_run_request_peek(a, request->body, r)); /* which agreement; it is believed only after the agreement verified it */
+    CLO_TRY(clo_service_agreement_for(s, request, r->agreement, &record));
+    CLO_TRY(clo_service_agreement_parse(a, &record, &g, &mask));
     CLO_TRY(clo_collab_run_request_open(a, request->body, g, r, &terms));
     CLO_TRY(check_inputs(s, a, r));
     CLO_TRY(clo_arena_alloc(a, sizeof(clo_store_run), &memory));

@@ -111,7 +111,7 @@ static void recover(clo_service *s, clo_arena *a, clo_store_run *run)
         conclude_lost(s, run, "the runtime was lost after the key services released its output: recipients can open it, but there is no receipt");
     else if (e.code == CLO_E_NOT_FOUND)
         conclude_lost(s, run, "the runtime was lost before every key service had committed; nothing was released: start the run again");
-    else if (run->changed + GIVE_UP_SECONDS < clo_os_clock_wall(s->clock))
+    else if ((run->changed > s->started ? run->changed : s->started) + GIVE_UP_SECONDS < clo_os_clock_wall(s->clock))
         conclude_lost(s, run, "the runtime was lost, and for a day not every key service could be asked whether the output was released");
     else
         clo_service_run_leave(s, run, e);

@@ -76,7 +76,9 @@ CLO_R clo_service_config_load(clo_service_config *c, const char *path)
     if (clo_wire_has(&f, "witnesses")) clo_wire_take_array(&f, "witnesses", &list, SERVICE_WITNESSES_MAX);
     CLO_TRY(clo_gateway_config_end(&f, path));
     c->witness_count = 0;
-    for (const clo_wire_node *n = list != NULL ? list->first : NULL; n != NULL; n = n->next)
-        CLO_TRY(read_witness(&a, n, &c->witnesses[c->witness_count++]));
+    for (const clo_wire_node *n = list != NULL ? list->first : NULL; n != NULL; n = n->next) {
+        clo_err e = read_witness(&a, n, &c->witnesses[c->witness_count++]);
+        if (clo_failed(e)) return clo_err_prefix(e, path);
+    }
     return CLO_OK;
 }

@@ -38,6 +38,7 @@ typedef struct {
 typedef struct clo_service {
     clo_service_config config;
     const clo_os_clock *clock;
+    int64_t started; /* wall time */
     clo_store *store;
     clo_audit_log *log;
     clo_gateway_hub *hub;

@@ -51,6 +51,7 @@ CLO_R clo_service_open(clo_service *s)
 {
     char directory[600];
     CLO_TRY(clo_os_dir_make(s->config.home));
+    s->started = clo_os_clock_wall(s->clock);
     (void)pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_t monotonic;
     (void)pthread_condattr_init(&monotonic);
