@@ -65,7 +65,7 @@ static clo_err answer(clo_cli *c, const question *q, const char *key, double val
     if (strcmp(key, "epsilon") != 0) CLO_TRY(clo_wire_set_float(&c->arena, map, "epsilon", q->epsilon));
     CLO_TRY(clo_wire_set_float(&c->arena, map, "delta", q->delta));
     CLO_TRY(clo_wire_set_text(&c->arena, map, "accountant", "zcdp"));
-    clo_cli_say(c, "%s %.12g\n", key, value);
+    clo_cli_say(c, strcmp(key, "epsilon") == 0 ? "%s %.8g\n" : "%s %.17g\n", key, value);
     return clo_cli_emit(c, map);
 }
 

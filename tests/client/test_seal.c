@@ -18,6 +18,7 @@ typedef struct {
     clo_crypto_hpke_private kms;
     clo_crypto_hpke_public kms_public;
     clo_client_seal_options options;
+    char sealed[CLO_CLIENT_PATH], key[CLO_CLIENT_PATH];
 } fixture;
 
 static int setup(void **state)
@@ -48,12 +49,11 @@ static int teardown(void **state)
 
 static clo_err seal(fixture *f, const char *csv, clo_collab_manifest *m)
 {
-    char sealed[CLO_CLIENT_PATH], key[CLO_CLIENT_PATH];
-    assert_ok(clo_os_path_join(sealed, sizeof sealed, f->base.dir, "rows.sealed"));
-    assert_ok(clo_os_path_join(key, sizeof key, f->base.dir, "rows.key"));
+    assert_ok(clo_os_path_join(f->sealed, sizeof f->sealed, f->base.dir, "rows.sealed"));
+    assert_ok(clo_os_path_join(f->key, sizeof f->key, f->base.dir, "rows.key"));
     f->options.csv_path = client_write(&f->base, "rows.csv", csv);
-    f->options.sealed_path = sealed;
-    f->options.key_path = key;
+    f->options.sealed_path = f->sealed;
+    f->options.key_path = f->key;
     return clo_client_dataset_seal(&f->options, m);
 }
 
