@@ -66,7 +66,7 @@ static clo_err datasets_check(const clo_collab_agreement *g)
         for (size_t k = 0; k < i; k++)
             if (strcmp(g->datasets[k].name, d->name) == 0) return twice("datasets", i, d->name);
         const clo_collab_member *owner = clo_collab_agreement_member(g, d->owner);
-        CLO_CHECKF(owner != NULL, CLO_E_NOT_FOUND,
+        CLO_CHECKF(owner != NULL, CLO_E_MALFORMED,
                    "agreement.datasets[%zu].owner: no party is named \"%s\"; add it under parties", i, d->owner);
         CLO_CHECKF(owner->data_owner, CLO_E_MISSING_FIELD,
                    "agreement.datasets[%zu].owner: %s has no key service; give it role: data-owner and key_service", i, d->owner);
@@ -101,7 +101,7 @@ static clo_err sql_parameters_check(const clo_collab_program *p, size_t index)
             quote = *at;
         } else if (*at == ':') {
             size_t n = strspn(at + 1, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
-            CLO_CHECKF(is_declared(p, at + 1, n, used), CLO_E_NOT_FOUND,
+            CLO_CHECKF(is_declared(p, at + 1, n, used), CLO_E_MALFORMED,
                        "agreement.programs[%zu].sql uses :%.*s, which is not declared; add it to parameters", index,
                        (int)(n < 63 ? n : 63), at + 1);
             at += n;
@@ -139,11 +139,11 @@ static clo_err run_program_check(const clo_collab_agreement *g, const clo_collab
     char what[96];
     (void)snprintf(what, sizeof what, "agreement.runs[%zu].program", index);
     const clo_collab_program *p = clo_collab_agreement_program(g, r->program);
-    CLO_CHECKF(p != NULL, CLO_E_NOT_FOUND, "%s: no program is named \"%s\"; add it under programs", what, r->program);
+    CLO_CHECKF(p != NULL, CLO_E_MALFORMED, "%s: no program is named \"%s\"; add it under programs", what, r->program);
     const clo_collab_dataset_terms *first = NULL;
     for (size_t i = 0; i < r->dataset_count; i++) {
         const clo_collab_dataset_terms *d = clo_collab_agreement_dataset(g, r->datasets[i]);
-        CLO_CHECKF(d != NULL, CLO_E_NOT_FOUND, "agreement.runs[%zu].datasets: no dataset is named \"%s\"; add it under datasets",
+        CLO_CHECKF(d != NULL, CLO_E_MALFORMED, "agreement.runs[%zu].datasets: no dataset is named \"%s\"; add it under datasets",
                    index, r->datasets[i]);
         if (first == NULL) first = d;
         CLO_CHECKF(memcmp(first->schema.digest, d->schema.digest, sizeof d->schema.digest) == 0, CLO_E_CONFLICT,
@@ -162,7 +162,7 @@ static clo_err people_check(const clo_collab_agreement *g, size_t index, const c
 {
     CLO_CHECKF(count != 0, CLO_E_MISSING_FIELD, "agreement.runs[%zu].%s is empty", index, list);
     for (size_t i = 0; i < count; i++)
-        CLO_CHECKF(clo_collab_agreement_member(g, names[i]) != NULL, CLO_E_NOT_FOUND,
+        CLO_CHECKF(clo_collab_agreement_member(g, names[i]) != NULL, CLO_E_MALFORMED,
                    "agreement.runs[%zu].%s: no party is named \"%s\"; add it under parties", index, list, names[i]);
     return CLO_OK;
 }
