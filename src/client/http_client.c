@@ -191,9 +191,11 @@ static void set_options(clo_client_http *c, transfer *t, const char *url, struct
 
 static clo_err explain_curl(const clo_client_http *c, CURLcode code)
 {
+    char actual[300];
     switch ((int)code) {
     case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
-        return CLO_DENY(CLO_E_DENIED, "tls.pin", c->pin, "another key", c->base,
+        (void)snprintf(actual, sizeof actual, "another key at %s", c->base);
+        return CLO_DENY(CLO_E_DENIED, "tls.pin", c->pin, actual, c->base,
                         "somebody else answers at this address, or the server was set up anew: ask its operator for the pin");
     case CURLE_OPERATION_TIMEDOUT:
         return CLO_FAILF(CLO_E_TIMEOUT, "%s did not answer in time; try again", c->base);
