@@ -131,6 +131,7 @@ static clo_err run_serve(const arguments *a)
 
 static int exit_code(clo_err e)
 {
+    if (e.code == CLO_E_NOT_FOUND) return 3; /* what is not there could not be reached */
     switch (clo_err_class(e)) {
     case CLO_CLASS_OK:
         return 0;
