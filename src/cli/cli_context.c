@@ -44,7 +44,8 @@ clo_err clo_cli_value_count(const clo_cli *c, const char *name, uint64_t max, ui
     if (text == NULL) return CLO_OK;
     uint64_t v = 0;
     clo_err e = clo_u64_parse(&v, clo_span_str(text));
-    if (clo_failed(e) || v > max) return CLO_FAILF(CLO_E_USAGE, "%s takes a whole number up to %llu, not \"%.40s\"", name, (unsigned long long)max, text);
+    if (clo_failed(e) || v > max)
+        return CLO_FAILF(CLO_E_USAGE, "%s takes a whole number up to %llu, not \"%.40s\"", name, (unsigned long long)max, text);
     *out = v;
     return CLO_OK;
 }
@@ -85,7 +86,8 @@ clo_err clo_cli_server(clo_cli *c, clo_client_session **out)
     if (c->server == NULL) {
         const clo_collab_identity *who = NULL;
         CLO_TRY(clo_cli_home(c));
-        CLO_CHECKF(c->home.server.known, CLO_E_USAGE, "no operator is known; run: cloister init --operator FILE.json, or give --server URL --pin HEX");
+        CLO_CHECKF(c->home.server.known, CLO_E_USAGE,
+                   "no operator is known; run: cloister init --operator FILE.json, or give --server URL --pin HEX");
         CLO_TRY(clo_cli_identity(c, &who));
         CLO_TRY(clo_client_session_open(&c->server, &c->home.server, who));
     }
@@ -98,7 +100,8 @@ clo_err clo_cli_kms(clo_cli *c, clo_client_session **out)
     if (c->kms == NULL) {
         const clo_collab_identity *who = NULL;
         CLO_TRY(clo_cli_home(c));
-        CLO_CHECKF(c->home.kms.known, CLO_E_USAGE, "no key service is known; run: cloister init --kms FILE.json (what cloister-kms init printed)");
+        CLO_CHECKF(c->home.kms.known, CLO_E_USAGE,
+                   "no key service is known; run: cloister init --kms FILE.json (what cloister-kms init printed)");
         CLO_TRY(clo_cli_identity(c, &who));
         CLO_TRY(clo_client_session_open(&c->kms, &c->home.kms, who));
     }
@@ -158,7 +161,8 @@ static clo_err look_at(void *context, const char *name, bool is_directory)
 {
     looking *l = context;
     size_t n = strlen(name);
-    if (is_directory || n != 64 + 10 || strcmp(name + 64, ".agreement") != 0 || strncmp(name, l->prefix, strlen(l->prefix)) != 0) return CLO_OK;
+    if (is_directory || n != 64 + 10 || strcmp(name + 64, ".agreement") != 0 || strncmp(name, l->prefix, strlen(l->prefix)) != 0)
+        return CLO_OK;
     l->count++;
     (void)snprintf(l->found, sizeof l->found, "%s", name);
     return CLO_OK;
@@ -169,7 +173,8 @@ static clo_err from_operator(clo_cli *c, const char *prefix, clo_span *file)
     clo_client_session *server = NULL;
     clo_wire_node *answer = NULL;
     char path[160];
-    CLO_CHECKF(c->home.server.known, CLO_E_NOT_FOUND, "there is no agreement \"%.70s\"; give a file, or the beginning of an id", prefix);
+    CLO_CHECKF(c->home.server.known, CLO_E_NOT_FOUND, "there is no agreement \"%.70s\"; give a file, or the beginning of an id",
+               prefix);
     CLO_TRY(clo_cli_server(c, &server));
     CLO_TRY(clo_cli_get(c, server, "/api/v1/agreements", &answer));
     const clo_wire_node *list = clo_wire_get(answer, "agreements");
@@ -180,7 +185,8 @@ static clo_err from_operator(clo_cli *c, const char *prefix, clo_span *file)
         CLO_CHECKF(found == NULL, CLO_E_USAGE, "more than one agreement begins with %s; give more digits", prefix);
         found = id;
     }
-    CLO_CHECKF(found != NULL && strlen(found) == 64, CLO_E_NOT_FOUND, "there is no agreement \"%.70s\", neither here nor at the operator", prefix);
+    CLO_CHECKF(found != NULL && strlen(found) == 64, CLO_E_NOT_FOUND,
+               "there is no agreement \"%.70s\", neither here nor at the operator", prefix);
     (void)snprintf(path, sizeof path, "/api/v1/agreements/%s/file", found);
     return clo_client_session_get(server, &c->arena, path, CLI_FILE_MAX, file);
 }
@@ -192,7 +198,8 @@ clo_err clo_cli_agreement(clo_cli *c, const char *reference, clo_collab_agreemen
     if (clo_os_file_exists(reference))
         CLO_TRY(clo_cli_read(c, reference, &bytes));
     else {
-        CLO_CHECKF(is_hex(reference), CLO_E_NOT_FOUND, "there is no file %s; give one, or the beginning of an agreement's id", reference);
+        CLO_CHECKF(is_hex(reference), CLO_E_NOT_FOUND, "there is no file %s; give one, or the beginning of an agreement's id",
+                   reference);
         CLO_TRY(clo_cli_home(c));
         CLO_TRY(clo_client_home_path(&c->home, NULL, "agreements", dir));
         looking l = {.prefix = reference};

@@ -50,8 +50,8 @@ struct clo_cli {
     bool home_open, have_who, emitted;
     clo_collab_identity who;
     clo_client_session *server, *kms;
-    bool negative;          /* the command worked, and its verdict is no */
-    char explain[80];       /* id for `cloister explain`, where a failure has one */
+    bool negative;    /* the command worked, and its verdict is no */
+    char explain[80]; /* id for `cloister explain`, where a failure has one */
     clo_os_progress progress;
 };
 
@@ -62,7 +62,7 @@ const char *clo_cli_value(const clo_cli *c, const char *name);
 const char *clo_cli_value_at(const clo_cli *c, const char *name, size_t index);
 bool clo_cli_flag(const clo_cli *c, const char *name);
 CLO_R clo_cli_require(const clo_cli *c, const char *name, const char **out);
-CLO_R clo_cli_value_number(const clo_cli *c, const char *name, double *out);            /* unchanged where absent */
+CLO_R clo_cli_value_number(const clo_cli *c, const char *name, double *out); /* unchanged where absent */
 CLO_R clo_cli_value_count(const clo_cli *c, const char *name, uint64_t max, uint64_t *out);
 
 /* ---- who and where; each made once ---- */
@@ -99,7 +99,8 @@ void clo_cli_table(clo_cli *c, const clo_wire_node *list, const clo_cli_column *
 /** A scalar as text into `to`. */
 void clo_cli_text_of(const clo_wire_node *n, char *to, size_t size);
 /** Five lines of a denial. */
-void clo_cli_say_denial(clo_cli *c, const char *claim, const char *expected, const char *actual, const char *source, const char *remedy);
+void clo_cli_say_denial(clo_cli *c, const char *claim, const char *expected, const char *actual, const char *source,
+                        const char *remedy);
 void clo_cli_progress(void *cli, uint64_t done, uint64_t total);
 /** Exit code of an error. */
 int clo_cli_exit_code(clo_err e);

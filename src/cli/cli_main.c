@@ -11,13 +11,18 @@ int clo_cli_exit_code(clo_err e)
 {
     if (e.code == CLO_E_NOT_FOUND) return 3; /* a file or thing that is not there could not be reached */
     switch (clo_err_class(e)) {
-    case CLO_CLASS_OK: return 0;
-    case CLO_CLASS_DENIED: return 1;
-    case CLO_CLASS_INPUT: return 2;
-    case CLO_CLASS_LIMIT: return 4;
+    case CLO_CLASS_OK:
+        return 0;
+    case CLO_CLASS_DENIED:
+        return 1;
+    case CLO_CLASS_INPUT:
+        return 2;
+    case CLO_CLASS_LIMIT:
+        return 4;
     case CLO_CLASS_AGAIN:
     case CLO_CLASS_ENV:
-    case CLO_CLASS_BUG: break;
+    case CLO_CLASS_BUG:
+        break;
     }
     return 3;
 }
@@ -41,16 +46,17 @@ static void help_options(const clo_cli_option *o)
 static void help_command_line(const clo_cli_command *c)
 {
     char left[80];
-    (void)snprintf(left, sizeof left, "%s%s%s%s%s", c->noun, c->verb != NULL ? " " : "", c->verb != NULL ? c->verb : "", c->arguments[0] != 0 ? " " : "",
-                   c->arguments);
+    (void)snprintf(left, sizeof left, "%s%s%s%s%s", c->noun, c->verb != NULL ? " " : "", c->verb != NULL ? c->verb : "",
+                   c->arguments[0] != 0 ? " " : "", c->arguments);
     (void)printf("  cloister %-38s %s\n", left, c->help);
 }
 
 static void help(const char *noun, const clo_cli_command *one)
 {
     if (one != NULL) {
-        (void)printf("cloister %s%s%s%s%s%s\n  %s\n\n", one->noun, one->verb != NULL ? " " : "", one->verb != NULL ? one->verb : "",
-                     one->arguments[0] != 0 ? " " : "", one->arguments, one->options != NULL ? " [OPTIONS]" : "", one->help);
+        (void)printf("cloister %s%s%s%s%s%s\n  %s\n\n", one->noun, one->verb != NULL ? " " : "",
+                     one->verb != NULL ? one->verb : "", one->arguments[0] != 0 ? " " : "", one->arguments,
+                     one->options != NULL ? " [OPTIONS]" : "", one->help);
         if (one->options != NULL) {
             (void)printf("Options:\n");
             help_options(one->options);
@@ -82,7 +88,8 @@ static clo_err find_command(const char *const *words, size_t count, const clo_cl
         return CLO_OK;
     }
     if (count < 2) return CLO_FAILF(CLO_E_USAGE, "cloister %s what? see: cloister %s --help", words[0], words[0]);
-    return CLO_FAILF(CLO_E_USAGE, "\"%.60s\" is nothing that cloister %s can do; see: cloister %s --help", words[1], words[0], words[0]);
+    return CLO_FAILF(CLO_E_USAGE, "\"%.60s\" is nothing that cloister %s can do; see: cloister %s --help", words[1], words[0],
+                     words[0]);
 }
 
 static const clo_cli_option *find_option(const clo_cli_option *list, const char *name, size_t n)
@@ -158,7 +165,8 @@ static clo_err parse(clo_cli *c, given *g, int argc, char **argv)
             g->help = true;
             continue;
         }
-        CLO_CHECKF(only_words || argv[i][0] != '-' || argv[i][1] == 0, CLO_E_USAGE, "%.60s is no option; options begin with --", argv[i]);
+        CLO_CHECKF(only_words || argv[i][0] != '-' || argv[i][1] == 0, CLO_E_USAGE, "%.60s is no option; options begin with --",
+                   argv[i]);
         CLO_CHECKF(g->word_count < CLI_ARGS_MAX + 2, CLO_E_TOO_MANY, "too many arguments");
         g->words[g->word_count++] = argv[i];
     }
@@ -171,14 +179,15 @@ static clo_err accept(clo_cli *c, const given *g, size_t used)
     const clo_cli_command *k = c->command;
     const char *verb = k->verb != NULL ? k->verb : "", *space = k->verb != NULL ? " " : "";
     for (size_t i = 0; i < c->value_count; i++)
-        CLO_CHECKF(find_option(k->options, c->values[i].name, strlen(c->values[i].name)) != NULL, CLO_E_USAGE, "cloister %s%s%s knows no %s; see its --help",
-                   k->noun, space, verb, c->values[i].name);
+        CLO_CHECKF(find_option(k->options, c->values[i].name, strlen(c->values[i].name)) != NULL, CLO_E_USAGE,
+                   "cloister %s%s%s knows no %s; see its --help", k->noun, space, verb, c->values[i].name);
     for (size_t i = used; i < g->word_count; i++) {
         CLO_CHECKF(c->arg_count < CLI_ARGS_MAX, CLO_E_TOO_MANY, "too many arguments");
         c->args[c->arg_count++] = g->words[i];
     }
     CLO_CHECKF(c->arg_count >= k->least, CLO_E_USAGE, "cloister %s%s%s needs: %s", k->noun, space, verb, k->arguments);
-    CLO_CHECKF(c->arg_count <= k->most, CLO_E_USAGE, "\"%.60s\" is one argument too many for cloister %s%s%s", c->args[k->most], k->noun, space, verb);
+    CLO_CHECKF(c->arg_count <= k->most, CLO_E_USAGE, "\"%.60s\" is one argument too many for cloister %s%s%s", c->args[k->most],
+               k->noun, space, verb);
     return CLO_OK;
 }
 
@@ -210,11 +219,14 @@ static void print_error_json(clo_cli *c, clo_err e)
 
 static void print_error(clo_cli *c, clo_err e)
 {
-    if (c->explain[0] == 0 && c->server != NULL) (void)snprintf(c->explain, sizeof c->explain, "%s", clo_client_session_instance(c->server));
-    if (c->explain[0] == 0 && c->kms != NULL) (void)snprintf(c->explain, sizeof c->explain, "%s", clo_client_session_instance(c->kms));
+    if (c->explain[0] == 0 && c->server != NULL)
+        (void)snprintf(c->explain, sizeof c->explain, "%s", clo_client_session_instance(c->server));
+    if (c->explain[0] == 0 && c->kms != NULL)
+        (void)snprintf(c->explain, sizeof c->explain, "%s", clo_client_session_instance(c->kms));
     (void)fflush(stdout);
     (void)fprintf(stderr, "cloister: %s", clo_err_text());
-    if (c->explain[0] != 0 && clo_err_class(e) == CLO_CLASS_DENIED) (void)fprintf(stderr, " (more: cloister explain %s)", c->explain);
+    if (c->explain[0] != 0 && clo_err_class(e) == CLO_CLASS_DENIED && e.code != CLO_E_NOT_FOUND)
+        (void)fprintf(stderr, " (more: cloister explain %s)", c->explain);
     (void)fprintf(stderr, "\n");
     if (c->json && !c->emitted) print_error_json(c, e);
 }

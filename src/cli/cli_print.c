@@ -30,7 +30,8 @@ clo_err clo_cli_emit(clo_cli *c, const clo_wire_node *node)
     CLO_TRY(clo_wire_json_encode(node, clo_os_term_is_tty(1) ? 2 : 0, &text));
     CLO_TRY(clo_buf_put_u8(&text, '\n'));
     c->emitted = true;
-    CLO_CHECKF(fwrite(text.p, 1, text.len, stdout) == text.len && fflush(stdout) == 0, CLO_E_IO, "standard output could not be written");
+    CLO_CHECKF(fwrite(text.p, 1, text.len, stdout) == text.len && fflush(stdout) == 0, CLO_E_IO,
+               "standard output could not be written");
     return CLO_OK;
 }
 
@@ -39,17 +40,29 @@ void clo_cli_text_of(const clo_wire_node *n, char *to, size_t size)
     to[0] = 0;
     if (n == NULL) return;
     switch (n->type) {
-    case CLO_WIRE_BOOL: (void)snprintf(to, size, "%s", n->boolean ? "yes" : "no"); break;
-    case CLO_WIRE_INT: (void)snprintf(to, size, "%lld", (long long)n->integer); break;
-    case CLO_WIRE_FLOAT: (void)snprintf(to, size, "%.6g", n->number); break;
-    case CLO_WIRE_TEXT: (void)snprintf(to, size, "%s", (const char *)n->text.p); break;
+    case CLO_WIRE_BOOL:
+        (void)snprintf(to, size, "%s", n->boolean ? "yes" : "no");
+        break;
+    case CLO_WIRE_INT:
+        (void)snprintf(to, size, "%lld", (long long)n->integer);
+        break;
+    case CLO_WIRE_FLOAT:
+        (void)snprintf(to, size, "%.6g", n->number);
+        break;
+    case CLO_WIRE_TEXT:
+        (void)snprintf(to, size, "%s", (const char *)n->text.p);
+        break;
     case CLO_WIRE_BYTES:
         if (2 * n->text.n < size) clo_hex_encode(to, n->text);
         break;
-    case CLO_WIRE_NULL: (void)snprintf(to, size, "-"); break;
+    case CLO_WIRE_NULL:
+        (void)snprintf(to, size, "-");
+        break;
     case CLO_WIRE_ARRAY:
     case CLO_WIRE_MAP:
-    case CLO_WIRE_TAG: (void)snprintf(to, size, "(%zu)", n->count); break;
+    case CLO_WIRE_TAG:
+        (void)snprintf(to, size, "(%zu)", n->count);
+        break;
     }
 }
 
@@ -92,9 +105,11 @@ void clo_cli_table(clo_cli *c, const clo_wire_node *list, const clo_cli_column *
         }
 }
 
-void clo_cli_say_denial(clo_cli *c, const char *claim, const char *expected, const char *actual, const char *source, const char *remedy)
+void clo_cli_say_denial(clo_cli *c, const char *claim, const char *expected, const char *actual, const char *source,
+                        const char *remedy)
 {
-    clo_cli_say(c, "  claim     %s\n  expected  %s\n  actual    %s\n  source    %s\n  remedy    %s\n", claim, expected, actual, source, remedy);
+    clo_cli_say(c, "  claim     %s\n  expected  %s\n  actual    %s\n  source    %s\n  remedy    %s\n", claim, expected, actual,
+                source, remedy);
 }
 
 void clo_cli_progress(void *cli, uint64_t done, uint64_t total)

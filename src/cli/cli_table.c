@@ -2,7 +2,10 @@
 #include "cli/cli_int.h"
 
 #define NO_OPTIONS NULL
-#define END {NULL, NULL, NULL}
+#define END                                                                                                                      \
+    {                                                                                                                            \
+        NULL, NULL, NULL                                                                                                         \
+    }
 
 const clo_cli_option clo_cli_common_options[] = {
     {"--home", "DIR", "the party's files (default $CLOISTER_HOME or ~/.cloister)"},
@@ -50,7 +53,8 @@ static const clo_cli_option open_options[] = {
     {"--format", "json|csv", "of a table (default json)"},
     END,
 };
-static const clo_cli_option verify_options[] = {{"--roots", "DIR", "log.policy, *.der, *.party that you trust (default: the home's roots/)"}, END};
+static const clo_cli_option verify_options[] = {
+    {"--roots", "DIR", "log.policy, *.der, *.party that you trust (default: the home's roots/)"}, END};
 static const clo_cli_option attest_options[] = {
     {"--type", "TYPE", "snp, sim or auto"},
     {"--evidence", "[ROLE=]FILE", "the report, or a bundle (required)"},
@@ -60,7 +64,8 @@ static const clo_cli_option attest_options[] = {
     {"--policy", "FILE", "JSON policy object"},
     END,
 };
-static const clo_cli_option fetch_options[] = {{"--nonce", "HEX", "8 to 64 bytes (default: 32 random ones)"}, {"--out", "FILE", "where to write the evidence"}, END};
+static const clo_cli_option fetch_options[] = {
+    {"--nonce", "HEX", "8 to 64 bytes (default: 32 random ones)"}, {"--out", "FILE", "where to write the evidence"}, END};
 static const clo_cli_option measure_options[] = {{"--tee", "TYPE", "sim"}, END};
 static const clo_cli_option dp_options[] = {
     {"--mechanism", "M", "gaussian, laplace, discrete-gaussian, discrete-laplace (required)"},
@@ -89,33 +94,45 @@ static const clo_cli_option model_options[] = {
     END,
 };
 static const clo_cli_option audit_options[] = {{"--key", "VKEY", "verifier key of the log (required)"}, END};
-static const clo_cli_option budget_options[] = {{"--agreement", "REF", "ask the key service of every owner in this agreement"}, END};
+static const clo_cli_option budget_options[] = {{"--agreement", "REF", "ask the key service of every owner in this agreement"},
+                                                END};
 
 const clo_cli_command clo_cli_commands[] = {
-    {"demo", NULL, "", 0, 0, demo_options, "the whole story on this machine: three hospitals, an operator, an analyst", clo_cli_demo},
+    {"demo", NULL, "", 0, 0, demo_options, "the whole story on this machine: three hospitals, an operator, an analyst",
+     clo_cli_demo},
     {"init", NULL, "", 0, 0, init_options, "set up a home: which operator, which key service", clo_cli_init},
     {"status", NULL, "", 0, 0, NO_OPTIONS, "who you are, and how your servers are", clo_cli_status},
     {"console", NULL, "", 0, 0, NO_OPTIONS, "where the operator's API is described", clo_cli_console},
-    {"explain", NULL, "ID", 1, 1, NO_OPTIONS, "why something was denied, as claim, expected, actual, source, remedy", clo_cli_explain},
+    {"explain", NULL, "ID", 1, 1, NO_OPTIONS, "why something was denied, as claim, expected, actual, source, remedy",
+     clo_cli_explain},
     {"party", "new", "NAME", 1, 1, NO_OPTIONS, "make a party: its keys and its public file", clo_cli_party_new},
     {"party", "show", "[FILE.party]", 0, 1, NO_OPTIONS, "name and keys of a party", clo_cli_party_show},
     {"party", "export", "", 0, 0, out_options, "write the public file for the others", clo_cli_party_export},
     {"party", "import", "FILE.party", 1, 1, NO_OPTIONS, "remember another party under roots/", clo_cli_party_import},
-    {"dataset", "seal", "FILE.csv", 1, 1, seal_options, "check rows and seal them, here, for your key service", clo_cli_dataset_seal},
-    {"dataset", "push", "NAME|FILE.sealed", 1, 1, push_options, "entrust the key to your key service, upload the ciphertext; resumes", clo_cli_dataset_push},
+    {"dataset", "seal", "FILE.csv", 1, 1, seal_options, "check rows and seal them, here, for your key service",
+     clo_cli_dataset_seal},
+    {"dataset", "push", "NAME|FILE.sealed", 1, 1, push_options,
+     "entrust the key to your key service, upload the ciphertext; resumes", clo_cli_dataset_push},
     {"dataset", "list", "", 0, 0, list_options, "datasets that you may see", clo_cli_dataset_list},
     {"dataset", "show", "NAME|FILE.sealed", 1, 1, NO_OPTIONS, "the manifest", clo_cli_dataset_show},
-    {"dataset", "verify", "NAME|FILE.sealed", 1, 1, NO_OPTIONS, "signature, size and Merkle root, without any key", clo_cli_dataset_verify},
+    {"dataset", "verify", "NAME|FILE.sealed", 1, 1, NO_OPTIONS, "signature, size and Merkle root, without any key",
+     clo_cli_dataset_verify},
     {"dataset", "rekey", "FILE.csv", 1, 1, seal_options, "seal again under a fresh key: a new version", clo_cli_dataset_rekey},
-    {"agreement", "new", "TEMPLATE.yaml", 1, 1, out_options, "compile a template with its files into an agreement", clo_cli_agreement_new},
-    {"agreement", "check", "TEMPLATE|AGREEMENT", 1, 1, NO_OPTIONS, "all checks, and which signatures are there", clo_cli_agreement_check},
+    {"agreement", "new", "TEMPLATE.yaml", 1, 1, out_options, "compile a template with its files into an agreement",
+     clo_cli_agreement_new},
+    {"agreement", "check", "TEMPLATE|AGREEMENT", 1, 1, NO_OPTIONS, "all checks, and which signatures are there",
+     clo_cli_agreement_check},
     {"agreement", "show", "TEMPLATE|AGREEMENT", 1, 1, NO_OPTIONS, "what it says, in sentences", clo_cli_agreement_show},
     {"agreement", "diff", "OLD NEW", 2, 2, NO_OPTIONS, "what changes, and what each change widens", clo_cli_agreement_diff},
     {"agreement", "sign", "AGREEMENT", 1, 1, out_options, "add your signature", clo_cli_agreement_sign},
-    {"agreement", "submit", "AGREEMENT", 1, 1, NO_OPTIONS, "register it with the operator (and its log) and your key service", clo_cli_agreement_submit},
-    {"agreement", "status", "AGREEMENT", 1, 1, NO_OPTIONS, "its state at the operator and at your key service", clo_cli_agreement_status},
-    {"agreement", "stop", "AGREEMENT", 1, 1, NO_OPTIONS, "suspend it at every key service; any one party may", clo_cli_agreement_stop},
-    {"agreement", "resume", "AGREEMENT", 1, 1, NO_OPTIONS, "your word to go on; counts once every party has given it", clo_cli_agreement_resume},
+    {"agreement", "submit", "AGREEMENT", 1, 1, NO_OPTIONS, "register it with the operator (and its log) and your key service",
+     clo_cli_agreement_submit},
+    {"agreement", "status", "AGREEMENT", 1, 1, NO_OPTIONS, "its state at the operator and at your key service",
+     clo_cli_agreement_status},
+    {"agreement", "stop", "AGREEMENT", 1, 1, NO_OPTIONS, "suspend it at every key service; any one party may",
+     clo_cli_agreement_stop},
+    {"agreement", "resume", "AGREEMENT", 1, 1, NO_OPTIONS, "your word to go on; counts once every party has given it",
+     clo_cli_agreement_resume},
     {"agreement", "terminate", "AGREEMENT", 1, 1, NO_OPTIONS, "end it for ever; any one party may", clo_cli_agreement_terminate},
     {"agreement", "list", "", 0, 0, NO_OPTIONS, "agreements of which you are a member", clo_cli_agreement_list},
     {"run", "start", "AGREEMENT RUN", 2, 2, start_options, "sign a run request and send it", clo_cli_run_start},
@@ -123,7 +140,8 @@ const clo_cli_command clo_cli_commands[] = {
     {"run", "show", "ID", 1, 1, NO_OPTIONS, "one run", clo_cli_run_show},
     {"run", "watch", "ID", 1, 1, NO_OPTIONS, "follow it to its end", clo_cli_run_watch},
     {"run", "cancel", "ID", 1, 1, NO_OPTIONS, "end it; its starter and the owners of its data may", clo_cli_run_cancel},
-    {"output", "open", "ID", 1, 1, open_options, "fetch the sealed result and the shares of its key, open it", clo_cli_output_open},
+    {"output", "open", "ID", 1, 1, open_options, "fetch the sealed result and the shares of its key, open it",
+     clo_cli_output_open},
     {"output", "list", "", 0, 0, NO_OPTIONS, "results that you are a recipient of", clo_cli_output_list},
     {"receipt", "verify", "FILE", 1, 1, verify_options, "check a receipt offline, everything in it", clo_cli_receipt_verify},
     {"receipt", "show", "FILE", 1, 1, NO_OPTIONS, "what it states (not whether it is true)", clo_cli_receipt_show},
@@ -141,7 +159,8 @@ const clo_cli_command clo_cli_commands[] = {
     {"key", "destroy", "ID", 1, 1, NO_OPTIONS, "erase it: the dataset cannot be opened any more", clo_cli_key_change},
     {"key", "rotate", "", 0, 0, NO_OPTIONS, "new key encryption key; every data key is wrapped anew", clo_cli_key_rotate},
     {"budget", "list", "", 0, 0, budget_options, "privacy budget of each dataset: limit, spent, left", clo_cli_budget_list},
-    {"budget", "set", "DATASET RHO", 2, 2, NO_OPTIONS, "lifetime limit of a dataset at your key service, as rho (n or n/d)", clo_cli_budget_set},
+    {"budget", "set", "DATASET RHO", 2, 2, NO_OPTIONS, "lifetime limit of a dataset at your key service, as rho (n or n/d)",
+     clo_cli_budget_set},
     {"dp", "epsilon", "", 0, 0, dp_options, "epsilon of noise", clo_cli_dp_epsilon},
     {"dp", "calibrate", "", 0, 0, dp_options, "noise for an epsilon", clo_cli_dp_calibrate},
     {"dp", "sample", "", 0, 0, dp_options, "exact discrete noise, one integer a line", clo_cli_dp_sample},
@@ -149,7 +168,8 @@ const clo_cli_command clo_cli_commands[] = {
     {"model", "evaluate", "", 0, 0, model_options, "accuracy and AUC of a model on local rows", clo_cli_model_evaluate},
     {"model", "predict", "", 0, 0, model_options, "probabilities for local rows", clo_cli_model_predict},
     {"model", "show", "FILE", 1, 1, NO_OPTIONS, "what a model file holds", clo_cli_model_show},
-    {"audit", "ledger", "KMS.db", 1, 1, NO_OPTIONS, "check a key service's budget ledger, independently of it", clo_cli_audit_ledger},
+    {"audit", "ledger", "KMS.db", 1, 1, NO_OPTIONS, "check a key service's budget ledger, independently of it",
+     clo_cli_audit_ledger},
     {"audit", "log", "DIR", 1, 1, audit_options, "recompute a transparency log and check its checkpoint", clo_cli_audit_log},
     {"completion", "bash", "", 0, 0, NO_OPTIONS, "the completion script of bash", clo_cli_completion},
 };

@@ -189,8 +189,10 @@ static clo_err say_state(clo_cli *c, const clo_wire_node *answer)
 {
     char index[40];
     clo_cli_text_of(clo_wire_get(answer, "log_index"), index, sizeof index);
-    const char *id = clo_client_text(answer, "id"), *state = clo_client_text(answer, "state"), *end = clo_client_text(answer, "not_after");
-    clo_cli_say(c, "agreement %s\n  state %s, until %s, log entry %s\n", id == NULL ? "?" : id, state == NULL ? "?" : state, end == NULL ? "?" : end, index);
+    const char *id = clo_client_text(answer, "id"), *state = clo_client_text(answer, "state"),
+               *end = clo_client_text(answer, "not_after");
+    clo_cli_say(c, "agreement %s\n  state %s, until %s, log entry %s\n", id == NULL ? "?" : id, state == NULL ? "?" : state,
+                end == NULL ? "?" : end, index);
     const clo_wire_node *missing = clo_wire_get(answer, "missing");
     for (const clo_wire_node *n = missing == NULL ? NULL : missing->first; n != NULL; n = n->next)
         if (n->type == CLO_WIRE_TEXT) clo_cli_say(c, "  missing the signature of %s\n", (const char *)n->text.p);
@@ -254,7 +256,8 @@ clo_err clo_cli_agreement_status(clo_cli *c)
 
 clo_err clo_cli_agreement_list(clo_cli *c)
 {
-    static const clo_cli_column columns[] = {{"id", "ID", 12}, {"title", "TITLE", 48}, {"epoch", "EPOCH", 0}, {"state", "STATE", 0}, {"not_after", "UNTIL", 0}};
+    static const clo_cli_column columns[] = {
+        {"id", "ID", 12}, {"title", "TITLE", 48}, {"epoch", "EPOCH", 0}, {"state", "STATE", 0}, {"not_after", "UNTIL", 0}};
     clo_client_session *server = NULL;
     clo_wire_node *answer = NULL;
     CLO_TRY(clo_cli_server(c, &server));
@@ -308,7 +311,7 @@ static clo_err order(clo_cli *c, const char *verb)
     clo_client_session *server = NULL;
     clo_wire_node *map = NULL, *services = NULL, *answer = NULL;
     char path[160], id[65];
-    unsigned failed = 0;
+    unsigned refused = 0, unreached = 0;
     CLO_TRY(clo_cli_identity(c, &who));
     CLO_TRY(clo_cli_agreement(c, c->args[0], &g, &mask, &file));
     clo_collab_order o = {.time = clo_cli_now()};
@@ -326,8 +329,12 @@ static clo_err order(clo_cli *c, const char *verb)
     /* The own key service may not have heard of the agreement yet. */
     clo_err own = submit_to_kms(c, g, file);
     (void)own.code;
-    for (size_t i = 0; i < g->member_count; i++)
-        if (g->members[i].data_owner && clo_failed(order_at_kms(c, &g->members[i], clo_buf_span(&bytes), services))) failed++;
+    for (size_t i = 0; i < g->member_count; i++) {
+        if (!g->members[i].data_owner) continue;
+        clo_err e = order_at_kms(c, &g->members[i], clo_buf_span(&bytes), services);
+        refused += clo_failed(e) && clo_err_class(e) == CLO_CLASS_DENIED ? 1 : 0;
+        unreached += clo_failed(e) && clo_err_class(e) != CLO_CLASS_DENIED ? 1 : 0;
+    }
     (void)snprintf(path, sizeof path, "/api/v1/agreements/%s/orders", id);
     CLO_TRY(clo_cli_server(c, &server));
     clo_err e = clo_client_session_json(server, &c->arena, "POST", path, "application/cose", clo_buf_span(&bytes), &answer);
@@ -338,7 +345,8 @@ static clo_err order(clo_cli *c, const char *verb)
     CLO_TRY(clo_wire_set(&c->arena, map, "key_services", services));
     CLO_TRY(clo_wire_set_text(&c->arena, map, "operator", state == NULL ? "?" : state));
     CLO_TRY(clo_cli_emit(c, map));
-    CLO_CHECKF(failed == 0, CLO_E_UNREACHABLE, "%u key services did not take the order; give it again", failed);
+    CLO_CHECKF(unreached == 0, CLO_E_UNREACHABLE, "%u key services could not be reached; give the order again", unreached);
+    CLO_CHECKF(refused == 0, CLO_E_CONFLICT, "%u key services refused the order", refused);
     return CLO_OK;
 }
 

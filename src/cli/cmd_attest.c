@@ -17,7 +17,8 @@ static const char *split_role(const char *text, char role[32])
 {
     const char *equals = strchr(text, '=');
     role[0] = 0;
-    if (equals == NULL || equals == text || (size_t)(equals - text) >= 32 || strspn(text, "abcdefghijklmnopqrstuvwxyz_0123456789") != (size_t)(equals - text))
+    if (equals == NULL || equals == text || (size_t)(equals - text) >= 32 ||
+        strspn(text, "abcdefghijklmnopqrstuvwxyz_0123456789") != (size_t)(equals - text))
         return text;
     memcpy(role, text, (size_t)(equals - text));
     role[equals - text] = 0;
@@ -41,7 +42,8 @@ static clo_err guess_collateral(clo_span bytes, const char *path, char role[32])
         return CLO_OK;
     }
     if (clo_failed(clo_crypto_cert_parse_pem(certs, 8, &count, bytes)))
-        return CLO_FAILF(CLO_E_MALFORMED, "%s is neither a certificate nor a revocation list; say what it is: --collateral ROLE=%s", path, path);
+        return CLO_FAILF(CLO_E_MALFORMED,
+                         "%s is neither a certificate nor a revocation list; say what it is: --collateral ROLE=%s", path, path);
     const char *word = "ask_ark_chain";
     if (count == 1 && !clo_crypto_cert_is_ca(certs[0]))
         word = "vcek_or_vlek";
@@ -99,7 +101,9 @@ static clo_err take_policy(clo_cli *c, const char *type, const parts *collateral
     p->allow_simulated = true;
     for (size_t i = 0; i < collateral->count && p->root_count < CLO_ATTEST_ROOTS_MAX; i++) {
         CLO_AUTO(clo_crypto_cert_free) clo_crypto_cert *cert = NULL;
-        if (strcmp(collateral->parts[i].role, "root") != 0 || clo_failed(clo_crypto_cert_parse(&cert, collateral->parts[i].bytes))) continue;
+        if (strcmp(collateral->parts[i].role, "root") != 0 ||
+            clo_failed(clo_crypto_cert_parse(&cert, collateral->parts[i].bytes)))
+            continue;
         clo_crypto_cert_sha256(cert, p->roots[p->root_count++]);
     }
     return CLO_OK;
@@ -143,7 +147,8 @@ static clo_err appraise(clo_cli *c, parts *evidence, clo_attest_result **out)
     CLO_TRY(take_policy(c, type, collateral, policy));
     CLO_TRY(clo_arena_alloc(&c->arena, sizeof(clo_attest_result), &memory));
     *out = memory;
-    return clo_attest_verify(&c->arena, type, evidence->parts, evidence->count, collateral->parts, collateral->count, policy, now, *out);
+    return clo_attest_verify(&c->arena, type, evidence->parts, evidence->count, collateral->parts, collateral->count, policy, now,
+                             *out);
 }
 
 clo_err clo_cli_attest_verify(clo_cli *c)
@@ -165,7 +170,8 @@ clo_err clo_cli_attest_verify(clo_cli *c)
             clo_cli_say(c, "  NO   %s: expected %s, got %s\n", k->name, k->expected, k->actual);
     }
     if (r->valid)
-        clo_cli_say(c, "valid: %s evidence%s\n", r->tee, strcmp(r->tee, "sim") == 0 ? " (simulated: no protection from the operator)" : "");
+        clo_cli_say(c, "valid: %s evidence%s\n", r->tee,
+                    strcmp(r->tee, "sim") == 0 ? " (simulated: no protection from the operator)" : "");
     else
         clo_cli_say(c, "invalid: %s: %s\n", r->reason, r->detail);
     c->negative = !r->valid;
@@ -182,7 +188,8 @@ clo_err clo_cli_attest_inspect(clo_cli *c)
     parts *evidence = memory;
     CLO_TRY(take_part(c, c->args[0], true, evidence));
     CLO_TRY(appraise(c, evidence, &r));
-    CLO_CHECKF(r->claims != NULL, CLO_E_MALFORMED, "%s: %s", c->args[0], r->detail[0] != 0 ? r->detail : "this is no evidence of a known type; give --type");
+    CLO_CHECKF(r->claims != NULL, CLO_E_MALFORMED, "%s: %s", c->args[0],
+               r->detail[0] != 0 ? r->detail : "this is no evidence of a known type; give --type");
     clo_cli_say(c, "%s evidence; claims as they stand there, not verified:\n", r->tee);
     CLO_TRY(say_claims(c, r->claims));
     CLO_TRY(clo_wire_map(&c->arena, &map));

@@ -10,7 +10,8 @@ clo_err clo_cli_audit_ledger(clo_cli *c)
     clo_kms_ledger_report r;
     clo_wire_node *map = NULL;
     char head[65];
-    CLO_CHECKF(clo_os_file_exists(c->args[0]), CLO_E_NOT_FOUND, "there is no file %s; give the kms.db of a key service's home", c->args[0]);
+    CLO_CHECKF(clo_os_file_exists(c->args[0]), CLO_E_NOT_FOUND, "there is no file %s; give the kms.db of a key service's home",
+               c->args[0]);
     CLO_TRY(clo_kms_ledger_check(c->args[0], &r));
     clo_hex_encode(head, clo_span_of(r.head, sizeof r.head));
     CLO_TRY(clo_wire_map(&c->arena, &map));

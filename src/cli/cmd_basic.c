@@ -27,7 +27,8 @@ static clo_err register_if_possible(clo_cli *c)
     clo_buf_init(&party, 65536);
     CLO_TRY(clo_collab_party_encode(who, &party));
     CLO_TRY(clo_client_session_open(&server, &c->home.server, NULL));
-    clo_err e = clo_client_session_json(server, &c->arena, "POST", "/api/v1/parties", "application/octet-stream", clo_buf_span(&party), &answer);
+    clo_err e = clo_client_session_json(server, &c->arena, "POST", "/api/v1/parties", "application/octet-stream",
+                                        clo_buf_span(&party), &answer);
     clo_client_session_free(&server);
     return e;
 }
@@ -56,7 +57,8 @@ clo_err clo_cli_init(clo_cli *c)
     if (c->home.server.known && (operator_file != NULL || c->server_url != NULL)) {
         clo_err e = register_if_possible(c);
         if (clo_failed(e) && clo_err_class(e) != CLO_CLASS_ENV && clo_err_class(e) != CLO_CLASS_AGAIN) return e;
-        if (clo_failed(e)) clo_cli_note(c, "The operator does not answer yet; your party is registered with it when you first use it.\n");
+        if (clo_failed(e))
+            clo_cli_note(c, "The operator does not answer yet; your party is registered with it when you first use it.\n");
     }
     clo_wire_node *map = NULL;
     CLO_TRY(clo_wire_map(&c->arena, &map));
@@ -65,7 +67,8 @@ clo_err clo_cli_init(clo_cli *c)
     if (c->home.kms.known) CLO_TRY(clo_wire_set_text(&c->arena, map, "kms", c->home.kms.url));
     clo_cli_say(c, "Home: %s\n", c->home.dir);
     clo_cli_say(c, "Operator: %s\n", c->home.server.known ? c->home.server.url : "none yet (cloister init --operator FILE.json)");
-    clo_cli_say(c, "Key service: %s\n", c->home.kms.known ? c->home.kms.url : "none (data owners: cloister init --kms FILE.json)");
+    clo_cli_say(c, "Key service: %s\n",
+                c->home.kms.known ? c->home.kms.url : "none (data owners: cloister init --kms FILE.json)");
     return clo_cli_emit(c, map);
 }
 
@@ -94,8 +97,10 @@ static clo_err status_of_server(clo_cli *c, clo_wire_node *map)
                *attestation = clo_client_text(answer, "attestation_status");
     const clo_wire_node *metrics = clo_wire_get(answer, "system_metrics");
     clo_cli_text_of(metrics == NULL ? NULL : clo_wire_get(metrics, "pending_requests"), waiting, sizeof waiting);
-    clo_cli_say(c, "  %s, TEE %s%s, attestation %s, %s requests pending\n", status == NULL ? "?" : status, tee == NULL ? "?" : tee,
-                tee != NULL && strcmp(tee, "SIM") == 0 ? " (simulated: no protection from the operator)" : "", attestation == NULL ? "?" : attestation, waiting);
+    clo_cli_say(c, "  %s, TEE %s%s, attestation %s, %s requests pending\n", status == NULL ? "?" : status,
+                tee == NULL ? "?" : tee,
+                tee != NULL && strcmp(tee, "SIM") == 0 ? " (simulated: no protection from the operator)" : "",
+                attestation == NULL ? "?" : attestation, waiting);
     return clo_wire_set(&c->arena, map, "operator", answer);
 }
 
@@ -213,7 +218,8 @@ static clo_err find_reason(clo_cli *c, const char *id, clo_wire_node **out)
     asking k = {.c = c, .dir = dir, .path = path, .out = out};
     if (clo_os_dir_exists(dir)) CLO_TRY(clo_os_dir_list(dir, ask_members, &k));
     if (k.found) return CLO_OK;
-    if (clo_failed(e) && clo_err_class(e) != CLO_CLASS_DENIED) return CLO_FAILF(CLO_E_UNREACHABLE, "neither the operator nor any key service answers; see that they run");
+    if (clo_failed(e) && clo_err_class(e) != CLO_CLASS_DENIED)
+        return CLO_FAILF(CLO_E_UNREACHABLE, "neither the operator nor any key service answers; see that they run");
     return CLO_FAILF(CLO_E_NOT_FOUND, "nothing is known under %.70s; give the id that the refusal printed", id);
 }
 
@@ -227,7 +233,10 @@ clo_err clo_cli_explain(clo_cli *c)
     clo_cli_say(c, "%s %s (%s)\n", text_or(reason, "what"), id, text_or(reason, "time"));
     const char *claim = text_or(reason, "claim");
     if (claim[0] != 0)
-        clo_cli_say_denial(c, claim, text_or(reason, "expected"), text_or(reason, "actual"), text_or(reason, "source"), text_or(reason, "remedy"));
+        clo_cli_say_denial(c, claim, text_or(reason, "expected"), text_or(reason, "actual"), text_or(reason, "source"),
+                           text_or(reason, "remedy"));
+    else if (strcmp(text_or(reason, "code"), "done") == 0)
+        clo_cli_say(c, "  done; nothing was refused\n");
     else
         clo_cli_say(c, "  %s: %s\n", text_or(reason, "code"), text_or(reason, "detail"));
     return clo_cli_emit(c, reason);
@@ -238,7 +247,8 @@ clo_err clo_cli_explain(clo_cli *c)
 static void print_nouns(void)
 {
     for (size_t i = 0; i < clo_cli_command_count; i++)
-        if (i == 0 || strcmp(clo_cli_commands[i].noun, clo_cli_commands[i - 1].noun) != 0) (void)printf("%s%s", i == 0 ? "" : " ", clo_cli_commands[i].noun);
+        if (i == 0 || strcmp(clo_cli_commands[i].noun, clo_cli_commands[i - 1].noun) != 0)
+            (void)printf("%s%s", i == 0 ? "" : " ", clo_cli_commands[i].noun);
 }
 
 static void print_options(const clo_cli_option *o)
@@ -253,7 +263,8 @@ clo_err clo_cli_completion(clo_cli *c)
                  "_cloister()\n{\n    local current=\"${COMP_WORDS[COMP_CWORD]}\" noun=\"${COMP_WORDS[1]}\" words=\"\"\n"
                  "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        words=\"");
     print_nouns();
-    (void)printf("\"\n    elif [ \"$COMP_CWORD\" -eq 2 ] && [ \"${current#-}\" = \"$current\" ]; then\n        case \"$noun\" in\n");
+    (void)printf(
+        "\"\n    elif [ \"$COMP_CWORD\" -eq 2 ] && [ \"${current#-}\" = \"$current\" ]; then\n        case \"$noun\" in\n");
     for (size_t i = 0; i < clo_cli_command_count; i++) {
         const clo_cli_command *k = &clo_cli_commands[i];
         if (k->verb == NULL) continue;
@@ -262,7 +273,8 @@ clo_err clo_cli_completion(clo_cli *c)
         if (first) (void)printf("        %s) words=\"", k->noun);
         (void)printf("%s%s%s", first ? "" : " ", k->verb, last ? "\" ;;\n" : "");
     }
-    (void)printf("        esac\n    elif [ \"${current#-}\" != \"$current\" ]; then\n        case \"$noun ${COMP_WORDS[2]}\" in\n");
+    (void)printf(
+        "        esac\n    elif [ \"${current#-}\" != \"$current\" ]; then\n        case \"$noun ${COMP_WORDS[2]}\" in\n");
     for (size_t i = 0; i < clo_cli_command_count; i++) {
         const clo_cli_command *k = &clo_cli_commands[i];
         if (k->options == NULL) continue;
@@ -273,7 +285,8 @@ clo_err clo_cli_completion(clo_cli *c)
     (void)printf("        esac\n        words=\"$words");
     print_options(clo_cli_common_options);
     (void)printf("\"\n    fi\n    # shellcheck disable=SC2207\n    COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
-                 "    if [ ${#COMPREPLY[@]} -eq 0 ]; then\n        # shellcheck disable=SC2207\n        COMPREPLY=($(compgen -f -- \"$current\"))\n    fi\n}\n"
+                 "    if [ ${#COMPREPLY[@]} -eq 0 ]; then\n        # shellcheck disable=SC2207\n        COMPREPLY=($(compgen -f "
+                 "-- \"$current\"))\n    fi\n}\n"
                  "complete -o filenames -F _cloister cloister\n");
     return CLO_OK;
 }

@@ -42,8 +42,9 @@ static clo_err say_manifest(clo_cli *c, const clo_collab_manifest *m, const char
     clo_hex_encode(id, clo_span_of(m->id, sizeof m->id));
     clo_hex_encode(version, clo_span_of(m->version, sizeof m->version));
     clo_time_format(time, m->created);
-    clo_cli_say(c, "dataset   %s of %s\nid        %s\nversion   %s\nrows      %llu in %llu chunks of %u bytes\nsealed    %s\n", m->name, m->owner, id, version,
-                (unsigned long long)m->row_count, (unsigned long long)m->chunk_count, m->chunk_size, time);
+    clo_cli_say(c, "dataset   %s of %s\nid        %s\nversion   %s\nrows      %llu in %llu chunks of %u bytes\nsealed    %s\n",
+                m->name, m->owner, id, version, (unsigned long long)m->row_count, (unsigned long long)m->chunk_count,
+                m->chunk_size, time);
     if (file != NULL) clo_cli_say(c, "file      %s\n", file);
     return clo_cli_emit(c, tree);
 }
@@ -74,7 +75,8 @@ static clo_err seal(clo_cli *c, const char *name, const char *schema_path, const
         CLO_TRY(clo_client_home_take_kms(&given, json));
         c->home = given;
     }
-    CLO_CHECKF(c->home.kms.known, CLO_E_USAGE, "to which key service shall the key go? run: cloister init --kms FILE.json, or give --kms FILE.json");
+    CLO_CHECKF(c->home.kms.known, CLO_E_USAGE,
+               "to which key service shall the key go? run: cloister init --kms FILE.json, or give --kms FILE.json");
     CLO_TRY(find_files(c, name, &files));
     CLO_TRY(clo_cli_schema(c, schema_path, set, &schema, &tree));
     CLO_TRY(clo_cli_value_count(c, "--threads", 16, &threads));
@@ -115,13 +117,16 @@ clo_err clo_cli_dataset_rekey(clo_cli *c)
     dataset_files files;
     CLO_TRY(clo_cli_require(c, "--name", &name));
     CLO_TRY(find_files(c, name, &files));
-    CLO_CHECKF(clo_os_file_exists(files.sealed), CLO_E_NOT_FOUND, "there is no sealed dataset %s to replace; begin with: cloister dataset seal", name);
+    CLO_CHECKF(clo_os_file_exists(files.sealed), CLO_E_NOT_FOUND,
+               "there is no sealed dataset %s to replace; begin with: cloister dataset seal", name);
     if (schema == NULL) {
         schema = files.schema;
         set = NULL;
     }
     CLO_TRY(seal(c, name, schema, set));
-    clo_cli_note(c, "This is a new version under a new key. Push it; then revoke the old key: cloister key list, cloister key revoke ID\n");
+    clo_cli_note(
+        c,
+        "This is a new version under a new key. Push it; then revoke the old key: cloister key list, cloister key revoke ID\n");
     return CLO_OK;
 }
 
@@ -132,7 +137,8 @@ clo_err clo_cli_dataset_push(clo_cli *c)
     bool with_key = !clo_cli_flag(c, "--without-key");
     uint64_t size = 0;
     CLO_TRY(find_files(c, c->args[0], &files));
-    CLO_CHECKF(clo_os_file_exists(files.sealed), CLO_E_NOT_FOUND, "there is no %s; seal it first: cloister dataset seal", files.sealed);
+    CLO_CHECKF(clo_os_file_exists(files.sealed), CLO_E_NOT_FOUND, "there is no %s; seal it first: cloister dataset seal",
+               files.sealed);
     CLO_TRY(clo_cli_server(c, &server));
     if (with_key) CLO_TRY(clo_cli_kms(c, &kms));
     CLO_TRY(clo_os_file_size(files.sealed, &size));
@@ -174,7 +180,8 @@ static clo_err load(clo_cli *c, bool check)
         if (strcmp(who->public_half.name, m.owner) == 0) owner = &who->public_half.sign;
     }
     if (check) {
-        CLO_CHECKF(owner != NULL, CLO_E_MISSING_FIELD, "the key of %s is not known here; run: cloister party import %s.party", m.owner, m.owner);
+        CLO_CHECKF(owner != NULL, CLO_E_MISSING_FIELD, "the key of %s is not known here; run: cloister party import %s.party",
+                   m.owner, m.owner);
         CLO_TRY(clo_client_sealed_check(&c->arena, files.sealed, owner, &m, &bytes));
         clo_cli_say(c, "The file is whole, and %s signed it.\n", m.owner);
     }
@@ -208,8 +215,8 @@ static clo_err list_local(void *context, const char *name, bool is_directory)
 
 clo_err clo_cli_dataset_list(clo_cli *c)
 {
-    static const clo_cli_column columns[] = {{"name", "NAME", 0}, {"owner", "OWNER", 0}, {"row_count", "ROWS", 0}, {"complete", "COMPLETE", 0},
-                                             {"version", "VERSION", 16}, {"created", "CREATED", 0}};
+    static const clo_cli_column columns[] = {{"name", "NAME", 0},         {"owner", "OWNER", 0},      {"row_count", "ROWS", 0},
+                                             {"complete", "COMPLETE", 0}, {"version", "VERSION", 16}, {"created", "CREATED", 0}};
     clo_wire_node *answer = NULL;
     CLO_TRY(clo_cli_home(c));
     if (c->home.server.known && !clo_cli_flag(c, "--local")) {

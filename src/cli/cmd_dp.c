@@ -23,7 +23,10 @@ static clo_err take_mechanism(clo_cli *c, question *q)
         const char *name;
         noise noise;
         bool discrete;
-    } table[] = {{"gaussian", GAUSSIAN, false}, {"laplace", LAPLACE, false}, {"discrete-gaussian", GAUSSIAN, true}, {"discrete-laplace", LAPLACE, true}};
+    } table[] = {{"gaussian", GAUSSIAN, false},
+                 {"laplace", LAPLACE, false},
+                 {"discrete-gaussian", GAUSSIAN, true},
+                 {"discrete-laplace", LAPLACE, true}};
     const char *name = NULL;
     CLO_TRY(clo_cli_require(c, "--mechanism", &name));
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
@@ -32,8 +35,10 @@ static clo_err take_mechanism(clo_cli *c, question *q)
             q->discrete = table[i].discrete;
             return CLO_OK;
         }
-    CLO_CHECKF(strcmp(name, "dp-sgd") != 0, CLO_E_UNSUPPORTED, "dp-sgd needs amplification by sampling, which zCDP does not have; this version has no PLD accountant");
-    return CLO_FAILF(CLO_E_USAGE, "--mechanism \"%.40s\" is not known; take gaussian, laplace, discrete-gaussian or discrete-laplace", name);
+    CLO_CHECKF(strcmp(name, "dp-sgd") != 0, CLO_E_UNSUPPORTED,
+               "dp-sgd needs amplification by sampling, which zCDP does not have; this version has no PLD accountant");
+    return CLO_FAILF(CLO_E_USAGE,
+                     "--mechanism \"%.40s\" is not known; take gaussian, laplace, discrete-gaussian or discrete-laplace", name);
 }
 
 static clo_err take_question(clo_cli *c, question *q)
@@ -42,7 +47,8 @@ static clo_err take_question(clo_cli *c, question *q)
     double rate = 1;
     *q = (question){.delta = 1e-6, .steps = 1};
     CLO_TRY(take_mechanism(c, q));
-    CLO_CHECKF(accountant == NULL || strcmp(accountant, "zcdp") == 0, CLO_E_UNSUPPORTED, "the accountant of this version is zcdp");
+    CLO_CHECKF(accountant == NULL || strcmp(accountant, "zcdp") == 0, CLO_E_UNSUPPORTED,
+               "the accountant of this version is zcdp");
     CLO_TRY(clo_cli_value_number(c, "--sampling-rate", &rate));
     CLO_CHECKF(rate >= 1 && rate <= 1, CLO_E_UNSUPPORTED, "--sampling-rate must be 1: zCDP has no amplification by sampling");
     CLO_TRY(clo_cli_value_number(c, "--sigma", &q->sigma));
@@ -119,12 +125,14 @@ clo_err clo_cli_dp_sample(clo_cli *c)
     uint64_t count = 1;
     clo_dp_rational amount;
     CLO_TRY(take_question(c, &q));
-    CLO_CHECKF(q.discrete, CLO_E_UNSUPPORTED, "only discrete-gaussian and discrete-laplace are sampled: floating-point noise is no release of ours");
+    CLO_CHECKF(q.discrete, CLO_E_UNSUPPORTED,
+               "only discrete-gaussian and discrete-laplace are sampled: floating-point noise is no release of ours");
     const char *text = clo_cli_value(c, q.noise == LAPLACE ? "--scale" : "--sigma");
     if (text == NULL && q.noise == LAPLACE) text = clo_cli_value(c, "--sigma");
     CLO_CHECKF(text != NULL, CLO_E_USAGE, "%s is missing", q.noise == GAUSSIAN ? "--sigma" : "--scale");
     clo_err e = clo_dp_rational_parse(clo_span_str(text), &amount);
-    if (clo_failed(e)) return CLO_FAILF(CLO_E_USAGE, "the amount of noise must be a decimal with at most 9 digits behind the point, or n/d");
+    if (clo_failed(e))
+        return CLO_FAILF(CLO_E_USAGE, "the amount of noise must be a decimal with at most 9 digits behind the point, or n/d");
     if (q.noise == GAUSSIAN) CLO_TRY(clo_dp_rational_multiply(amount, amount, &amount));
     CLO_TRY(clo_cli_value_count(c, "--count", 100000000u, &count));
     clo_dp_sampler s;

@@ -6,7 +6,8 @@
 
 clo_err clo_cli_key_list(clo_cli *c)
 {
-    static const clo_cli_column keys[] = {{"id", "ID", 0}, {"name", "DATASET", 0}, {"version", "VERSION", 16}, {"state", "STATE", 0}, {"created", "CREATED", 0}};
+    static const clo_cli_column keys[] = {
+        {"id", "ID", 0}, {"name", "DATASET", 0}, {"version", "VERSION", 16}, {"state", "STATE", 0}, {"created", "CREATED", 0}};
     static const clo_cli_column keks[] = {{"version", "KEK", 0}, {"state", "STATE", 0}};
     clo_client_session *kms = NULL;
     clo_wire_node *answer = NULL;
@@ -35,7 +36,8 @@ clo_err clo_cli_key_import(clo_cli *c)
     if (clo_os_file_exists(c->args[0]))
         CLO_TRY(clo_str_set(path, sizeof path, clo_span_str(c->args[0])));
     else {
-        CLO_CHECKF(clo_name_valid(c->args[0]), CLO_E_NOT_FOUND, "there is no file %s, nor can a dataset be called so", c->args[0]);
+        CLO_CHECKF(clo_name_valid(c->args[0]), CLO_E_NOT_FOUND, "there is no file %s, nor can a dataset be called so",
+                   c->args[0]);
         (void)snprintf(name, sizeof name, "%s.key", c->args[0]);
         CLO_TRY(clo_client_home_path(&c->home, "datasets", name, path));
     }
@@ -49,7 +51,8 @@ clo_err clo_cli_key_change(clo_cli *c)
     clo_client_session *kms = NULL;
     clo_wire_node *answer = NULL;
     char path[160];
-    CLO_CHECKF(clo_cli_is_run_id(c->args[0]), CLO_E_USAGE, "\"%.40s\" is no key; its id has 32 hex digits: cloister key list", c->args[0]);
+    CLO_CHECKF(clo_cli_is_run_id(c->args[0]), CLO_E_USAGE, "\"%.40s\" is no key; its id has 32 hex digits: cloister key list",
+               c->args[0]);
     CLO_TRY(clo_cli_kms(c, &kms));
     (void)snprintf(path, sizeof path, "/v1/keys/%s/%s", c->args[0], c->command->verb);
     CLO_TRY(clo_client_session_json(kms, &c->arena, "POST", path, NULL, clo_span_of(NULL, 0), &answer));
@@ -70,9 +73,10 @@ clo_err clo_cli_key_rotate(clo_cli *c)
 
 /* ---- budgets ---- */
 
-static const clo_cli_column budget_columns[] = {{"owner", "OWNER", 0}, {"name", "DATASET", 0}, {"epsilon_left", "EPSILON LEFT", 0},
-                                                {"epsilon_limit", "OF", 0}, {"delta", "DELTA", 0}, {"left", "RHO LEFT", 0}, {"limit", "OF", 0},
-                                                {"runs", "RUNS", 0}};
+static const clo_cli_column budget_columns[] = {
+    {"owner", "OWNER", 0},      {"name", "DATASET", 0}, {"epsilon_left", "EPSILON LEFT", 0},
+    {"epsilon_limit", "OF", 0}, {"delta", "DELTA", 0},  {"left", "RHO LEFT", 0},
+    {"limit", "OF", 0},         {"runs", "RUNS", 0}};
 
 static clo_err take_budgets(clo_cli *c, clo_client_session *s, const char *owner, clo_wire_node *list)
 {
@@ -124,7 +128,8 @@ clo_err clo_cli_budget_list(clo_cli *c)
         CLO_TRY(take_budgets(c, kms, c->home.kms_owner, list));
     }
     CLO_TRY(clo_wire_set(&c->arena, map, "budgets", list));
-    clo_cli_table(c, list, budget_columns, sizeof budget_columns / sizeof budget_columns[0], "No budgets: no agreement is known there yet.");
+    clo_cli_table(c, list, budget_columns, sizeof budget_columns / sizeof budget_columns[0],
+                  "No budgets: no agreement is known there yet.");
     return clo_cli_emit(c, map);
 }
 

@@ -39,7 +39,8 @@ static clo_err read_schema(clo_cli *c, clo_span bytes, const char *path, clo_wir
     const char *given = clo_cli_value(c, "--schema");
     clo_wire_node *tree = NULL;
     if (given != NULL) return clo_cli_schema(c, given, clo_cli_value(c, "--set"), schema, NULL);
-    CLO_CHECKF(!clo_cli_flag(c, "--epsilon"), CLO_E_USAGE, "private training needs --schema: bounds that are read from the rows are not public");
+    CLO_CHECKF(!clo_cli_flag(c, "--epsilon"), CLO_E_USAGE,
+               "private training needs --schema: bounds that are read from the rows are not public");
     clo_err e = clo_cli_schema_infer(&c->arena, bytes, &tree);
     if (!clo_failed(e)) e = clo_wire_schema_read(&c->arena, tree, schema);
     return clo_failed(e) ? clo_err_prefix(e, path) : CLO_OK;
@@ -64,7 +65,8 @@ static clo_err read_rows(clo_cli *c, const char *target, clo_ml_dataset **out)
 static clo_err require_kind(clo_cli *c)
 {
     const char *kind = clo_cli_value(c, "--kind");
-    CLO_CHECKF(kind == NULL || strcmp(kind, "logistic") == 0, CLO_E_UNSUPPORTED, "--kind %.40s is not in this version; it trains: logistic", kind);
+    CLO_CHECKF(kind == NULL || strcmp(kind, "logistic") == 0, CLO_E_UNSUPPORTED,
+               "--kind %.40s is not in this version; it trains: logistic", kind);
     return CLO_OK;
 }
 
@@ -103,7 +105,8 @@ static clo_err set_evaluation(clo_cli *c, clo_wire_node *map, const clo_ml_evalu
     return clo_wire_set_float(&c->arena, map, "auc", e->auc);
 }
 
-static clo_err one_fold(clo_cli *c, const clo_ml_dataset *d, const training *t, size_t fold, clo_wire_node *list, clo_ml_evaluation *sum)
+static clo_err one_fold(clo_cli *c, const clo_ml_dataset *d, const training *t, size_t fold, clo_wire_node *list,
+                        clo_ml_evaluation *sum)
 {
     CLO_AUTO(clo_ml_dataset_free) clo_ml_dataset *train = NULL, *test = NULL;
     CLO_AUTO(clo_ml_model_free) clo_ml_model *model = NULL;
@@ -168,8 +171,9 @@ clo_err clo_cli_model_train(clo_cli *c)
     CLO_TRY(clo_wire_map(a, &mean));
     CLO_TRY(set_evaluation(c, mean, &e));
     CLO_TRY(clo_wire_set(a, map, t.folds == 0 ? "training" : "mean", mean));
-    clo_cli_say(c, "%s: accuracy %.4f, AUC %.4f (%zu rows, %zu features)\n", t.folds == 0 ? "on its own training rows" : "mean of the folds", e.accuracy, e.auc,
-                d->row_count, d->feature_count);
+    clo_cli_say(c, "%s: accuracy %.4f, AUC %.4f (%zu rows, %zu features)\n",
+                t.folds == 0 ? "on its own training rows" : "mean of the folds", e.accuracy, e.auc, d->row_count,
+                d->feature_count);
     CLO_TRY(set_privacy(c, map, &t, model));
     if (out != NULL) {
         CLO_AUTO(clo_buf_free) clo_buf file;

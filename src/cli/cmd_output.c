@@ -1,9 +1,9 @@
 /* cloister output …, receipt …: what came out, and the proof of how. */
 #include "cli/cli_int.h"
 
+#include "ml/ml.h"
 #include "os/file.h"
 #include "wire/cbor.h"
-#include "ml/ml.h"
 
 #include <stdlib.h>
 
@@ -97,7 +97,8 @@ static void say_table(clo_cli *c, const clo_wire_node *t)
     measure_row(columns, width, &count);
     for (const clo_wire_node *row = rows->first; row != NULL; row = row->next) measure_row(row, width, &count);
     print_row(columns, width);
-    for (const clo_wire_node *row = rows->first; row != NULL && shown < SHOWN_ROWS_MAX; row = row->next, shown++) print_row(row, width);
+    for (const clo_wire_node *row = rows->first; row != NULL && shown < SHOWN_ROWS_MAX; row = row->next, shown++)
+        print_row(row, width);
     if (rows->count > shown) (void)printf("  … and %zu rows more\n", rows->count - shown);
     clo_cli_text_of(clo_wire_get(t, "rho"), rho, sizeof rho);
     clo_cli_text_of(clo_wire_get(t, "suppressed"), suppressed, sizeof suppressed);
@@ -107,7 +108,8 @@ static void say_table(clo_cli *c, const clo_wire_node *t)
         char amount[40];
         const clo_wire_node *sigma = clo_wire_get(n, "sigma");
         clo_cli_text_of(sigma != NULL ? sigma : clo_wire_get(n, "scale"), amount, sizeof amount);
-        (void)printf("  noise on %s: %s, %s %s\n", clo_client_text(n, "column"), clo_client_text(n, "mechanism"), sigma != NULL ? "sigma" : "scale", amount);
+        (void)printf("  noise on %s: %s, %s %s\n", clo_client_text(n, "column"), clo_client_text(n, "mechanism"),
+                     sigma != NULL ? "sigma" : "scale", amount);
     }
 }
 
@@ -116,8 +118,8 @@ static clo_err say_model(clo_cli *c, clo_span file, clo_wire_node **tree)
     CLO_AUTO(clo_ml_model_free) clo_ml_model *m = NULL;
     CLO_TRY(clo_ml_model_decode(file, &m));
     CLO_TRY(clo_ml_model_describe(&c->arena, m, tree));
-    clo_cli_say(c, "  logistic regression of %s on %zu features, %llu rows, %u steps, %s\n", m->target, m->feature_count, (unsigned long long)m->row_count,
-                m->steps, m->is_private ? "differentially private" : "not private");
+    clo_cli_say(c, "  logistic regression of %s on %zu features, %llu rows, %u steps, %s\n", m->target, m->feature_count,
+                (unsigned long long)m->row_count, m->steps, m->is_private ? "differentially private" : "not private");
     return CLO_OK;
 }
 
@@ -145,7 +147,8 @@ static clo_err open_output(clo_cli *c, opened *o)
     CLO_TRY(clo_cli_get(c, server, path, &run));
     const char *agreement = clo_client_text(run, "agreement");
     o->run_name = clo_client_text(run, "run");
-    CLO_CHECKF(agreement != NULL && o->run_name != NULL, CLO_E_MALFORMED, "the operator's answer about the run is not understood");
+    CLO_CHECKF(agreement != NULL && o->run_name != NULL, CLO_E_MALFORMED,
+               "the operator's answer about the run is not understood");
     CLO_TRY(clo_cli_agreement(c, agreement, &o->agreement, &mask, NULL));
     CLO_TRY(clo_collab_agreement_require_signed(o->agreement, mask));
     CLO_AUTO(clo_buf_free) clo_buf plain;
@@ -185,7 +188,8 @@ clo_err clo_cli_output_open(clo_cli *c)
     memset(&o, 0, sizeof o);
     char path[CLO_CLIENT_PATH], receipt[CLO_CLIENT_PATH] = "";
     const char *format = clo_cli_value(c, "--format");
-    CLO_CHECKF(format == NULL || strcmp(format, "json") == 0 || strcmp(format, "csv") == 0, CLO_E_USAGE, "--format is json or csv");
+    CLO_CHECKF(format == NULL || strcmp(format, "json") == 0 || strcmp(format, "csv") == 0, CLO_E_USAGE,
+               "--format is json or csv");
     CLO_TRY(open_output(c, &o));
     clo_cli_say(c, "%s of run %s (%s)\n", o.output.kind, o.output.name, c->args[0]);
     bool table = strcmp(o.output.media_type, "application/cbor") == 0;
@@ -212,7 +216,8 @@ clo_err clo_cli_output_open(clo_cli *c)
 
 static clo_err list(clo_cli *c, const char *path, const char *key, const char *none)
 {
-    static const clo_cli_column columns[] = {{"id", "ID", 0}, {"run", "RUN", 0}, {"starter", "STARTER", 0}, {"changed", "DONE", 0}, {"log_index", "LOG", 0}};
+    static const clo_cli_column columns[] = {
+        {"id", "ID", 0}, {"run", "RUN", 0}, {"starter", "STARTER", 0}, {"changed", "DONE", 0}, {"log_index", "LOG", 0}};
     clo_client_session *server = NULL;
     clo_wire_node *answer = NULL;
     CLO_TRY(clo_cli_server(c, &server));

@@ -63,7 +63,8 @@ static void say_statement(clo_cli *c, const clo_collab_statement *s)
     clo_hex_encode(output, clo_span_of(s->output, 32));
     clo_time_format(from, s->not_before);
     clo_time_format(to, s->not_after);
-    clo_cli_say(c, "run        %s (%s, program %s)\nagreement  %s, epoch %lld\n", id, s->run, s->program, agreement, (long long)s->epoch);
+    clo_cli_say(c, "run        %s (%s, program %s)\nagreement  %s, epoch %lld\n", id, s->run, s->program, agreement,
+                (long long)s->epoch);
     for (size_t i = 0; i < s->input_count; i++) {
         char version[65], rho[CLO_DP_RATIONAL_TEXT];
         clo_hex_encode(version, clo_span_of(s->inputs[i].version, 32));
@@ -105,7 +106,8 @@ clo_err clo_cli_receipt_verify(clo_cli *c)
         CLO_TRY(clo_wire_set_bool(a, one, "ok", v->checks[i].ok));
         CLO_TRY(clo_wire_set_text(a, one, "detail", v->checks[i].detail));
         CLO_TRY(clo_wire_append(list, one));
-        if (!v->checks[i].ok || !c->quiet) clo_cli_say(c, "  %s  %-24s %s\n", v->checks[i].ok ? "ok " : "NO ", v->checks[i].name, v->checks[i].detail);
+        if (!v->checks[i].ok || !c->quiet)
+            clo_cli_say(c, "  %s  %-24s %s\n", v->checks[i].ok ? "ok " : "NO ", v->checks[i].name, v->checks[i].detail);
     }
     CLO_TRY(clo_wire_set(a, map, "checks", list));
     CLO_TRY(statement_tree(c, &v->statement, &statement));

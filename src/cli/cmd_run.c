@@ -13,15 +13,17 @@ static clo_err say_run(clo_cli *c, const clo_wire_node *run)
 {
     const clo_wire_node *simulated = clo_wire_get(run, "simulated"), *denial = clo_wire_get(run, "denial");
     bool sim = simulated != NULL && simulated->type == CLO_WIRE_BOOL && simulated->boolean;
-    clo_cli_say(c, "run       %s (%s)\nstate     %s\nagreement %s\nstarter   %s\ncreated   %s\n", text_or(run, "id", "?"), text_or(run, "run", "?"),
-                text_or(run, "state", "?"), text_or(run, "agreement", "?"), text_or(run, "starter", "?"), text_or(run, "created", "?"));
+    clo_cli_say(c, "run       %s (%s)\nstate     %s\nagreement %s\nstarter   %s\ncreated   %s\n", text_or(run, "id", "?"),
+                text_or(run, "run", "?"), text_or(run, "state", "?"), text_or(run, "agreement", "?"),
+                text_or(run, "starter", "?"), text_or(run, "created", "?"));
     if (text_or(run, "tee", "")[0] != 0)
         clo_cli_say(c, "tee       %s%s\n", text_or(run, "tee", "?"), sim ? " (simulated: no protection from the operator)" : "");
     if (text_or(run, "text", "")[0] != 0) clo_cli_say(c, "          %s\n", text_or(run, "text", ""));
     if (denial != NULL && denial->type == CLO_WIRE_MAP) {
-        if (text_or(denial, "owner", "")[0] != 0) clo_cli_say(c, "refused by the key service of %s\n", text_or(denial, "owner", ""));
-        clo_cli_say_denial(c, text_or(denial, "claim", ""), text_or(denial, "expected", ""), text_or(denial, "actual", ""), text_or(denial, "source", ""),
-                           text_or(denial, "remedy", ""));
+        if (text_or(denial, "owner", "")[0] != 0)
+            clo_cli_say(c, "refused by the key service of %s\n", text_or(denial, "owner", ""));
+        clo_cli_say_denial(c, text_or(denial, "claim", ""), text_or(denial, "expected", ""), text_or(denial, "actual", ""),
+                           text_or(denial, "source", ""), text_or(denial, "remedy", ""));
     }
     return CLO_OK;
 }
@@ -45,7 +47,8 @@ static clo_err seen(void *context, const clo_wire_node *run)
         uint64_t all = total != NULL && total->type == CLO_WIRE_INT && total->integer > 0 ? (uint64_t)total->integer : 0;
         if (all > 0) clo_os_progress_start(&c->progress, state, all, false, c->quiet || c->json);
     }
-    if (done != NULL && done->type == CLO_WIRE_INT && done->integer >= 0) clo_os_progress_set(&c->progress, (uint64_t)done->integer);
+    if (done != NULL && done->type == CLO_WIRE_INT && done->integer >= 0)
+        clo_os_progress_set(&c->progress, (uint64_t)done->integer);
     return CLO_OK;
 }
 
@@ -86,10 +89,12 @@ static clo_err make_request(clo_cli *c, clo_client_session *server, clo_buf *req
     CLO_TRY(clo_cli_identity(c, &who));
     CLO_TRY(clo_cli_agreement(c, c->args[0], &g, &mask, &file));
     CLO_TRY(clo_cli_agreement_keep(c, g, file));
-    for (const char *p = NULL; count <= CLO_RUN_PARAMETERS_MAX && (p = clo_cli_value_at(c, "--param", count)) != NULL; count++) parameters[count] = p;
+    for (const char *p = NULL; count <= CLO_RUN_PARAMETERS_MAX && (p = clo_cli_value_at(c, "--param", count)) != NULL; count++)
+        parameters[count] = p;
     void *memory = NULL;
     CLO_TRY(clo_arena_alloc(&c->arena, sizeof(clo_collab_run_request), &memory));
-    clo_client_run_options o = {.agreement = g, .run = c->args[1], .who = who, .parameters = parameters, .parameter_count = count, .now = clo_cli_now()};
+    clo_client_run_options o = {
+        .agreement = g, .run = c->args[1], .who = who, .parameters = parameters, .parameter_count = count, .now = clo_cli_now()};
     return clo_client_run_request(server, &o, memory, request);
 }
 
@@ -156,7 +161,8 @@ clo_err clo_cli_run_cancel(clo_cli *c)
 
 clo_err clo_cli_run_list(clo_cli *c)
 {
-    static const clo_cli_column columns[] = {{"id", "ID", 0}, {"run", "RUN", 0}, {"state", "STATE", 0}, {"starter", "STARTER", 0}, {"created", "CREATED", 0}};
+    static const clo_cli_column columns[] = {
+        {"id", "ID", 0}, {"run", "RUN", 0}, {"state", "STATE", 0}, {"starter", "STARTER", 0}, {"created", "CREATED", 0}};
     clo_client_session *server = NULL;
     clo_wire_node *answer = NULL;
     char path[160];
@@ -164,7 +170,8 @@ clo_err clo_cli_run_list(clo_cli *c)
     CLO_CHECKF(agreement == NULL || (strlen(agreement) == 64 && strspn(agreement, "0123456789abcdef") == 64), CLO_E_USAGE,
                "--agreement takes the 64 hex digits of its id");
     CLO_TRY(clo_cli_server(c, &server));
-    (void)snprintf(path, sizeof path, "/api/v1/runs%s%s", agreement != NULL ? "?agreement=" : "", agreement != NULL ? agreement : "");
+    (void)snprintf(path, sizeof path, "/api/v1/runs%s%s", agreement != NULL ? "?agreement=" : "",
+                   agreement != NULL ? agreement : "");
     CLO_TRY(clo_cli_get(c, server, path, &answer));
     clo_cli_table(c, clo_wire_get(answer, "runs"), columns, sizeof columns / sizeof columns[0], "No runs.");
     return clo_cli_emit(c, answer);

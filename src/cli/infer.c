@@ -82,8 +82,8 @@ static clo_err add_code(clo_arena *a, column_facts *f, clo_span text, const char
 {
     for (size_t i = 0; i < f->code_count; i++)
         if (clo_span_equal(clo_span_str(f->codes[i]), text)) return CLO_OK;
-    CLO_CHECKF(f->code_count < CLI_INFER_CODES_MAX, CLO_E_TOO_MANY, "column %s has more than %d different texts; leave it out, or give --schema", column,
-               CLI_INFER_CODES_MAX);
+    CLO_CHECKF(f->code_count < CLI_INFER_CODES_MAX, CLO_E_TOO_MANY,
+               "column %s has more than %d different texts; leave it out, or give --schema", column, CLI_INFER_CODES_MAX);
     return clo_arena_str(a, text, &f->codes[f->code_count++]);
 }
 

@@ -113,7 +113,8 @@ clo_err clo_client_home_save(const clo_client_home *h)
     if (h->kms.known) {
         clo_hex_encode(hex, clo_span_of(h->kms.spki, 32));
         clo_hex_encode(hpke, clo_span_of(h->kms_hpke, 32));
-        CLO_TRY(clo_buf_printf(&text, "kms: {url: \"%s\", spki: \"%s\", hpke: \"%s\", owner: \"%s\"}\n", h->kms.url, hex, hpke, h->kms_owner));
+        CLO_TRY(clo_buf_printf(&text, "kms: {url: \"%s\", spki: \"%s\", hpke: \"%s\", owner: \"%s\"}\n", h->kms.url, hex, hpke,
+                               h->kms_owner));
     }
     if (!h->server.known && !h->kms.known) CLO_TRY(clo_buf_put_str(&text, "{}\n"));
     CLO_TRY(clo_client_home_path(h, NULL, "config.yaml", path));
@@ -126,7 +127,8 @@ clo_err clo_client_home_identity(const clo_client_home *h, clo_collab_identity *
     uint8_t bytes[IDENTITY_MAX];
     size_t n = 0;
     CLO_TRY(clo_client_home_path(h, NULL, "identity.key", path));
-    CLO_CHECKF(clo_os_file_exists(path), CLO_E_NOT_FOUND, "there is no party in %s; make one with: cloister party new NAME", h->dir);
+    CLO_CHECKF(clo_os_file_exists(path), CLO_E_NOT_FOUND, "there is no party in %s; make one with: cloister party new NAME",
+               h->dir);
     CLO_TRY(clo_os_file_read_secret(path, bytes, sizeof bytes, &n));
     clo_err e = clo_collab_identity_decode(clo_span_of(bytes, n), out);
     clo_wipe(bytes, sizeof bytes);
@@ -153,9 +155,11 @@ static clo_err write_identity(const clo_collab_identity *who, const char *key_pa
 clo_err clo_client_home_identity_make(const clo_client_home *h, const char *name, char party_path[CLO_CLIENT_PATH])
 {
     char key_path[CLO_CLIENT_PATH], file[72];
-    CLO_CHECKF(clo_name_valid(name), CLO_E_MALFORMED, "\"%.70s\" is no name; use 1 to 63 of a-z 0-9 . _ -, beginning with a letter or digit", name);
+    CLO_CHECKF(clo_name_valid(name), CLO_E_MALFORMED,
+               "\"%.70s\" is no name; use 1 to 63 of a-z 0-9 . _ -, beginning with a letter or digit", name);
     CLO_TRY(clo_client_home_path(h, NULL, "identity.key", key_path));
-    CLO_CHECKF(!clo_os_file_exists(key_path), CLO_E_EXISTS, "%s is there already; one home holds one party: use another --home", key_path);
+    CLO_CHECKF(!clo_os_file_exists(key_path), CLO_E_EXISTS, "%s is there already; one home holds one party: use another --home",
+               key_path);
     (void)snprintf(file, sizeof file, "%s.party", name);
     CLO_TRY(clo_client_home_path(h, NULL, file, party_path));
     CLO_TRY(clo_client_home_save(h));
@@ -169,7 +173,8 @@ clo_err clo_client_home_identity_make(const clo_client_home *h, const char *name
 static clo_err take_address(clo_arena *a, const clo_wire_node *tree, const char *what, clo_client_server *s)
 {
     const char *url = clo_client_text(tree, "url");
-    CLO_CHECKF(url != NULL && strncmp(url, "https://", 8) == 0, CLO_E_MISSING_FIELD, "%s has no \"url\" that begins with https://", what);
+    CLO_CHECKF(url != NULL && strncmp(url, "https://", 8) == 0, CLO_E_MISSING_FIELD,
+               "%s has no \"url\" that begins with https://", what);
     CLO_TRY(clo_str_set(s->url, sizeof s->url, clo_span_str(url)));
     const clo_wire_node *spki = clo_wire_get(tree, "spki");
     CLO_CHECKF(spki != NULL, CLO_E_MISSING_FIELD, "%s has no \"spki\"", what);
@@ -244,7 +249,8 @@ clo_err clo_client_home_take_kms(clo_client_home *h, clo_span json)
     CLO_TRY(take_address(&a, tree, "the key service's description", &s));
     const clo_wire_node *hpke = clo_wire_get(tree, "hpke");
     const char *owner = clo_client_text(tree, "owner");
-    CLO_CHECKF(hpke != NULL && owner != NULL, CLO_E_MISSING_FIELD, "the key service's description lacks \"hpke\" or \"owner\"; use what cloister-kms init printed");
+    CLO_CHECKF(hpke != NULL && owner != NULL, CLO_E_MISSING_FIELD,
+               "the key service's description lacks \"hpke\" or \"owner\"; use what cloister-kms init printed");
     CLO_TRY(clo_wire_node_fixed(hpke, "hpke", h->kms_hpke, sizeof h->kms_hpke));
     CLO_TRY(clo_str_set(h->kms_owner, sizeof h->kms_owner, clo_span_str(owner)));
     h->kms = s;

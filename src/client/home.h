@@ -25,7 +25,8 @@ typedef struct {
     char kms_owner[64];
 } clo_client_home;
 
-/** dir NULL = $CLOISTER_HOME, else ~/.cloister. Reads config.yaml where there is one; makes nothing. Errors: those of the file, by line. */
+/** dir NULL = $CLOISTER_HOME, else ~/.cloister. Reads config.yaml where there is one; makes nothing. Errors: those of the file,
+ * by line. */
 CLO_R clo_client_home_open(clo_client_home *out, const char *dir);
 /** Make the directories and write config.yaml. */
 CLO_R clo_client_home_save(const clo_client_home *h);
@@ -35,12 +36,14 @@ CLO_R clo_client_home_path(const clo_client_home *h, const char *sub, const char
 CLO_R clo_client_home_identity(const clo_client_home *h, clo_collab_identity *out);
 /** Make an identity: identity.key and NAME.party. Errors: EXISTS. */
 CLO_R clo_client_home_identity_make(const clo_client_home *h, const char *name, char party_path[CLO_CLIENT_PATH]);
-/** Take a server from what `/api/v1/info` or cloisterd init printed; also writes its log keys, witnesses and TEE root under roots/. */
+/** Take a server from what `/api/v1/info` or cloisterd init printed; also writes its log keys, witnesses and TEE root under
+ * roots/. */
 CLO_R clo_client_home_take_operator(clo_client_home *h, clo_span json);
 /** Take the own key service from what cloister-kms init printed. */
 CLO_R clo_client_home_take_kms(clo_client_home *h, clo_span json);
 
-/** Trust anchors from a directory (NULL = the home's roots/); a missing directory is no anchors. Names that are not understood are ignored. */
+/** Trust anchors from a directory (NULL = the home's roots/); a missing directory is no anchors. Names that are not understood
+ * are ignored. */
 CLO_R clo_client_roots_load(const clo_client_home *h, const char *dir, clo_collab_roots *out);
 
 /** Read a JSON object from a file (at most 1 MiB) or from bytes, naming the file in errors. */

@@ -30,8 +30,8 @@ static void start_curl(void) { (void)curl_global_init(CURL_GLOBAL_DEFAULT); }
 CLO_R clo_client_http_new(clo_client_http **out, const char *base_url, const uint8_t *spki)
 {
     (void)pthread_once(&once, start_curl);
-    CLO_CHECKF(strncmp(base_url, "https://", 8) == 0 && strchr(base_url + 8, '/') == NULL && strlen(base_url) < 250, CLO_E_MALFORMED,
-               "\"%.100s\" is no server address; write https://host:port", base_url);
+    CLO_CHECKF(strncmp(base_url, "https://", 8) == 0 && strchr(base_url + 8, '/') == NULL && strlen(base_url) < 250,
+               CLO_E_MALFORMED, "\"%.100s\" is no server address; write https://host:port", base_url);
     CLO_CHECKF(spki != NULL, CLO_E_MISSING_FIELD, "the pin of %.100s is not known; give its SPKI SHA-256", base_url);
     clo_client_http *c = calloc(1, sizeof *c);
     CLO_CHECK(c != NULL, CLO_E_NOMEM);
@@ -202,8 +202,8 @@ static clo_err explain_curl(const clo_client_http *c, CURLcode code)
     case CURLE_OUT_OF_MEMORY:
         return CLO_FAIL(CLO_E_NOMEM);
     default:
-        return CLO_FAILF(CLO_E_UNREACHABLE, "%s cannot be reached (%s); see that the service runs and the address is right", c->base,
-                         curl_easy_strerror(code));
+        return CLO_FAILF(CLO_E_UNREACHABLE, "%s cannot be reached (%s); see that the service runs and the address is right",
+                         c->base, curl_easy_strerror(code));
     }
 }
 
@@ -227,7 +227,8 @@ CLO_R clo_client_http_do(clo_client_http *c, const clo_client_http_request *requ
     long http = 0;
     (void)curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &http);
     if (status != NULL) *status = (unsigned)http;
-    (void)snprintf(c->refusal, sizeof c->refusal, "%.*s", (int)(t.problem.len < 255 ? t.problem.len : 255), t.problem.len > 0 ? (const char *)t.problem.p : "");
+    (void)snprintf(c->refusal, sizeof c->refusal, "%.*s", (int)(t.problem.len < 255 ? t.problem.len : 255),
+                   t.problem.len > 0 ? (const char *)t.problem.p : "");
     if (!clo_failed(e)) {
         /* Our own error explains more than curl's "write failed"; a problem document more than a reset behind it. */
         if (clo_failed(t.err))

@@ -22,10 +22,10 @@ typedef struct {
     const char *path;         /* "/api/v1/…", with query */
     const char *content_type; /* of body; NULL where there is none */
     clo_span body;
-    const char *accept;       /* NULL = "application/json" */
-    int upload_fd;            /* -1, or: send upload_size bytes of this file from upload_offset instead of body */
+    const char *accept; /* NULL = "application/json" */
+    int upload_fd;      /* -1, or: send upload_size bytes of this file from upload_offset instead of body */
     uint64_t upload_offset, upload_size;
-    unsigned timeout_ms;      /* 0 = 60,000; for streams: without any byte */
+    unsigned timeout_ms; /* 0 = 60,000; for streams: without any byte */
     /** Pieces of the answer instead of `answer` (downloads, event streams); a failure ends the transfer. */
     clo_err (*sink)(void *context, clo_span piece);
     void (*progress)(void *context, uint64_t done, uint64_t total);
@@ -33,9 +33,10 @@ typedef struct {
 } clo_client_http_request;
 #define CLO_CLIENT_HTTP_REQUEST(m, p) ((clo_client_http_request){.method = (m), .path = (p), .upload_fd = -1})
 
-/** Do one request. 2xx: the body is appended to answer (may be NULL with a sink). Else the problem document becomes the error: its code, sentence and
- *  denial, as if it had failed here; *status (may be NULL) is the HTTP status, 0 where none came; the problem's instance id is kept for
- *  clo_client_http_instance. Errors also: UNREACHABLE (says which url and why; a wrong pin is DENIED with claim "tls.pin"), TIMEOUT, TOO_LARGE. */
+/** Do one request. 2xx: the body is appended to answer (may be NULL with a sink). Else the problem document becomes the error:
+ * its code, sentence and denial, as if it had failed here; *status (may be NULL) is the HTTP status, 0 where none came; the
+ * problem's instance id is kept for clo_client_http_instance. Errors also: UNREACHABLE (says which url and why; a wrong pin is
+ * DENIED with claim "tls.pin"), TIMEOUT, TOO_LARGE. */
 CLO_R clo_client_http_do(clo_client_http *c, const clo_client_http_request *request, clo_buf *answer, unsigned *status);
 /** The first 255 bytes of the last answer that was no success, as text; for protocols whose failures are no problem documents. */
 const char *clo_client_http_refusal(const clo_client_http *c);

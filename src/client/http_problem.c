@@ -17,13 +17,20 @@ static void copy(char *to, size_t size, const char *from) { (void)snprintf(to, s
 static uint32_t code_of_status(unsigned status)
 {
     switch (status) {
-    case 401: return CLO_E_UNAUTHENTICATED;
-    case 404: return CLO_E_NOT_FOUND;
-    case 409: return CLO_E_CONFLICT;
-    case 413: return CLO_E_TOO_LARGE;
-    case 429: return CLO_E_TOO_MANY;
-    case 503: return CLO_E_AGAIN;
-    default: return status >= 500 ? CLO_E_UNREACHABLE : status == 403 ? CLO_E_DENIED : CLO_E_MALFORMED;
+    case 401:
+        return CLO_E_UNAUTHENTICATED;
+    case 404:
+        return CLO_E_NOT_FOUND;
+    case 409:
+        return CLO_E_CONFLICT;
+    case 413:
+        return CLO_E_TOO_LARGE;
+    case 429:
+        return CLO_E_TOO_MANY;
+    case 503:
+        return CLO_E_AGAIN;
+    default:
+        return status >= 500 ? CLO_E_UNREACHABLE : status == 403 ? CLO_E_DENIED : CLO_E_MALFORMED;
     }
 }
 
@@ -35,7 +42,8 @@ clo_err clo_client_problem_read(clo_span body, unsigned status, const char *from
     instance[0] = 0;
     if (body.n == 0 || clo_failed(clo_wire_json_decode(&a, body, &map)) || map->type != CLO_WIRE_MAP)
         return CLO_FAILF(code_of_status(status), "%s answered with status %u and no explanation", from, status);
-    const char *id = member(map, "instance"), *name = member(map, "code"), *detail = member(map, "detail"), *claim = member(map, "claim");
+    const char *id = member(map, "instance"), *name = member(map, "code"), *detail = member(map, "detail"),
+               *claim = member(map, "claim");
     const char *tail = id == NULL ? NULL : strrchr(id, ':');
     copy(instance, 80, tail == NULL ? id : tail + 1);
     uint32_t code = name == NULL ? 0 : clo_err_code_named(name);

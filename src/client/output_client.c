@@ -71,22 +71,26 @@ static clo_err take_share(const opening *o, const clo_collab_member *owner, clo_
     CLO_TRY(clo_collab_share_info(o->g->id, o->run_id, o->digest, me, &info));
     for (size_t i = 0; i < reply->share_count; i++) {
         if (strcmp(reply->shares[i].recipient, me) != 0) continue;
-        clo_err e = clo_crypto_hpke_open(&o->who->hpke, clo_buf_span(&info), clo_span_of(NULL, 0), reply->shares[i].sealed, share->b, sizeof share->b);
+        clo_err e = clo_crypto_hpke_open(&o->who->hpke, clo_buf_span(&info), clo_span_of(NULL, 0), reply->shares[i].sealed,
+                                         share->b, sizeof share->b);
         if (clo_failed(e) && o->replies != NULL) {
             /* What the operator kept may be damaged; the owner has it, too. */
             CLO_TRY(ask_owner(o, owner, reply));
             if (i < reply->share_count && strcmp(reply->shares[i].recipient, me) == 0)
-                e = clo_crypto_hpke_open(&o->who->hpke, clo_buf_span(&info), clo_span_of(NULL, 0), reply->shares[i].sealed, share->b, sizeof share->b);
+                e = clo_crypto_hpke_open(&o->who->hpke, clo_buf_span(&info), clo_span_of(NULL, 0), reply->shares[i].sealed,
+                                         share->b, sizeof share->b);
         }
-        CLO_CHECKF(!clo_failed(e), CLO_E_AUTHENTICATION, "the share of %s does not open for this output; the output file is not the one that was released",
+        CLO_CHECKF(!clo_failed(e), CLO_E_AUTHENTICATION,
+                   "the share of %s does not open for this output; the output file is not the one that was released",
                    owner->party.name);
         return CLO_OK;
     }
-    return CLO_FAILF(CLO_E_DENIED, "%s's key service has no share for %s: you are no recipient of this run", owner->party.name, me);
+    return CLO_FAILF(CLO_E_DENIED, "%s's key service has no share for %s: you are no recipient of this run", owner->party.name,
+                     me);
 }
 
-clo_err clo_client_output_open(clo_client_session *server, const clo_collab_agreement *g, const char *run_name, const uint8_t run_id[16],
-                               const clo_collab_identity *who, clo_buf *plain)
+clo_err clo_client_output_open(clo_client_session *server, const clo_collab_agreement *g, const char *run_name,
+                               const uint8_t run_id[16], const clo_collab_identity *who, clo_buf *plain)
 {
     CLO_AUTO(clo_arena_free) clo_arena a;
     clo_arena_init(&a, ARENA_MAX);
@@ -101,7 +105,8 @@ clo_err clo_client_output_open(clo_client_session *server, const clo_collab_agre
     clo_collab_output_head head;
     CLO_TRY(clo_collab_output_peek(o.file, &head));
     if (memcmp(head.run_id, run_id, 16) != 0 || memcmp(head.agreement, g->id, 32) != 0)
-        return CLO_DENY(CLO_E_DENIED, "output.run", o.id, "the output of another run", "request", "ask the operator for the right file");
+        return CLO_DENY(CLO_E_DENIED, "output.run", o.id, "the output of another run", "request",
+                        "ask the operator for the right file");
     CLO_TRY(clo_crypto_sha256(o.file, o.digest));
     fetch_replies(&o);
     size_t count = clo_collab_run_owners(g, terms, owners);

@@ -28,7 +28,8 @@ typedef struct {
 static clo_err read_remote(const clo_wire_node *answer, remote *out)
 {
     const clo_wire_node *received = clo_wire_get(answer, "received"), *complete = clo_wire_get(answer, "complete");
-    CLO_CHECKF(received != NULL && received->type == CLO_WIRE_INT && received->integer >= 0 && complete != NULL && complete->type == CLO_WIRE_BOOL,
+    CLO_CHECKF(received != NULL && received->type == CLO_WIRE_INT && received->integer >= 0 && complete != NULL &&
+                   complete->type == CLO_WIRE_BOOL,
                CLO_E_MALFORMED, "the operator's answer about the dataset is not understood");
     out->received = (uint64_t)received->integer;
     out->complete = complete->boolean;
@@ -37,7 +38,8 @@ static clo_err read_remote(const clo_wire_node *answer, remote *out)
 
 static bool worth_another_try(clo_err e)
 {
-    return e.code == CLO_E_TIMEOUT || e.code == CLO_E_AGAIN || e.code == CLO_E_UNREACHABLE || e.code == CLO_E_CLOSED || e.code == CLO_E_CONFLICT;
+    return e.code == CLO_E_TIMEOUT || e.code == CLO_E_AGAIN || e.code == CLO_E_UNREACHABLE || e.code == CLO_E_CLOSED ||
+           e.code == CLO_E_CONFLICT;
 }
 
 typedef struct {
@@ -52,7 +54,8 @@ static void report(void *context, uint64_t done, uint64_t total)
     if (r->o->progress != NULL) r->o->progress(r->o->context, r->base + done, r->total);
 }
 
-static clo_err push_content(const clo_client_push_options *o, clo_arena *a, int fd, uint64_t content, uint64_t size, const char *id, remote *at)
+static clo_err push_content(const clo_client_push_options *o, clo_arena *a, int fd, uint64_t content, uint64_t size,
+                            const char *id, remote *at)
 {
     char path[160];
     reporting r = {.o = o, .base = at->received, .total = size};

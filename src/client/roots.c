@@ -48,16 +48,20 @@ static clo_err take_line(loading *l, char *line)
         return clo_wire_note_key_parse(w[1], &p->log);
     }
     if (strcmp(w[0], "witness") == 0 && n >= 3) {
-        CLO_CHECKF(p->witness_count < sizeof p->witnesses / sizeof p->witnesses[0], CLO_E_TOO_MANY, "at most 8 witnesses may be named");
+        CLO_CHECKF(p->witness_count < sizeof p->witnesses / sizeof p->witnesses[0], CLO_E_TOO_MANY,
+                   "at most 8 witnesses may be named");
         CLO_TRY(clo_str_set(l->names[p->witness_count], sizeof l->names[0], clo_span_str(w[1])));
         return clo_wire_note_key_parse(w[2], &p->witnesses[p->witness_count++]);
     }
     if (strcmp(w[0], "group") == 0 && n >= 3) {
         uint64_t k = 0;
         CLO_CHECKF(n - 3 == p->witness_count, CLO_E_UNSUPPORTED, "the one group must name every witness");
-        if (strcmp(w[2], "all") == 0) k = p->witness_count;
-        else if (strcmp(w[2], "any") == 0) k = 1;
-        else CLO_TRY(clo_u64_parse(&k, clo_span_str(w[2])));
+        if (strcmp(w[2], "all") == 0)
+            k = p->witness_count;
+        else if (strcmp(w[2], "any") == 0)
+            k = 1;
+        else
+            CLO_TRY(clo_u64_parse(&k, clo_span_str(w[2])));
         CLO_CHECKF(k >= 1 && k <= p->witness_count, CLO_E_RANGE, "the group's threshold is out of range");
         p->quorum = (size_t)k;
         return CLO_OK;
@@ -101,7 +105,8 @@ static clo_err take_entry(void *context, const char *name, bool is_directory)
         return take_log_policy(l, (char *)bytes.p);
     }
     if (der) {
-        CLO_CHECKF(r->tee_root_count < sizeof r->tee_roots / sizeof r->tee_roots[0], CLO_E_TOO_MANY, "%s holds more than 8 TEE roots", l->dir);
+        CLO_CHECKF(r->tee_root_count < sizeof r->tee_roots / sizeof r->tee_roots[0], CLO_E_TOO_MANY,
+                   "%s holds more than 8 TEE roots", l->dir);
         return clo_crypto_sha256(clo_buf_span(&bytes), r->tee_roots[r->tee_root_count++]);
     }
     CLO_CHECKF(r->party_count < CLO_PARTIES_MAX, CLO_E_TOO_MANY, "%s holds more than %d parties", l->dir, CLO_PARTIES_MAX);

@@ -21,11 +21,13 @@ static clo_err find_version(clo_client_session *server, clo_arena *a, const clo_
     clo_wire_node *answer = NULL;
     clo_err e = clo_client_session_json(server, a, "GET", path, NULL, clo_span_of(NULL, 0), &answer);
     if (clo_failed(e) && e.code == CLO_E_NOT_FOUND)
-        return CLO_FAILF(CLO_E_NOT_FOUND, "the operator has no complete version of dataset %s; %s runs: cloister dataset push %s", d->name, d->owner, d->name);
+        return CLO_FAILF(CLO_E_NOT_FOUND, "the operator has no complete version of dataset %s; %s runs: cloister dataset push %s",
+                         d->name, d->owner, d->name);
     CLO_TRY(e);
     const clo_wire_node *list = clo_wire_get(answer, "datasets");
     CLO_CHECKF(list != NULL && list->type == CLO_WIRE_ARRAY && list->first != NULL, CLO_E_NOT_FOUND,
-               "the operator has no complete version of dataset %s; %s runs: cloister dataset push %s", d->name, d->owner, d->name);
+               "the operator has no complete version of dataset %s; %s runs: cloister dataset push %s", d->name, d->owner,
+               d->name);
     const clo_wire_node *value = clo_wire_get(list->first, "version");
     CLO_CHECK(value != NULL, CLO_E_MALFORMED);
     return clo_wire_node_fixed(value, "version", version, 32);
@@ -35,7 +37,8 @@ static clo_err take_parameter(const char *text, clo_collab_run_request *r)
 {
     const char *equals = strchr(text, '=');
     CLO_CHECKF(equals != NULL && equals != text, CLO_E_USAGE, "\"%.60s\" is no parameter; write NAME=VALUE", text);
-    CLO_CHECKF(r->parameter_count < CLO_RUN_PARAMETERS_MAX, CLO_E_TOO_MANY, "at most %d parameters are allowed", CLO_RUN_PARAMETERS_MAX);
+    CLO_CHECKF(r->parameter_count < CLO_RUN_PARAMETERS_MAX, CLO_E_TOO_MANY, "at most %d parameters are allowed",
+               CLO_RUN_PARAMETERS_MAX);
     size_t i = r->parameter_count;
     CLO_TRY(clo_str_set(r->parameters[i].name, sizeof r->parameters[i].name, clo_span_of(text, (size_t)(equals - text))));
     CLO_TRY(clo_str_set(r->parameters[i].value, sizeof r->parameters[i].value, clo_span_str(equals + 1)));
@@ -43,7 +46,8 @@ static clo_err take_parameter(const char *text, clo_collab_run_request *r)
     return CLO_OK;
 }
 
-clo_err clo_client_run_request(clo_client_session *server, const clo_client_run_options *o, clo_collab_run_request *out, clo_buf *request)
+clo_err clo_client_run_request(clo_client_session *server, const clo_client_run_options *o, clo_collab_run_request *out,
+                               clo_buf *request)
 {
     const clo_collab_agreement *g = o->agreement;
     const clo_collab_run_terms *terms = clo_collab_agreement_run(g, o->run);
@@ -142,7 +146,8 @@ static clo_err ask(clo_client_session *server, clo_arena *a, const char *id, clo
     return clo_client_session_json(server, a, "GET", path, NULL, clo_span_of(NULL, 0), out);
 }
 
-clo_err clo_client_run_watch(clo_client_session *server, clo_arena *a, const char *id, clo_client_run_seen seen, void *context, clo_wire_node **out)
+clo_err clo_client_run_watch(clo_client_session *server, clo_arena *a, const char *id, clo_client_run_seen seen, void *context,
+                             clo_wire_node **out)
 {
     char path[100];
     stream s;
@@ -181,7 +186,8 @@ static void copy(char *to, size_t size, const char *from) { (void)snprintf(to, s
 
 clo_err clo_client_run_verdict(const clo_wire_node *run)
 {
-    const char *state = clo_client_text(run, "state"), *name = clo_client_text(run, "error"), *text = clo_client_text(run, "text");
+    const char *state = clo_client_text(run, "state"), *name = clo_client_text(run, "error"),
+               *text = clo_client_text(run, "text");
     if (state != NULL && strcmp(state, "done") == 0) return CLO_OK;
     if (state != NULL && strcmp(state, "cancelled") == 0) return CLO_FAILF(CLO_E_CANCELLED, "the run was cancelled");
     uint32_t code = name == NULL ? 0 : clo_err_code_named(name);
@@ -195,5 +201,6 @@ clo_err clo_client_run_verdict(const clo_wire_node *run)
         copy(d.remedy, sizeof d.remedy, clo_client_text(denial, "remedy"));
         return clo_deny_again(code != 0 ? code : (uint32_t)CLO_E_DENIED, &d);
     }
-    return CLO_FAILF(code != 0 ? code : (uint32_t)CLO_E_CLOSED, "the run failed: %.300s", text != NULL && text[0] != 0 ? text : "the operator gives no reason");
+    return CLO_FAILF(code != 0 ? code : (uint32_t)CLO_E_CLOSED, "the run failed: %.300s",
+                     text != NULL && text[0] != 0 ? text : "the operator gives no reason");
 }

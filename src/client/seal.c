@@ -98,8 +98,8 @@ static clo_err flush(sealing *s)
 static clo_err put_plain(sealing *s, clo_span bytes)
 {
     size_t room = (size_t)s->manifest.chunk_size * s->batch_chunks;
-    CLO_CHECKF(s->written + s->plain_used + bytes.n <= s->manifest.plain_size, CLO_E_CONFLICT, "%s changed while it was read; seal it again",
-               s->o->csv_path);
+    CLO_CHECKF(s->written + s->plain_used + bytes.n <= s->manifest.plain_size, CLO_E_CONFLICT,
+               "%s changed while it was read; seal it again", s->o->csv_path);
     while (bytes.n > 0) {
         size_t n = room - s->plain_used < bytes.n ? room - s->plain_used : bytes.n;
         memcpy(s->plain + s->plain_used, bytes.p, n);
@@ -196,7 +196,8 @@ clo_err clo_client_dataset_seal(const clo_client_seal_options *options, clo_coll
 {
     char temporary[PATH_MAX_HERE];
     uint64_t rows = 0;
-    CLO_CHECKF(clo_name_valid(options->name), CLO_E_MALFORMED, "\"%.70s\" is no name of a dataset; use 1 to 63 of a-z 0-9 . _ -", options->name);
+    CLO_CHECKF(clo_name_valid(options->name), CLO_E_MALFORMED, "\"%.70s\" is no name of a dataset; use 1 to 63 of a-z 0-9 . _ -",
+               options->name);
     int n = snprintf(temporary, sizeof temporary, "%s.part", options->sealed_path);
     CLO_CHECK(n > 0 && (size_t)n < sizeof temporary, CLO_E_TOO_LARGE);
     sealing *s = calloc(1, sizeof *s);
@@ -219,7 +220,8 @@ clo_err clo_client_dataset_seal(const clo_client_seal_options *options, clo_coll
     return e;
 }
 
-static clo_err read_manifest(clo_arena *a, int fd, const clo_crypto_public_key *owner, clo_collab_manifest *out, clo_span *manifest, uint64_t *content)
+static clo_err read_manifest(clo_arena *a, int fd, const clo_crypto_public_key *owner, clo_collab_manifest *out,
+                             clo_span *manifest, uint64_t *content)
 {
     uint8_t head[CLO_CONTAINER_HEAD + 4];
     clo_span body;
@@ -236,8 +238,8 @@ static clo_err read_manifest(clo_arena *a, int fd, const clo_crypto_public_key *
     return CLO_OK;
 }
 
-clo_err clo_client_sealed_manifest(clo_arena *a, const char *path, const clo_crypto_public_key *owner, clo_collab_manifest *out, clo_span *manifest,
-                                   uint64_t *content)
+clo_err clo_client_sealed_manifest(clo_arena *a, const char *path, const clo_crypto_public_key *owner, clo_collab_manifest *out,
+                                   clo_span *manifest, uint64_t *content)
 {
     CLO_AUTO(clo_os_fd_close) int fd = -1;
     CLO_TRY(clo_os_file_open(&fd, path, CLO_OS_OPEN_READ, 0));
@@ -252,8 +254,8 @@ static clo_err check_chunks(int fd, const clo_collab_manifest *m, uint64_t conte
     memset(&range, 0, sizeof range);
     uint64_t size = 0, end = content + clo_collab_sealed_span(m, 0, m->chunk_count);
     CLO_TRY(clo_os_file_size_fd(fd, &size));
-    CLO_CHECKF(size >= end, CLO_E_TRUNCATED, "the file has %llu bytes, its manifest promises %llu; copy it again", (unsigned long long)size,
-               (unsigned long long)end);
+    CLO_CHECKF(size >= end, CLO_E_TRUNCATED, "the file has %llu bytes, its manifest promises %llu; copy it again",
+               (unsigned long long)size, (unsigned long long)end);
     CLO_CHECKF(size == end, CLO_E_TRAILING, "the file has bytes behind its last chunk");
     uint8_t *chunk = malloc((size_t)m->chunk_size + TAG);
     CLO_CHECK(chunk != NULL, CLO_E_NOMEM);
@@ -272,10 +274,12 @@ static clo_err check_chunks(int fd, const clo_collab_manifest *m, uint64_t conte
     char expected[65], actual[65];
     clo_hex_encode(expected, clo_span_of(m->version, 32));
     clo_hex_encode(actual, clo_span_of(root.b, 32));
-    return CLO_DENY(CLO_E_DENIED, "dataset.root", expected, actual, "manifest", "the chunks are not the ones that were sealed; take the file from its owner again");
+    return CLO_DENY(CLO_E_DENIED, "dataset.root", expected, actual, "manifest",
+                    "the chunks are not the ones that were sealed; take the file from its owner again");
 }
 
-clo_err clo_client_sealed_check(clo_arena *a, const char *path, const clo_crypto_public_key *owner, clo_collab_manifest *out, clo_span *manifest)
+clo_err clo_client_sealed_check(clo_arena *a, const char *path, const clo_crypto_public_key *owner, clo_collab_manifest *out,
+                                clo_span *manifest)
 {
     CLO_AUTO(clo_os_fd_close) int fd = -1;
     uint64_t content = 0;

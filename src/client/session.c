@@ -21,7 +21,8 @@ struct clo_client_session {
 
 clo_err clo_client_session_open(clo_client_session **out, const clo_client_server *server, const clo_collab_identity *who)
 {
-    CLO_CHECKF(server->known, CLO_E_MISSING_FIELD, "the server is not known; run: cloister init --operator FILE, or give --server URL --pin HEX");
+    CLO_CHECKF(server->known, CLO_E_MISSING_FIELD,
+               "the server is not known; run: cloister init --operator FILE, or give --server URL --pin HEX");
     clo_client_session *s = calloc(1, sizeof *s);
     CLO_CHECK(s != NULL, CLO_E_NOMEM);
     s->server = *server;
@@ -91,8 +92,8 @@ clo_err clo_client_session_do(clo_client_session *s, const clo_client_http_reque
     return clo_client_http_do(s->http, request, answer, status);
 }
 
-clo_err clo_client_session_json(clo_client_session *s, clo_arena *a, const char *method, const char *path, const char *type, clo_span body,
-                                clo_wire_node **out)
+clo_err clo_client_session_json(clo_client_session *s, clo_arena *a, const char *method, const char *path, const char *type,
+                                clo_span body, clo_wire_node **out)
 {
     CLO_AUTO(clo_buf_free) clo_buf answer;
     clo_buf_init(&answer, ANSWER_MAX);

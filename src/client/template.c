@@ -68,7 +68,8 @@ static clo_err copy_without(const resolving *r, const clo_wire_node *map, const 
     return CLO_OK;
 }
 
-static clo_err set_copy(const resolving *r, clo_wire_node *map, const char *key, const clo_wire_node *from, const char *member, const char *file)
+static clo_err set_copy(const resolving *r, clo_wire_node *map, const char *key, const clo_wire_node *from, const char *member,
+                        const char *file)
 {
     const char *text = clo_client_text(from, member);
     CLO_CHECKF(text != NULL, CLO_E_MISSING_FIELD, "%s: has no \"%s\"", file, member);
@@ -104,7 +105,8 @@ static clo_err resolve_party(const resolving *r, clo_wire_node *node, clo_wire_n
         CLO_TRY(clo_wire_set(r->a, map, "key_service", service));
         if (clo_wire_get(map, "role") == NULL) CLO_TRY(clo_wire_set_text(r->a, map, "role", "data-owner"));
         const char *owner = clo_client_text(info, "owner"), *name = clo_client_text(map, "name");
-        CLO_CHECKF(owner == NULL || name == NULL || strcmp(owner, name) == 0, CLO_E_CONFLICT, "%s is the key service of %s, not of %s", kms, owner, name);
+        CLO_CHECKF(owner == NULL || name == NULL || strcmp(owner, name) == 0, CLO_E_CONFLICT,
+                   "%s is the key service of %s, not of %s", kms, owner, name);
     } else if (clo_wire_get(map, "role") == NULL)
         CLO_TRY(clo_wire_set_text(r->a, map, "role", "analyst"));
     *out = map;
@@ -236,7 +238,8 @@ static clo_err put_operator(const resolving *r, clo_wire_node *to, bool log_give
 static const struct {
     const char *key;
     resolve_fn each;
-} lists[] = {{"parties", resolve_party}, {"datasets", resolve_dataset}, {"programs", resolve_program}, {"runtimes", resolve_runtime}};
+} lists[] = {
+    {"parties", resolve_party}, {"datasets", resolve_dataset}, {"programs", resolve_program}, {"runtimes", resolve_runtime}};
 
 static clo_err resolve(resolving *r, clo_wire_node *top, clo_wire_node **out)
 {

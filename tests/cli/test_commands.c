@@ -1,5 +1,6 @@
-/* Proves the face of the program: every command has help, wrong usage is exit 2 with a hint, exit codes follow the class of the failure, --json is exactly one
- * document also on failure, and the commands that need no server do their work end to end on files. */
+/* Proves the face of the program: every command has help, wrong usage is exit 2 with a hint, exit codes follow the class of the
+ * failure, --json is exactly one document also on failure, and the commands that need no server do their work end to end on
+ * files. */
 #include "cmocka_all.h"
 
 #include "base/clo_own.h"
@@ -252,9 +253,11 @@ static void a_party_travels(void **state)
     expect_error(f, "another key");
 }
 
-#define SCHEMA "{\"columns\":{\"age\":{\"type\":\"int\",\"min\":0,\"max\":120},\"sick\":{\"type\":\"int\",\"min\":0,\"max\":1}},\"target\":\"sick\"}"
-#define KMS_JSON                                                                                                    \
-    "{\"url\":\"https://127.0.0.1:2\",\"spki\":\"854abe3524a6fd793c8e83a23b1b35ef6033b30818b3fced4351e722ac59eb25\"," \
+#define SCHEMA                                                                                                                   \
+    "{\"columns\":{\"age\":{\"type\":\"int\",\"min\":0,\"max\":120},\"sick\":{\"type\":\"int\",\"min\":0,\"max\":1}},"           \
+    "\"target\":\"sick\"}"
+#define KMS_JSON                                                                                                                 \
+    "{\"url\":\"https://127.0.0.1:2\",\"spki\":\"854abe3524a6fd793c8e83a23b1b35ef6033b30818b3fced4351e722ac59eb25\","            \
     "\"hpke\":\"c9313b50b0ff06907b73eeb60dc925a1af19b5385c581d8e5c8111aa899de62e\",\"owner\":\"hospital-a\"}"
 
 static void rows_are_sealed_and_checked(void **state)

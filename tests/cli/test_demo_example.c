@@ -1,5 +1,6 @@
-/* Proves: the example's template, with files as the programs write them, is a valid agreement over the example's schema, and its prices and budgets are such
- * that the demo's runs fit and a second model does not; the demo's row searcher finds what is there, in files and in memory, and nothing else. */
+/* Proves: the example's template, with files as the programs write them, is a valid agreement over the example's schema, and its
+ * prices and budgets are such that the demo's runs fit and a second model does not; the demo's row searcher finds what is there,
+ * in files and in memory, and nothing else. */
 #include "cmocka_all.h"
 
 #include "cli/demo_data.h"
@@ -44,7 +45,10 @@ static const char *path_of(const fixture *f, const char *name)
     return path;
 }
 
-static void put(const fixture *f, const char *name, clo_span bytes) { assert_ok(clo_os_file_write_atomic(path_of(f, name), bytes, 0600)); }
+static void put(const fixture *f, const char *name, clo_span bytes)
+{
+    assert_ok(clo_os_file_write_atomic(path_of(f, name), bytes, 0600));
+}
 
 static void put_party(const fixture *f, const char *name)
 {
@@ -57,7 +61,10 @@ static void put_party(const fixture *f, const char *name)
     clo_collab_identity_wipe(&who);
     (void)snprintf(file, sizeof file, "%s.party", name);
     put(f, file, clo_buf_span(&bytes));
-    (void)snprintf(json, sizeof json, "{\"url\":\"https://127.0.0.1:2\",\"spki\":\"" HEX "\",\"hpke\":\"c9313b50b0ff06907b73eeb60dc925a1af19b5385c581d8e5c8111aa899de62e\",\"owner\":\"%s\"}", name);
+    (void)snprintf(json, sizeof json,
+                   "{\"url\":\"https://127.0.0.1:2\",\"spki\":\"" HEX
+                   "\",\"hpke\":\"c9313b50b0ff06907b73eeb60dc925a1af19b5385c581d8e5c8111aa899de62e\",\"owner\":\"%s\"}",
+                   name);
     (void)snprintf(file, sizeof file, "%s.kms.json", name);
     put(f, file, clo_span_str(json));
 }
@@ -80,8 +87,9 @@ static void example_is_an_agreement(void **state)
     put_party(f, "hospital-c");
     put_party(f, "analyst");
     put(f, "operator.json",
-        clo_span_str("{\"name\":\"operator\",\"url\":\"https://127.0.0.1:1\",\"spki\":\"" HEX "\",\"log\":{\"origin\":\"o\",\"vkey\":\"" LOG_KEY
-                     "\",\"witnesses\":[\"" WITNESS_KEY "\"],\"quorum\":1},\"tee\":{\"kind\":\"sim\",\"root\":\"3000\",\"root_sha256\":\"" HEX "\"}}"));
+        clo_span_str("{\"name\":\"operator\",\"url\":\"https://127.0.0.1:1\",\"spki\":\"" HEX
+                     "\",\"log\":{\"origin\":\"o\",\"vkey\":\"" LOG_KEY "\",\"witnesses\":[\"" WITNESS_KEY
+                     "\"],\"quorum\":1},\"tee\":{\"kind\":\"sim\",\"root\":\"3000\",\"root_sha256\":\"" HEX "\"}}"));
     put(f, "cloister-enclave", clo_span_str("runtime"));
     put(f, "wdbc.schema.json", clo_demo_schema);
     put(f, "agreement.yaml", clo_demo_template);

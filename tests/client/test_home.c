@@ -1,5 +1,5 @@
-/* Proves that a home keeps what it was told (identity, servers, anchors), refuses what it does not understand with the place, and never
- * replaces a party's keys. */
+/* Proves that a home keeps what it was told (identity, servers, anchors), refuses what it does not understand with the place, and
+ * never replaces a party's keys. */
 #include "client_fixture.h"
 
 #include "crypto/hash.h"
@@ -7,7 +7,7 @@
 #define SPKI "854abe3524a6fd793c8e83a23b1b35ef6033b30818b3fced4351e722ac59eb25"
 #define LOG_KEY "operator.cloister/log+9f9580b7+AXuHjfGGXgvgF+vccGwZ5O7+JjKBoxi2SRczmuG7UAfv"
 #define WITNESS_KEY "witness+d274d75f+BKoj2bHQSazt9gvK36ci5TD7svRXWHv/vHkowNYaWsPw"
-#define OPERATOR                                                                                                          \
+#define OPERATOR                                                                                                                 \
     "{\"name\":\"operator\",\"url\":\"https://127.0.0.1:1\",\"spki\":\"" SPKI "\",\"log\":{\"origin\":\"o\",\"vkey\":\"" LOG_KEY \
     "\",\"witnesses\":[\"" WITNESS_KEY "\"],\"quorum\":1},\"tee\":{\"kind\":\"sim\",\"root\":\"3000\"}}"
 #define KMS "{\"url\":\"https://127.0.0.1:2\",\"spki\":\"" SPKI "\",\"hpke\":\"" SPKI "\",\"owner\":\"hospital-a\"}"
@@ -63,10 +63,13 @@ static void bad_descriptions_change_nothing(void **state)
 {
     client_fixture *f = *state;
     assert_code(clo_client_home_take_operator(&f->home, clo_span_str("{}")), CLO_E_MISSING_FIELD);
-    assert_code(clo_client_home_take_operator(&f->home, clo_span_str("{\"url\":\"http://x\",\"spki\":\"" SPKI "\"}")), CLO_E_MISSING_FIELD);
-    assert_code(clo_client_home_take_operator(&f->home, clo_span_str("{\"url\":\"https://x\",\"url\":\"https://y\"}")), CLO_E_DUPLICATE);
+    assert_code(clo_client_home_take_operator(&f->home, clo_span_str("{\"url\":\"http://x\",\"spki\":\"" SPKI "\"}")),
+                CLO_E_MISSING_FIELD);
+    assert_code(clo_client_home_take_operator(&f->home, clo_span_str("{\"url\":\"https://x\",\"url\":\"https://y\"}")),
+                CLO_E_DUPLICATE);
     assert_true(clo_failed(clo_client_home_take_operator(&f->home, clo_span_str("{\"url\":\"https://x\",\"spki\":\"12\"}"))));
-    assert_code(clo_client_home_take_kms(&f->home, clo_span_str("{\"url\":\"https://x\",\"spki\":\"" SPKI "\"}")), CLO_E_MISSING_FIELD);
+    assert_code(clo_client_home_take_kms(&f->home, clo_span_str("{\"url\":\"https://x\",\"spki\":\"" SPKI "\"}")),
+                CLO_E_MISSING_FIELD);
     assert_false(f->home.server.known);
     assert_false(f->home.kms.known);
 }

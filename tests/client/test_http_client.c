@@ -1,5 +1,6 @@
-/* Proves the HTTP client against a real server: bodies both ways, files up and pieces down, tokens, problem documents that become the same error and
- * denial here, statuses that are none, a wrong pin, a dead port, a silent server, an answer that is too large. */
+/* Proves the HTTP client against a real server: bodies both ways, files up and pieces down, tokens, problem documents that become
+ * the same error and denial here, statuses that are none, a wrong pin, a dead port, a silent server, an answer that is too large.
+ */
 #include "cmocka_all.h"
 
 #include "base/clo_own.h"
@@ -79,7 +80,8 @@ static int start(void **state)
     (void)state;
     assert_ok(clo_os_dir_temporary("clo-http-", place.dir));
     assert_ok(clo_gateway_identity_open(place.dir, "test", 1780000000, false, &place.tls, place.spki));
-    const clo_gateway_options o = {.name = "test", .tls = place.tls, .http2 = true, .routes = routes, .route_count = sizeof routes / sizeof routes[0]};
+    const clo_gateway_options o = {
+        .name = "test", .tls = place.tls, .http2 = true, .routes = routes, .route_count = sizeof routes / sizeof routes[0]};
     assert_ok(clo_gateway_server_start(&place.server, &o));
     (void)snprintf(place.url, sizeof place.url, "https://127.0.0.1:%u", (unsigned)clo_gateway_server_port(place.server));
     return 0;
@@ -268,14 +270,20 @@ static void strangers_and_silence(void **state)
     clo_client_http_free(&http);
     clo_client_http_free(&http); /* twice is no error */
     static const char *const bad[] = {"", "http://127.0.0.1:1", "https://host/path", "ftp://x", "127.0.0.1:443"};
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) assert_code(clo_client_http_new(&http, bad[i], place.spki), CLO_E_MALFORMED);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_code(clo_client_http_new(&http, bad[i], place.spki), CLO_E_MALFORMED);
     assert_code(clo_client_http_new(&http, place.url, NULL), CLO_E_MISSING_FIELD);
 }
 
 static void hostile_problem_documents(void **state)
 {
     (void)state;
-    static const struct { unsigned status; const char *body; uint32_t code; const char *instance; } cases[] = {
+    static const struct {
+        unsigned status;
+        const char *body;
+        uint32_t code;
+        const char *instance;
+    } cases[] = {
         {403, "{\"code\":\"expired\",\"detail\":\"too late\",\"instance\":\"urn:request:abc\"}", CLO_E_EXPIRED, "abc"},
         {403, "{\"code\":\"no-such-code\",\"detail\":\"?\"}", CLO_E_DENIED, ""},
         {500, "{\"code\":\"bug\",\"detail\":\"?\"}", CLO_E_UNREACHABLE, ""},
@@ -298,7 +306,11 @@ static void hostile_problem_documents(void **state)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, connect_client, disconnect)
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(bodies), TEST(files_up_and_pieces_down), TEST(tokens), TEST(problems_are_errors_again),
-                                       cmocka_unit_test(strangers_and_silence), cmocka_unit_test(hostile_problem_documents)};
+    const struct CMUnitTest tests[] = {TEST(bodies),
+                                       TEST(files_up_and_pieces_down),
+                                       TEST(tokens),
+                                       TEST(problems_are_errors_again),
+                                       cmocka_unit_test(strangers_and_silence),
+                                       cmocka_unit_test(hostile_problem_documents)};
     return cmocka_run_group_tests(tests, start, end);
 }

@@ -1,5 +1,6 @@
-/* Proves that what is sealed at home is what the CSV said (opened again with the key that only the key service can open), in chunks of any size; that a
- * sealed file that was cut or changed anywhere is noticed without a key; that bad rows leave neither file nor key behind, nor damage what was there. */
+/* Proves that what is sealed at home is what the CSV said (opened again with the key that only the key service can open), in
+ * chunks of any size; that a sealed file that was cut or changed anywhere is noticed without a key; that bad rows leave neither
+ * file nor key behind, nor damage what was there. */
 #include "client_fixture.h"
 
 #include "client/seal.h"
@@ -8,8 +9,10 @@
 
 #include <stdlib.h>
 
-#define SCHEMA "{\"columns\":{\"age\":{\"type\":\"int\",\"min\":0,\"max\":120},\"dose\":{\"type\":\"float\",\"min\":0,\"max\":10,\"nullable\":true}," \
-               "\"ward\":{\"type\":\"code\",\"codes\":[\"north\",\"south\"]}}}"
+#define SCHEMA                                                                                                                   \
+    "{\"columns\":{\"age\":{\"type\":\"int\",\"min\":0,\"max\":120},\"dose\":{\"type\":\"float\",\"min\":0,\"max\":10,"          \
+    "\"nullable\":true},"                                                                                                        \
+    "\"ward\":{\"type\":\"code\",\"codes\":[\"north\",\"south\"]}}}"
 
 typedef struct {
     client_fixture base;
@@ -33,7 +36,8 @@ static int setup(void **state)
     assert_ok(clo_wire_json_decode(&f.base.arena, clo_span_str(SCHEMA), &tree));
     assert_ok(clo_wire_schema_read(&f.base.arena, tree, &f.schema));
     assert_ok(clo_crypto_hpke_generate(CLO_HPKE_KEM_X25519, &f.kms, &f.kms_public));
-    f.options = (clo_client_seal_options){.name = "rows", .schema = &f.schema, .owner = &f.owner, .kms_hpke = f.kms_public.bytes, .now = 1780000000};
+    f.options = (clo_client_seal_options){
+        .name = "rows", .schema = &f.schema, .owner = &f.owner, .kms_hpke = f.kms_public.bytes, .now = 1780000000};
     *state = &f;
     return 0;
 }
@@ -81,7 +85,8 @@ static clo_span open_plain(fixture *f, const clo_collab_manifest *m)
     clo_collab_manifest_stream(&again, &info);
     CLO_AUTO(clo_crypto_stream_free) clo_crypto_stream *stream = NULL;
     assert_ok(clo_crypto_stream_open(&stream, &dek, &info, again.commitment));
-    head = clo_span_of(file.p + clo_collab_sealed_offset(manifest.n, &again, 0), (size_t)clo_collab_sealed_span(&again, 0, again.chunk_count));
+    head = clo_span_of(file.p + clo_collab_sealed_offset(manifest.n, &again, 0),
+                       (size_t)clo_collab_sealed_span(&again, 0, again.chunk_count));
     void *plain = NULL;
     assert_ok(clo_arena_alloc(&f->base.arena, (size_t)again.plain_size + 1, &plain));
     assert_ok(clo_crypto_stream_open_many(stream, 0, again.chunk_count, head, plain, 2));
@@ -233,7 +238,8 @@ static void damage_is_noticed(void **state)
     for (size_t i = 0; i < good.n; i += 3) {
         bytes.p[i] ^= 0x10;
         assert_ok(clo_os_file_write_atomic(path, clo_buf_span(&bytes), 0600));
-        if (!clo_failed(clo_client_sealed_check(&f->base.arena, path, &f->owner.public_half.sign, &again, &manifest))) fail_msg("byte %zu", i);
+        if (!clo_failed(clo_client_sealed_check(&f->base.arena, path, &f->owner.public_half.sign, &again, &manifest)))
+            fail_msg("byte %zu", i);
         bytes.p[i] ^= 0x10;
     }
     assert_ok(clo_buf_put_u8(&bytes, 0));
@@ -241,7 +247,8 @@ static void damage_is_noticed(void **state)
     assert_code(clo_client_sealed_check(&f->base.arena, path, &f->owner.public_half.sign, &again, &manifest), CLO_E_TRAILING);
     clo_collab_identity stranger;
     assert_ok(clo_collab_identity_make("hospital-b", &stranger));
-    assert_true(clo_failed(clo_client_sealed_check(&f->base.arena, f->options.sealed_path, &stranger.public_half.sign, &again, &manifest)));
+    assert_true(clo_failed(
+        clo_client_sealed_check(&f->base.arena, f->options.sealed_path, &stranger.public_half.sign, &again, &manifest)));
     clo_collab_identity_wipe(&stranger);
 }
 

@@ -1,5 +1,5 @@
-/* Proves that a template with file references compiles to the agreement that the files describe, and that each missing, wrong or foreign file is an error
- * that names it. */
+/* Proves that a template with file references compiles to the agreement that the files describe, and that each missing, wrong or
+ * foreign file is an error that names it. */
 #include "client_fixture.h"
 
 #include "client/template.h"
@@ -8,17 +8,20 @@
 #define HPKE "c9313b50b0ff06907b73eeb60dc925a1af19b5385c581d8e5c8111aa899de62e"
 #define LOG_KEY "operator.cloister/log+9f9580b7+AXuHjfGGXgvgF+vccGwZ5O7+JjKBoxi2SRczmuG7UAfv"
 #define WITNESS_KEY "witness+d274d75f+BKoj2bHQSazt9gvK36ci5TD7svRXWHv/vHkowNYaWsPw"
-#define OPERATOR                                                                                                                        \
-    "{\"name\":\"operator\",\"url\":\"https://127.0.0.1:1\",\"spki\":\"" SPKI "\",\"log\":{\"origin\":\"o\",\"vkey\":\"" LOG_KEY               \
-    "\",\"witnesses\":[\"" WITNESS_KEY "\"],\"quorum\":1},\"tee\":{\"kind\":\"sim\",\"root\":\"3000\",\"root_sha256\":\"" SPKI "\"}}"
+#define OPERATOR                                                                                                                 \
+    "{\"name\":\"operator\",\"url\":\"https://127.0.0.1:1\",\"spki\":\"" SPKI "\",\"log\":{\"origin\":\"o\",\"vkey\":\"" LOG_KEY \
+    "\",\"witnesses\":[\"" WITNESS_KEY "\"],\"quorum\":1},\"tee\":{\"kind\":\"sim\",\"root\":\"3000\",\"root_sha256\":\"" SPKI   \
+    "\"}}"
 #define HEAD "format: cloister-agreement/1\ntitle: T\nnot_after: 2099-01-01T00:00:00Z\nallow_simulated: true\n"
 #define OPERATOR_LINE "operator: operator.json\n"
 #define PARTIES "parties:\n  - {party: hospital.party, kms: hospital.kms.json}\n  - {party: analyst.party}\n"
-#define DATASETS "datasets:\n  - {name: rows, owner: hospital, schema: {file: sets.json, set: one}, budget: {epsilon: 3, delta: 1e-6}}\n"
+#define DATASETS                                                                                                                 \
+    "datasets:\n  - {name: rows, owner: hospital, schema: {file: sets.json, set: one}, budget: {epsilon: 3, delta: 1e-6}}\n"
 #define PROGRAMS "programs:\n  - {name: count, kind: sql, sql: {file: count.sql}}\n"
 #define RUNTIMES "runtimes:\n  - {tee: sim, measurements: [{program: runtime.bin}], roots: operator}\n"
-#define RUNS                                                                                                                      \
-    "runs:\n  - {name: count, program: count, datasets: [rows], starters: [analyst], recipients: [analyst], price: {rho: \"0.05\"}, " \
+#define RUNS                                                                                                                     \
+    "runs:\n  - {name: count, program: count, datasets: [rows], starters: [analyst], recipients: [analyst], price: {rho: "       \
+    "\"0.05\"}, "                                                                                                                \
     "count_max: 3, min_rows: 10}\n"
 #define WHOLE HEAD OPERATOR_LINE PARTIES DATASETS PROGRAMS RUNTIMES RUNS
 
@@ -40,7 +43,8 @@ static int setup(void **state)
     make_party(f, "hospital", "hospital.party");
     make_party(f, "analyst", "analyst.party");
     (void)client_write(f, "operator.json", OPERATOR);
-    (void)client_write(f, "hospital.kms.json", "{\"url\":\"https://127.0.0.1:2\",\"spki\":\"" SPKI "\",\"hpke\":\"" HPKE "\",\"owner\":\"hospital\"}");
+    (void)client_write(f, "hospital.kms.json",
+                       "{\"url\":\"https://127.0.0.1:2\",\"spki\":\"" SPKI "\",\"hpke\":\"" HPKE "\",\"owner\":\"hospital\"}");
     (void)client_write(f, "sets.json", "{\"one\":{\"columns\":{\"age\":{\"type\":\"int\",\"min\":0,\"max\":120}}},\"two\":{}}");
     (void)client_write(f, "count.sql", "SELECT COUNT(*) AS n FROM rows");
     (void)client_write(f, "runtime.bin", "runtime");
@@ -90,7 +94,9 @@ static void files_that_are_wrong_are_named(void **state)
                  {"hospital.kms.json", NULL, CLO_E_NOT_FOUND},
                  {"hospital.kms.json", "{\"url\":\"https://127.0.0.1:2\"}", CLO_E_MISSING_FIELD},
                  {"hospital.kms.json", "[]", CLO_E_MALFORMED},
-                 {"hospital.kms.json", "{\"url\":\"https://127.0.0.1:2\",\"spki\":\"" SPKI "\",\"hpke\":\"" HPKE "\",\"owner\":\"other\"}", CLO_E_CONFLICT},
+                 {"hospital.kms.json",
+                  "{\"url\":\"https://127.0.0.1:2\",\"spki\":\"" SPKI "\",\"hpke\":\"" HPKE "\",\"owner\":\"other\"}",
+                  CLO_E_CONFLICT},
                  {"operator.json", NULL, CLO_E_NOT_FOUND},
                  {"operator.json", "{", 0},
                  {"sets.json", NULL, CLO_E_NOT_FOUND},
@@ -108,7 +114,8 @@ static void files_that_are_wrong_are_named(void **state)
         clo_err e = compile(f, WHOLE, &g);
         assert_true(clo_failed(e));
         if (cases[i].code != 0 && e.code != cases[i].code) fail_msg("case %zu: %s: %s", i, clo_err_name(e), clo_err_text());
-        if (strstr(clo_err_text(), cases[i].file) == NULL && strncmp(cases[i].file, "operator", 8) != 0) fail_msg("case %zu: %s", i, clo_err_text());
+        if (strstr(clo_err_text(), cases[i].file) == NULL && strncmp(cases[i].file, "operator", 8) != 0)
+            fail_msg("case %zu: %s", i, clo_err_text());
         if (i + 1 < sizeof cases / sizeof cases[0]) (void)client_teardown(state);
     }
 }
