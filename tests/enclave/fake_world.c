@@ -269,12 +269,25 @@ static void request_make(fake_world *w, const char *run)
     assert_ok(clo_collab_run_request_sign(r, starter, &w->request));
 }
 
+/* One software TEE for all worlds of a program: its RSA-4096 root takes seconds to make. */
+static clo_tee_sim *shared_device;
+static void device_end(void) { clo_tee_sim_free(&shared_device); }
+static clo_tee_sim *device_shared(void)
+{
+    if (shared_device != NULL) return shared_device;
+    char directory[256];
+    assert_ok(clo_os_dir_temporary("clo-enclave-", directory));
+    assert_ok(clo_tee_sim_open(&shared_device, directory));
+    assert_ok(clo_os_tree_remove(directory));
+    assert_int_equal(atexit(device_end), 0);
+    return shared_device;
+}
+
 void fake_world_make(fake_world *w, fault f, const char *run, uint64_t rows_each)
 {
     *w = (fake_world){.fault = f, .rows = rows_each};
     clo_arena_init(&w->arena, 64u << 20);
-    assert_ok(clo_os_dir_temporary("clo-enclave-", w->directory));
-    assert_ok(clo_tee_sim_open(&w->device, w->directory));
+    w->device = device_shared();
     CLO_AUTO(clo_os_fd_close) int self = fake_world_program_open();
     assert_ok(clo_tee_sim_measure_fd(self, w->measurement));
     owner_make(w, &w->owners[0], "north");
@@ -327,8 +340,6 @@ void fake_world_free(fake_world *w)
         clo_buf_free(&o->in);
         clo_buf_free(&w->commits[i]);
     }
-    clo_tee_sim_free(&w->device);
-    assert_ok(clo_os_tree_remove(w->directory));
     clo_buf_free(&w->file);
     clo_buf_free(&w->proof);
     clo_buf_free(&w->request);

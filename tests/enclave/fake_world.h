@@ -62,8 +62,7 @@ typedef struct {
     clo_collab_agreement *g;
     clo_buf file, proof, request;
     clo_collab_run_request asked;
-    char directory[256];
-    clo_tee_sim *device;
+    clo_tee_sim *device; /* shared by all worlds */
     uint8_t measurement[48], host_data[32];
     clo_err served; /* of the key services: an unexpected failure in the fake itself */
 
