@@ -137,7 +137,7 @@ CLO_R clo_audit_log_append(clo_audit_log *log, clo_span data, uint64_t *index)
     while (sem_wait(&w.done) != 0) {
     } /* interrupted by a signal */
     (void)sem_destroy(&w.done);
-    if (w.code != 0) return clo_err_again(w.code, "the transparency log could not be written; the operator must look at its disk and restart it");
+    if (w.code != 0) return clo_err_again(w.code, "the transparency log could not be written; the operator must look at its disk");
     *index = w.index;
     return CLO_OK;
 }

@@ -42,13 +42,18 @@ static void witness_note(clo_audit_log *log, clo_span note, uint64_t size)
     (void)pthread_mutex_unlock(&log->lock);
 }
 
-/* Write one group durably, add it to the tree, sign. The journal is synced before any signature that covers it exists. */
-static clo_err commit_group(clo_audit_log *log, clo_audit_waiter *group, clo_buf *note, uint64_t *size)
+/* Write one group durably, add it to the tree, sign. The journal is synced before any signature that covers it exists. *usable = memory and disk still agree
+ * after a failure (a full disk); a sync that failed leaves that unknown. */
+static clo_err commit_group(clo_audit_log *log, clo_audit_waiter *group, clo_buf *note, uint64_t *size, bool *usable)
 {
+    *usable = true;
     CLO_AUTO(clo_buf_free) clo_buf bytes;
     clo_buf_init(&bytes, (size_t)GROUP_MAX + CLO_AUDIT_ENTRY_MAX + RECORD_EXTRA);
     for (clo_audit_waiter *w = group; w != NULL; w = w->next) CLO_TRY(clo_audit_journal_record(&bytes, w->data, &w->leaf));
-    CLO_TRY(clo_os_file_pwrite(log->fd, log->journal_size, clo_buf_span(&bytes)));
+    clo_err written = clo_os_file_pwrite(log->fd, log->journal_size, clo_buf_span(&bytes));
+    if (clo_failed(written)) *usable = !clo_failed(clo_os_file_truncate(log->fd, log->journal_size));
+    CLO_TRY(written);
+    *usable = false;
     CLO_TRY(clo_os_file_sync(log->fd));
     (void)pthread_mutex_lock(&log->lock);
     clo_err e = CLO_OK;
@@ -63,6 +68,7 @@ static clo_err commit_group(clo_audit_log *log, clo_audit_waiter *group, clo_buf
     *size = log->tree.size;
     (void)pthread_mutex_unlock(&log->lock);
     CLO_TRY(e);
+    *usable = true; /* the entries are in; without a stored checkpoint they are only not acknowledged */
     return clo_os_file_write_atomic(log->checkpoint_path, clo_buf_span(note), 0644);
 }
 
@@ -83,12 +89,11 @@ static clo_audit_waiter *take_group(clo_audit_log *log)
     return group;
 }
 
-static void finish_group(clo_audit_log *log, clo_audit_waiter *group, clo_err e, clo_buf *note, uint64_t size)
+static void finish_group(clo_audit_log *log, clo_audit_waiter *group, clo_err e, bool usable, clo_buf *note, uint64_t size)
 {
     (void)pthread_mutex_lock(&log->lock);
-    if (clo_failed(e))
-        log->broken = true; /* memory and disk may differ now: only a restart, which reads the disk, is safe */
-    else {
+    if (!usable) log->broken = true; /* memory and disk may differ now: only a restart, which reads the disk, is safe */
+    if (!clo_failed(e)) {
         clo_buf_free(&log->note);
         log->note = *note;
         log->note_size = size;
@@ -117,9 +122,10 @@ void *clo_audit_commit_thread(void *arg)
         CLO_AUTO(clo_buf_free) clo_buf note;
         clo_buf_init(&note, NOTE_MAX);
         uint64_t size = 0;
+        bool usable = !broken;
         clo_err e = broken ? CLO_FAILF(CLO_E_IO, "the log stopped after a write failure; restart the daemon")
-                           : commit_group(log, group, &note, &size);
-        finish_group(log, group, e, &note, size);
+                           : commit_group(log, group, &note, &size, &usable);
+        finish_group(log, group, e, usable, &note, size);
         (void)pthread_mutex_lock(&log->lock);
     }
     (void)pthread_mutex_unlock(&log->lock);

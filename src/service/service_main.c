@@ -43,6 +43,7 @@ int clo_service_main(int argc, char **argv)
     clo_err e = clo_service_arguments_parse(argc, argv, &a);
     if (!clo_failed(e) && a.help) return fputs(usage, stdout) < 0 ? 3 : 0;
     if (!clo_failed(e) && a.version) return printf("cloisterd %s\n", CLO_VERSION) < 0 ? 3 : 0;
+    if (!clo_failed(e)) e = clo_os_log_open(strcmp(a.role, "witness") == 0 ? "cloister-witness" : "cloisterd", NULL, CLO_OS_LOG_INFO);
     if (!clo_failed(e)) e = strcmp(a.role, "witness") == 0 ? clo_service_witness_main(&a) : clo_service_operator_main(&a);
     if (clo_failed(e)) (void)fprintf(stderr, "cloisterd: %s\n", clo_err_text());
     return exit_code(e);

@@ -8,8 +8,10 @@
 #include "os/file.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static const char origin[] = "operator.example/log";
 static clo_crypto_private_key log_sk, witness_sk;
@@ -374,6 +376,40 @@ static void every_altered_byte_is_found(void **state)
     close_place(&p);
 }
 
+/* A disk that is full refuses what comes, forgets nothing that was acknowledged, and is written again once there is room. */
+static void a_full_disk_is_survived(void **state)
+{
+    (void)state;
+    place p;
+    open_place(&p);
+    make_plain_log(&p, 3);
+    char journal[400], text[32];
+    uint64_t size = 0, index = 0;
+    struct rlimit before, small;
+    clo_audit_log *log = NULL;
+    clo_audit_log_options o = {.directory = p.log_dir, .origin = origin, .sk = &log_sk};
+    assert_ok(clo_os_path_join(journal, sizeof journal, p.log_dir, "journal"));
+    assert_ok(clo_audit_log_open(&log, &o));
+    for (int i = 3; i < 20; i++) assert_ok(clo_audit_log_append(log, entry(i, text), &index));
+    assert_ok(clo_os_file_size(journal, &size));
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = before;
+    small.rlim_cur = size + 10; /* room for a part of the next record */
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    clo_err first = clo_audit_log_append(log, entry(20, text), &index), second = clo_audit_log_append(log, entry(20, text), &index);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    (void)signal(SIGXFSZ, handler);
+    assert_int_equal(first.code, CLO_E_IO);
+    assert_int_equal(second.code, CLO_E_IO);
+    assert_ok(clo_audit_log_append(log, entry(20, text), &index));
+    assert_int_equal(index, 20);
+    clo_audit_log_close(&log);
+    assert_ok(clo_audit_log_check(p.log_dir, &policy.log, &size));
+    assert_int_equal(size, 21);
+    close_place(&p);
+}
+
 /* The record on disk must stay readable for ever: be32 length, data, leaf hash. */
 static void the_journal_is_laid_out_as_documented(void **state)
 {
@@ -504,7 +540,7 @@ int main(void)
                                        cmocka_unit_test(witness_refuses_a_second_history), cmocka_unit_test(many_threads_append),
                                        cmocka_unit_test(consistency_over_all_sizes), cmocka_unit_test(entries_have_a_largest_size),
                                        cmocka_unit_test(a_hanging_witness_delays_no_append), cmocka_unit_test(every_altered_byte_is_found),
-                                       cmocka_unit_test(the_journal_is_laid_out_as_documented), cmocka_unit_test(witness_statuses),
+                                       cmocka_unit_test(the_journal_is_laid_out_as_documented), cmocka_unit_test(witness_statuses), cmocka_unit_test(a_full_disk_is_survived),
                                        cmocka_unit_test(tile_paths)};
     return cmocka_run_group_tests(tests, keys, NULL);
 }
