@@ -65,7 +65,8 @@ clo_err clo_cli_demo(clo_cli *c)
     d->a = &c->arena;
     outcome o = {.err = demo_open(d, clo_cli_value(c, "--keep"))};
     if (!clo_failed(o.err)) {
-        clo_cli_say(c, "Cloister: three hospitals and an analyst compute together; no one shows rows to anyone.\nDirectory: %s\n", d->dir);
+        clo_cli_say(c, "Cloister: three hospitals and an analyst compute together; no one shows rows to anyone.\nDirectory: %s\n",
+                    d->dir);
         o.err = tell(d);
     }
     if (demo_interrupted()) o.err = CLO_FAILF(CLO_E_CANCELLED, "interrupted; everything was stopped");

@@ -22,7 +22,8 @@ clo_err demo_attack_denied(demo_attacker *t, const clo_denial *n, const char *wa
     quote_line(t->d, "actual", n->actual);
     quote_line(t->d, "source", n->source);
     quote_line(t->d, "remedy", n->remedy);
-    CLO_CHECKF(strncmp(n->claim, wanted, strlen(wanted)) == 0, CLO_E_CONFLICT, "it was refused for another reason (%s) than %s", n->claim, wanted);
+    CLO_CHECKF(strncmp(n->claim, wanted, strlen(wanted)) == 0, CLO_E_CONFLICT, "it was refused for another reason (%s) than %s",
+               n->claim, wanted);
     return CLO_OK;
 }
 
@@ -54,7 +55,8 @@ clo_err demo_attack_run(demo_attacker *t, const char *run, const char *request, 
     clo_wire_node *map = NULL;
     const char *id = NULL;
     const char *option = request != NULL ? "--request" : NULL;
-    CLO_TRY(demo_cli_refused(t->d, "analyst", "run", "start", "../shared/study.agreement", run, "--watch", "--json", option, request, NULL));
+    CLO_TRY(demo_cli_refused(t->d, "analyst", "run", "start", "../shared/study.agreement", run, "--watch", "--json", option,
+                             request, NULL));
     CLO_TRY(demo_json(t->d, &map));
     CLO_TRY(demo_member(map, "id", &id));
     return demo_attack_explain(t, "analyst", id, wanted);

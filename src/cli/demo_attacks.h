@@ -14,7 +14,7 @@ typedef struct {
     clo_collab_receipt *receipt; /* of the statistics run: all that the operator saw of it */
     char short_id[65];           /* an agreement that ends soon … */
     int64_t short_end;
-    clo_span short_request;      /* … and a request that was signed while it held */
+    clo_span short_request; /* … and a request that was signed while it held */
     demo_loot short_loot;
 } demo_attacker;
 

@@ -3,7 +3,10 @@
 
 #include "crypto/hash.h"
 
-static const clo_collab_member *member_at(const demo_attacker *t, size_t i) { return clo_collab_agreement_member(t->loot.agreement, demo_hospitals[i]); }
+static const clo_collab_member *member_at(const demo_attacker *t, size_t i)
+{
+    return clo_collab_agreement_member(t->loot.agreement, demo_hospitals[i]);
+}
 
 /* All that the operator saw of the finished run, as a message to a key service. */
 static void recorded(const demo_attacker *t, clo_collab_release_request *r)
@@ -57,7 +60,8 @@ clo_err demo_attack_replay(demo_attacker *t)
     CLO_TRY(clo_arena_alloc(d->a, sizeof(clo_collab_release_request), &memory));
     clo_collab_release_request *r = memory;
     demo_attack_title(t, "Evidence and nonce used again");
-    demo_say(d, "   The whole message of the finished statistics run is sent again to hospital-a's key service, over the attacker's own TLS session.");
+    demo_say(d, "   The whole message of the finished statistics run is sent again to hospital-a's key service, over the "
+                "attacker's own TLS session.");
     recorded(t, r);
     CLO_TRY(send(t, r, true, &no));
     CLO_TRY(demo_attack_explain(t, "hospital-a", no.id, "nonce."));
@@ -113,7 +117,8 @@ static clo_err in_the_middle(demo_attacker *t, clo_span request)
     demo_impostor_stop(&impostor);
     CLO_TRY(e);
     CLO_CHECKF(impostor.connected, CLO_E_CONFLICT, "the runtime never came to the server in the middle");
-    CLO_CHECKF(!impostor.completed, CLO_E_CONFLICT, "THE ATTACK WORKED: the runtime took the attacker for hospital-a's key service");
+    CLO_CHECKF(!impostor.completed, CLO_E_CONFLICT,
+               "THE ATTACK WORKED: the runtime took the attacker for hospital-a's key service");
     return demo_attack_host(t, h, "tls.server.spki");
 }
 
@@ -125,7 +130,8 @@ clo_err demo_attack_relay(demo_attacker *t)
     CLO_TRY(clo_arena_alloc(d->a, sizeof(demo_host), &memory));
     demo_host *h = memory;
     demo_attack_title(t, "A relayed session");
-    demo_say(d, "   A genuine runtime makes fresh evidence; its host withholds it and sends it itself, over its own TLS session.");
+    demo_say(d,
+             "   A genuine runtime makes fresh evidence; its host withholds it and sends it itself, over its own TLS session.");
     CLO_TRY(demo_request_sign(d, t->loot.agreement, "statistics", &request));
     demo_host_prepare(h, &t->loot, request);
     h->on_evidence = relay;

@@ -25,7 +25,8 @@ clo_err demo_attack_patched(demo_attacker *t)
     demo *d = t->d;
     char path[DEMO_PATH];
     demo_attack_title(t, "A patched enclave");
-    demo_say(d, "   One byte of one text in the runtime's executable is changed; cloisterd is restarted with it; the analyst starts a run.");
+    demo_say(d, "   One byte of one text in the runtime's executable is changed; cloisterd is restarted with it; the analyst "
+                "starts a run.");
     CLO_TRY(patch(d, path));
     CLO_TRY(demo_daemon_stop(d, DEMO_OPERATOR));
     CLO_TRY(demo_operator_start(d, path));
@@ -43,8 +44,9 @@ static clo_err swap_chunk(const demo_loot *l, uint64_t index)
     CLO_AUTO(clo_os_fd_close) int one = -1;
     CLO_AUTO(clo_os_fd_close) int two = -1;
     size_t size = (size_t)l->opened[0].chunk_size + 16;
-    CLO_CHECKF(l->opened[0].chunk_size == l->opened[1].chunk_size && index + 1 < l->opened[0].chunk_count && index + 1 < l->opened[1].chunk_count, CLO_E_RANGE,
-               "the datasets have no full chunk %llu", (unsigned long long)index);
+    CLO_CHECKF(l->opened[0].chunk_size == l->opened[1].chunk_size && index + 1 < l->opened[0].chunk_count &&
+                   index + 1 < l->opened[1].chunk_count,
+               CLO_E_RANGE, "the datasets have no full chunk %llu", (unsigned long long)index);
     uint8_t a[4608], b[4608];
     CLO_CHECK(size <= sizeof a, CLO_E_TOO_LARGE);
     CLO_TRY(clo_os_file_open(&one, l->blobs[0], CLO_OS_OPEN_READ_WRITE, 0));
@@ -59,7 +61,8 @@ clo_err demo_attack_chunk(demo_attacker *t)
 {
     demo *d = t->d;
     demo_attack_title(t, "A ciphertext chunk swapped between two hospitals' datasets");
-    demo_say(d, "   On the operator's disk, chunk 3 of hospital-a's dataset and chunk 3 of hospital-b's change places; the analyst starts a run.");
+    demo_say(d, "   On the operator's disk, chunk 3 of hospital-a's dataset and chunk 3 of hospital-b's change places; the "
+                "analyst starts a run.");
     CLO_TRY(swap_chunk(&t->loot, 3));
     CLO_TRY(demo_attack_run(t, "statistics", NULL, "dataset."));
     CLO_TRY(swap_chunk(&t->loot, 3));

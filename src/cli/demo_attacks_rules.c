@@ -17,7 +17,8 @@ static clo_err write_template(demo *d, const char *name, const char *title, cons
     clo_span all = clo_demo_template;
     CLO_AUTO(clo_buf_free) clo_buf text;
     clo_buf_init(&text, 1 << 20);
-    const uint8_t *a = memmem(all.p, all.n, old_title, sizeof old_title - 1), *b = memmem(all.p, all.n, old_end, sizeof old_end - 1);
+    const uint8_t *a = memmem(all.p, all.n, old_title, sizeof old_title - 1),
+                  *b = memmem(all.p, all.n, old_end, sizeof old_end - 1);
     CLO_CHECK(a != NULL && b != NULL && a < b, CLO_E_BUG);
     CLO_TRY(clo_buf_put(&text, all.p, (size_t)(a - all.p)));
     CLO_TRY(clo_buf_put_str(&text, title));
@@ -56,7 +57,8 @@ clo_err demo_attack_agreements_prepare(demo_attacker *t)
 }
 
 /* Straight to a key service, with keys of the attacker's own and a fresh nonce, around the runtime. */
-static clo_err ask_directly(demo_attacker *t, const clo_collab_agreement *g, clo_span file, clo_span proof, clo_span request, const char *wanted)
+static clo_err ask_directly(demo_attacker *t, const clo_collab_agreement *g, clo_span file, clo_span proof, clo_span request,
+                            const char *wanted)
 {
     demo_channel ch;
     demo_refusal no;
@@ -210,7 +212,8 @@ static clo_err fork_log(demo_attacker *t)
     }
     CLO_CHECKF(after > before, CLO_E_CONFLICT, "the restored log did not grow");
     CLO_CHECKF(!cosigned, CLO_E_CONFLICT, "THE ATTACK WORKED: the witness cosigned a forked log");
-    demo_say(d, "   A new entry in the restored log: its checkpoint carries the operator's signature alone. The witness has seen a longer log");
+    demo_say(d, "   A new entry in the restored log: its checkpoint carries the operator's signature alone. The witness has seen "
+                "a longer log");
     demo_say(d, "   and does not cosign this one, so that no proof from it is worth anything.");
     return CLO_OK;
 }
@@ -232,12 +235,14 @@ clo_err demo_attack_rollback(demo_attacker *t)
     bool cosigned = false;
     uint64_t size = 0;
     demo_attack_title(t, "The operator's disk rolled back to an earlier snapshot, and the run repeated");
-    demo_say(d, "   cloisterd is stopped, its directory copied; it is started and does a run; then the copy is put back and the same");
+    demo_say(
+        d, "   cloisterd is stopped, its directory copied; it is started and does a run; then the copy is put back and the same");
     demo_say(d, "   signed request sent again. The operator remembers nothing of the run.");
     CLO_TRY(demo_daemon_stop(d, DEMO_OPERATOR));
     CLO_TRY(copy_home(d, "snapshot"));
     CLO_TRY(demo_daemon_start(d, DEMO_OPERATOR));
-    CLO_TRY(demo_cli(d, "analyst", "run", "start", "../shared/study.agreement", "statistics", "--request-out", "again.request", "--watch", NULL));
+    CLO_TRY(demo_cli(d, "analyst", "run", "start", "../shared/study.agreement", "statistics", "--request-out", "again.request",
+                     "--watch", NULL));
     CLO_TRY(witnessed(d, &cosigned, &size));
     CLO_CHECKF(cosigned, CLO_E_CONFLICT, "the operator's checkpoint has no cosignature of the witness");
     CLO_TRY(demo_daemon_stop(d, DEMO_OPERATOR));

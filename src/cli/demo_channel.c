@@ -18,7 +18,8 @@ static clo_err certify(demo_leaf *leaf, clo_crypto_cert **certificate)
 {
     CLO_AUTO(clo_buf_free) clo_buf der;
     clo_buf_init(&der, PEM_MAX);
-    const clo_crypto_cert_request request = {.common_name = "somebody", .not_before = YEAR_2020, .not_after = YEAR_2100, .serial = 1};
+    const clo_crypto_cert_request request = {
+        .common_name = "somebody", .not_before = YEAR_2020, .not_after = YEAR_2100, .serial = 1};
     CLO_TRY(clo_crypto_keypair_make(CLO_KEYPAIR_P256, &leaf->key_pem));
     CLO_TRY(clo_crypto_cert_make(&request, clo_buf_span(&leaf->key_pem), NULL, clo_buf_span(&leaf->key_pem), &der));
     CLO_TRY(clo_crypto_cert_parse(certificate, clo_buf_span(&der)));
@@ -73,8 +74,9 @@ clo_err demo_channel_open(demo_channel *ch, const demo_leaf *leaf, const clo_col
     clo_os_net_url url;
     *ch = (demo_channel){.member = member, .fd = -1};
     CLO_TRY(clo_os_net_url_parse(&url, member->kms_url));
-    const clo_crypto_tls_options options = {
-        .certificate_pem = clo_buf_span(&leaf->certificate_pem), .private_pem = clo_buf_span(&leaf->key_pem), .pinned_spki = member->kms_spki};
+    const clo_crypto_tls_options options = {.certificate_pem = clo_buf_span(&leaf->certificate_pem),
+                                            .private_pem = clo_buf_span(&leaf->key_pem),
+                                            .pinned_spki = member->kms_spki};
     clo_err e = clo_crypto_tls_context_new(&ch->context, &options);
     if (!clo_failed(e)) e = clo_os_net_connect(&ch->fd, url.host, url.port, CONNECT_MS);
     if (!clo_failed(e)) e = clo_crypto_tls_on_socket(&ch->tls, ch->context, ch->fd);
@@ -167,7 +169,8 @@ clo_err demo_channel_release(demo_channel *ch, const clo_collab_release_request 
     CLO_TRY(clo_collab_release_request_encode(request, &body));
     CLO_TRY(call(ch, "POST", "/v1/release", clo_buf_span(&body), &r));
     out->status = r.status;
-    CLO_CHECKF(r.status >= 400, CLO_E_CONFLICT, "THE ATTACK WORKED: the key service of %s released a key", ch->member->party.name);
+    CLO_CHECKF(r.status >= 400, CLO_E_CONFLICT, "THE ATTACK WORKED: the key service of %s released a key",
+               ch->member->party.name);
     CLO_TRY(clo_wire_cbor_decode(&a, clo_buf_span(&r.body), NULL, &map));
     take(map, "claim", out->denial.claim, sizeof out->denial.claim);
     take(map, "expected", out->denial.expected, sizeof out->denial.expected);
@@ -190,8 +193,10 @@ static clo_err impersonate(demo_impostor *m)
     CLO_TRY(clo_os_net_wait(m->listen_fd, false, clo_os_now_ns() + EXCHANGE_SECONDS * SECOND));
     CLO_TRY(clo_os_net_accept(m->listen_fd, &fd, peer));
     m->connected = true;
-    const clo_crypto_tls_options options = {
-        .server = true, .certificate_pem = clo_buf_span(&m->leaf->certificate_pem), .private_pem = clo_buf_span(&m->leaf->key_pem), .ask_client_leaf = true};
+    const clo_crypto_tls_options options = {.server = true,
+                                            .certificate_pem = clo_buf_span(&m->leaf->certificate_pem),
+                                            .private_pem = clo_buf_span(&m->leaf->key_pem),
+                                            .ask_client_leaf = true};
     clo_err e = clo_crypto_tls_context_new(&context, &options);
     if (!clo_failed(e)) e = clo_crypto_tls_on_socket(&tls, context, fd);
     if (!clo_failed(e)) e = handshake(tls, fd);
@@ -201,10 +206,7 @@ static clo_err impersonate(demo_impostor *m)
     return e;
 }
 
-static void serve_one(void *context)
-{
-    (void)impersonate(context).code; /* that it fails is what is hoped for */
-}
+static void serve_one(void *context) { (void)impersonate(context).code; /* that it fails is what is hoped for */ }
 
 clo_err demo_impostor_start(demo_impostor *m, const demo_leaf *leaf)
 {

@@ -195,15 +195,22 @@ clo_err demo_host_run(demo_host *h)
 {
     const demo_loot *l = h->loot;
     char enclave[2 * DEMO_PATH];
-    clo_enclave_start start = {.agreement_file = h->file, .agreement_proof = h->proof, .request = h->request, .manifest_count = DEMO_HOSPITALS};
+    clo_enclave_start start = {
+        .agreement_file = h->file, .agreement_proof = h->proof, .request = h->request, .manifest_count = DEMO_HOSPITALS};
     for (size_t i = 0; i < DEMO_HOSPITALS; i++) start.manifests[i] = l->manifests[i];
     CLO_TRY(clo_os_path_join(enclave, sizeof enclave, l->d->programs, "cloister-enclave"));
-    const clo_service_host_options options = {
-        .enclave_path = enclave,
-        .sim = l->sim,
-        .start = &start,
-        .ops = {.fetch = op_fetch, .address = op_address, .evidence = op_evidence, .progress = op_progress, .output = op_output, .finish = op_finish,
-                .failed = op_failed, .cancelled = op_cancelled, .context = h}};
+    const clo_service_host_options options = {.enclave_path = enclave,
+                                              .sim = l->sim,
+                                              .start = &start,
+                                              .ops = {.fetch = op_fetch,
+                                                      .address = op_address,
+                                                      .evidence = op_evidence,
+                                                      .progress = op_progress,
+                                                      .output = op_output,
+                                                      .finish = op_finish,
+                                                      .failed = op_failed,
+                                                      .cancelled = op_cancelled,
+                                                      .context = h}};
     clo_err e = clo_service_host_run(&options);
     CLO_CHECKF(!demo_interrupted(), CLO_E_CANCELLED, "interrupted; everything was stopped");
     if (clo_failed(h->evidence_err)) return clo_err_again(h->evidence_err.code, h->evidence_text);

@@ -28,7 +28,8 @@ struct demo_host {
     clo_span file, proof, request; /* what START says */
     const char *detour_owner;      /* its tunnels lead to this port instead */
     uint16_t detour_port;
-    /** The runtime's evidence, before the runtime sends it to any key service; then the run is cancelled. NULL = an honest host. */
+    /** The runtime's evidence, before the runtime sends it to any key service; then the run is cancelled. NULL = an honest host.
+     */
     clo_err (*on_evidence)(demo_host *h, const clo_enclave_evidence *m);
     void *context;
     clo_err evidence_err; /* what on_evidence said, and its sentence */

@@ -128,7 +128,8 @@ static bool parse_region(clo_span line, uint64_t *from, uint64_t *to)
     }
     *from = v[0];
     *to = v[1];
-    return k == 1 && i + 1 < line.n && line.p[i + 1] == 'r' && v[0] < v[1] && v[1] - v[0] <= REGION_MAX && v[1] < (uint64_t)1 << 47;
+    return k == 1 && i + 1 < line.n && line.p[i + 1] == 'r' && v[0] < v[1] && v[1] - v[0] <= REGION_MAX &&
+           v[1] < (uint64_t)1 << 47;
 }
 
 clo_err demo_search_memory(demo_search *s, pid_t pid)

@@ -9,9 +9,9 @@ enum { DEMO_PATTERNS_MAX = 32 };
 typedef struct {
     size_t count;
     clo_span patterns[DEMO_PATTERNS_MAX];
-    uint64_t searched;       /* bytes */
-    uint32_t found_mask;     /* bit i: pattern i was seen */
-    char where[DEMO_PATH];   /* the last place */
+    uint64_t searched;     /* bytes */
+    uint32_t found_mask;   /* bit i: pattern i was seen */
+    char where[DEMO_PATH]; /* the last place */
 } demo_search;
 
 /** Patterns of some rows of this CSV: two per row. They live in the arena. */

@@ -61,23 +61,28 @@ static clo_err make_hospital(demo *d, size_t i)
 /* The analyst pins every party's key, for the receipts. */
 static clo_err import_parties(demo *d)
 {
-    static const char *const files[] = {"../shared/hospital-a.party", "../shared/hospital-b.party", "../shared/hospital-c.party", "../shared/analyst.party"};
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) CLO_TRY(demo_cli(d, "analyst", "party", "import", files[i], NULL));
+    static const char *const files[] = {"../shared/hospital-a.party", "../shared/hospital-b.party", "../shared/hospital-c.party",
+                                        "../shared/analyst.party"};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        CLO_TRY(demo_cli(d, "analyst", "party", "import", files[i], NULL));
     return CLO_OK;
 }
 
 clo_err demo_parties(demo *d)
 {
     demo_chapter(d, "Parties, and an agreement that all of them sign");
-    demo_say(d, "Everything below is a real process on loopback, each party in a directory of its own, as on machines of their own.");
+    demo_say(
+        d, "Everything below is a real process on loopback, each party in a directory of its own, as on machines of their own.");
     CLO_TRY(init_witness_and_operator(d));
     for (size_t i = 0; i < DEMO_HOSPITALS; i++) CLO_TRY(make_hospital(d, i));
     CLO_TRY(make_party(d, "analyst"));
     CLO_TRY(demo_cli(d, "analyst", "init", "--operator", "../shared/operator.json", NULL));
     CLO_TRY(import_parties(d));
     demo_held(d, "cloisterd (operator), a witness of its log, and three cloister-kms (one per hospital) are running;");
-    demo_say(d, "     hospital-a, hospital-b, hospital-c and analyst have made their own keys. Only public halves were exchanged.");
-    demo_say(d, "     The TEE here is software (sim): it gives NO protection from the operator; code and protocol are those of real ones.");
+    demo_say(d,
+             "     hospital-a, hospital-b, hospital-c and analyst have made their own keys. Only public halves were exchanged.");
+    demo_say(d, "     The TEE here is software (sim): it gives NO protection from the operator; code and protocol are those of "
+                "real ones.");
     return CLO_OK;
 }
 
@@ -108,7 +113,8 @@ static clo_err take_state(demo *d, const char *file)
     index = clo_wire_get(answer, "log_index");
     CLO_CHECKF(index != NULL && index->type == CLO_WIRE_INT, CLO_E_CONFLICT, "the agreement is not in the log");
     CLO_TRY(clo_str_set(d->agreement_id, sizeof d->agreement_id, clo_span_str(id)));
-    demo_held(d, "signed by all four, state active, entry %lld of the transparency log, cosigned by the witness", (long long)index->integer);
+    demo_held(d, "signed by all four, state active, entry %lld of the transparency log, cosigned by the witness",
+              (long long)index->integer);
     return CLO_OK;
 }
 
@@ -160,13 +166,15 @@ static clo_err seal_and_push(demo *d, size_t i)
     static const char *const names[] = {"rows-a", "rows-b", "rows-c"};
     const char *who = demo_hospitals[i];
     clo_wire_node *manifest = NULL;
-    CLO_TRY(demo_cli(d, who, "dataset", "seal", "rows.csv", "--schema", "../shared/wdbc.schema.json", "--name", names[i], "--chunk-size", "4096", "--json", NULL));
+    CLO_TRY(demo_cli(d, who, "dataset", "seal", "rows.csv", "--schema", "../shared/wdbc.schema.json", "--name", names[i],
+                     "--chunk-size", "4096", "--json", NULL));
     CLO_TRY(demo_json(d, &manifest));
     const clo_wire_node *rows = clo_wire_get(manifest, "row_count"), *chunks = clo_wire_get(manifest, "chunk_count");
-    CLO_CHECKF(rows != NULL && chunks != NULL && rows->type == CLO_WIRE_INT && chunks->type == CLO_WIRE_INT, CLO_E_MALFORMED, "the manifest has no counts");
+    CLO_CHECKF(rows != NULL && chunks != NULL && rows->type == CLO_WIRE_INT && chunks->type == CLO_WIRE_INT, CLO_E_MALFORMED,
+               "the manifest has no counts");
     CLO_TRY(demo_cli(d, who, "dataset", "push", names[i], NULL));
-    demo_held(d, "%s: %lld rows sealed at home in %lld chunks; its key is at its own key service, ciphertext at the operator", who, (long long)rows->integer,
-              (long long)chunks->integer);
+    demo_held(d, "%s: %lld rows sealed at home in %lld chunks; its key is at its own key service, ciphertext at the operator",
+              who, (long long)rows->integer, (long long)chunks->integer);
     return CLO_OK;
 }
 
@@ -182,8 +190,12 @@ static clo_err search_control(demo *d, demo_search *s)
     }
     CLO_TRY(demo_search_table(d->a, clo_demo_csv, &table));
     demo_search_bytes(s, clo_buf_span(&table), "the table");
-    CLO_CHECKF(s->found_mask == (uint32_t)((1ull << s->count) - 1), CLO_E_CONFLICT, "the searcher does not find rows even at the hospitals");
-    demo_say(d, "Searching for %zu whole rows, as text and as the numbers of a table. At the hospitals: all found, so the searcher sees.", s->count / 2);
+    CLO_CHECKF(s->found_mask == (uint32_t)((1ull << s->count) - 1), CLO_E_CONFLICT,
+               "the searcher does not find rows even at the hospitals");
+    demo_say(
+        d,
+        "Searching for %zu whole rows, as text and as the numbers of a table. At the hospitals: all found, so the searcher sees.",
+        s->count / 2);
     return CLO_OK;
 }
 
@@ -203,16 +215,18 @@ static clo_err search_nothing(demo *d, bool control)
     CLO_TRY(demo_search_memory(&s, demo_daemon_pid(d, DEMO_OPERATOR)));
     CLO_TRY(demo_search_memory(&s, demo_daemon_pid(d, DEMO_WITNESS)));
     CLO_CHECKF(s.found_mask == 0, CLO_E_CONFLICT, "a row was found in the clear in %s", s.where);
-    demo_held(d, "operator and witness: %.1f MB of files and %.0f MB of process memory searched, no row found", (double)files / 1e6,
-              (double)(s.searched - files) / 1e6);
+    demo_held(d, "operator and witness: %.1f MB of files and %.0f MB of process memory searched, no row found",
+              (double)files / 1e6, (double)(s.searched - files) / 1e6);
     return CLO_OK;
 }
 
 clo_err demo_datasets(demo *d)
 {
     demo_chapter(d, "Each hospital seals its rows at home and pushes ciphertext");
-    demo_say(d, "The Wisconsin diagnostic breast-cancer table: 569 patients, 30 measurements, a diagnosis; every third row to each hospital.");
-    demo_say(d, "hospital-a$ cloister dataset seal rows.csv --schema wdbc.schema.json --name rows-a; cloister dataset push rows-a");
+    demo_say(d, "The Wisconsin diagnostic breast-cancer table: 569 patients, 30 measurements, a diagnosis; every third row to "
+                "each hospital.");
+    demo_say(d,
+             "hospital-a$ cloister dataset seal rows.csv --schema wdbc.schema.json --name rows-a; cloister dataset push rows-a");
     CLO_TRY(split_rows(d));
     for (size_t i = 0; i < DEMO_HOSPITALS; i++) CLO_TRY(seal_and_push(d, i));
     return search_nothing(d, true);
@@ -224,7 +238,8 @@ static clo_err run_one(demo *d, const char *name, const char *request_file, char
 {
     clo_wire_node *run = NULL;
     const char *state = NULL, *found = NULL;
-    CLO_TRY(demo_cli(d, "analyst", "run", "start", "../shared/study.agreement", name, "--request-out", request_file, "--watch", "--json", NULL));
+    CLO_TRY(demo_cli(d, "analyst", "run", "start", "../shared/study.agreement", name, "--request-out", request_file, "--watch",
+                     "--json", NULL));
     CLO_TRY(demo_json(d, &run));
     CLO_TRY(demo_member(run, "state", &state));
     CLO_TRY(demo_member(run, "id", &found));
@@ -240,7 +255,8 @@ static clo_err run_one(demo *d, const char *name, const char *request_file, char
 clo_err demo_runs(demo *d)
 {
     demo_chapter(d, "Two runs over the union of all rows, inside the enclave");
-    demo_say(d, "analyst$ cloister run start study.agreement statistics --watch   (SQL: count and means by diagnosis, exact discrete noise)");
+    demo_say(d, "analyst$ cloister run start study.agreement statistics --watch   (SQL: count and means by diagnosis, exact "
+                "discrete noise)");
     CLO_TRY(run_one(d, "statistics", "statistics.request", d->statistics));
     demo_say(d, "analyst$ cloister run start study.agreement model --watch        (logistic regression, differentially private)");
     CLO_TRY(run_one(d, "model", "model.request", d->model));
@@ -253,7 +269,8 @@ clo_err demo_runs(demo *d)
 static clo_err number_in(const clo_wire_node *map, const char *key, double *out)
 {
     const clo_wire_node *n = clo_wire_get(map, key);
-    CLO_CHECKF(n != NULL && (n->type == CLO_WIRE_FLOAT || n->type == CLO_WIRE_INT), CLO_E_MALFORMED, "the answer has no number \"%s\"", key);
+    CLO_CHECKF(n != NULL && (n->type == CLO_WIRE_FLOAT || n->type == CLO_WIRE_INT), CLO_E_MALFORMED,
+               "the answer has no number \"%s\"", key);
     *out = n->type == CLO_WIRE_INT ? (double)n->integer : n->number;
     return CLO_OK;
 }
@@ -263,14 +280,17 @@ static clo_err compare_models(demo *d)
 {
     clo_wire_node *tree = NULL;
     double with_privacy = 0, without = 0;
-    CLO_TRY(demo_cli(d, "analyst", "model", "evaluate", "--model", "diagnosis.model", "--data", "../shared/wdbc.csv", "--schema", "../shared/wdbc.schema.json",
-                     "--json", NULL));
+    CLO_TRY(demo_cli(d, "analyst", "model", "evaluate", "--model", "diagnosis.model", "--data", "../shared/wdbc.csv", "--schema",
+                     "../shared/wdbc.schema.json", "--json", NULL));
     CLO_TRY(demo_json(d, &tree));
     CLO_TRY(number_in(tree, "accuracy", &with_privacy));
-    CLO_TRY(demo_cli(d, "analyst", "model", "train", "--data", "../shared/wdbc.csv", "--schema", "../shared/wdbc.schema.json", "--json", NULL));
+    CLO_TRY(demo_cli(d, "analyst", "model", "train", "--data", "../shared/wdbc.csv", "--schema", "../shared/wdbc.schema.json",
+                     "--json", NULL));
     CLO_TRY(demo_json(d, &tree));
     CLO_TRY(number_in(clo_wire_get(tree, "training"), "accuracy", &without));
-    demo_held(d, "accuracy on the (here public) table: %.1f %% with differential privacy, %.1f %% without; saying \"benign\" to all: 62.7 %%",
+    demo_held(d,
+              "accuracy on the (here public) table: %.1f %% with differential privacy, %.1f %% without; saying \"benign\" to "
+              "all: 62.7 %%",
               100 * with_privacy, 100 * without);
     CLO_CHECKF(with_privacy > 0.75, CLO_E_CONFLICT, "the private model is no better than guessing");
     return CLO_OK;
@@ -309,7 +329,8 @@ static void who_saw_what(const demo *d)
     demo_say(d, "   the analyst  the two noisy results, which the agreement makes it the recipient of; no row");
     demo_say(d, "   the operator ciphertext, sizes, counts, times, states; no row, no key, no result");
     demo_say(d, "   the witness  checkpoints of the log");
-    demo_say(d, "   the enclave  all rows, for the length of a run (here in a software TEE, which an operator could open: not for real data)");
+    demo_say(d, "   the enclave  all rows, for the length of a run (here in a software TEE, which an operator could open: not "
+                "for real data)");
 }
 
 clo_err demo_outputs(demo *d)

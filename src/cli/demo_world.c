@@ -80,7 +80,8 @@ clo_err demo_open(demo *d, const char *keep)
         CLO_TRY(clo_os_dir_temporary("cloister-demo-", d->dir));
         return make_dirs(d);
     }
-    CLO_CHECKF(!clo_os_dir_exists(keep) && !clo_os_file_exists(keep), CLO_E_EXISTS, "%s exists already; give --keep a directory that does not", keep);
+    CLO_CHECKF(!clo_os_dir_exists(keep) && !clo_os_file_exists(keep), CLO_E_EXISTS,
+               "%s exists already; give --keep a directory that does not", keep);
     CLO_TRY(clo_os_dir_make(keep));
     d->keep = true;
     char *absolute = realpath(keep, NULL);
@@ -118,7 +119,8 @@ static clo_err drain(demo *d, int fd, const char **out)
 {
     CLO_AUTO(clo_buf_free) clo_buf text;
     clo_buf_init(&text, OUTPUT_MAX);
-    uint64_t deadline = clo_os_now_ns() + (d->patience_ms != 0 ? (uint64_t)d->patience_ms * 1000000u : (uint64_t)COMMAND_SECONDS * 1000000000u);
+    uint64_t deadline =
+        clo_os_now_ns() + (d->patience_ms != 0 ? (uint64_t)d->patience_ms * 1000000u : (uint64_t)COMMAND_SECONDS * 1000000000u);
     for (;;) {
         uint8_t piece[4096];
         size_t n = 0;
@@ -138,8 +140,15 @@ static clo_err spawn(const demo *d, const char *cwd, const char *const *argv, in
     const clo_os_fd_map fds[] = {{out_fd, 1}, {err_fd, 2}};
     CLO_TRY(clo_os_path_join(program, sizeof program, d->programs, argv[0]));
     CLO_TRY(demo_path(d, place, "%s", cwd));
-    const clo_os_spawn options = {
-        .path = program, .exec_fd = -1, .argv = argv, .inherit_env = true, .cwd = place, .fds = fds, .fd_count = 2, .die_with_parent = true, .new_session = true};
+    const clo_os_spawn options = {.path = program,
+                                  .exec_fd = -1,
+                                  .argv = argv,
+                                  .inherit_env = true,
+                                  .cwd = place,
+                                  .fds = fds,
+                                  .fd_count = 2,
+                                  .die_with_parent = true,
+                                  .new_session = true};
     return clo_os_process_spawn(process, &options);
 }
 
@@ -169,7 +178,8 @@ static clo_err run_cli(demo *d, const char *party, va_list list)
 {
     const char *argv[ARGUMENTS_MAX] = {"cloister", "--home", "home"};
     size_t n = 3;
-    for (const char *word = va_arg(list, const char *); word != NULL && n + 1 < ARGUMENTS_MAX; word = va_arg(list, const char *)) argv[n++] = word;
+    for (const char *word = va_arg(list, const char *); word != NULL && n + 1 < ARGUMENTS_MAX; word = va_arg(list, const char *))
+        argv[n++] = word;
     argv[n] = NULL;
     return demo_program(d, party, argv);
 }
@@ -180,7 +190,8 @@ static clo_err wrong_end(const demo *d, const char *party, const char *verb, int
     char said[400];
     size_t n = strcspn(d->last.err, "\n");
     (void)snprintf(said, sizeof said, "%.*s", (int)n, d->last.err);
-    return CLO_FAILF(CLO_E_CONFLICT, "%s: cloister %s ended with exit code %d where %d was due: %s", party, verb, d->last.code, wanted, said);
+    return CLO_FAILF(CLO_E_CONFLICT, "%s: cloister %s ended with exit code %d where %d was due: %s", party, verb, d->last.code,
+                     wanted, said);
 }
 
 clo_err demo_cli(demo *d, const char *party, ...)

@@ -53,7 +53,8 @@ CLO_R demo_read(const demo *d, const char *name, clo_span *out);   /* into the a
 
 /** Run a program to its end in DIR/cwd; d->last has what it left. argv is NULL-terminated and begins with the program's name. */
 CLO_R demo_program(demo *d, const char *cwd, const char *const *argv);
-/** `cloister --home home ARGS…` by a party in DIR/party; the list ends with NULL. Fails unless it exits with 0, saying what it said. */
+/** `cloister --home home ARGS…` by a party in DIR/party; the list ends with NULL. Fails unless it exits with 0, saying what it
+ * said. */
 CLO_R demo_cli(demo *d, const char *party, ...) __attribute__((sentinel));
 /** The same where it must be refused: fails unless it exits with 1. */
 CLO_R demo_cli_refused(demo *d, const char *party, ...) __attribute__((sentinel));
