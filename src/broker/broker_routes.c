@@ -214,9 +214,10 @@ static clo_err work_order(clo_broker *b, clo_gateway_request *request, clo_gatew
 }
 HANDLER(order, "order")
 
+/* Anybody may bring an agreement: it speaks by its signatures, the owner's among them. So a party that orders a stop can first make an
+ * agreement known that this service has not seen. */
 static clo_err work_submit(clo_broker *b, clo_gateway_request *request, clo_gateway_response *response)
 {
-    CLO_TRY(require_owner(b, request));
     clo_kms_agreement g;
     CLO_TRY(clo_kms_agreement_submit(b->kms, request->body, &g));
     return send_agreement(request, response, &g);
@@ -414,7 +415,7 @@ const clo_gateway_route broker_routes[] = {
     POST("/v1/commit", SIGNED, COMMIT_MAX, cbor_type, handle_commit, "release", "Phase two: commit the spend, release the share"),
     GET("/v1/runs/{id}/shares", OPEN, handle_shares, "release", "Sealed shares of a committed run"),
     POST("/v1/orders", SIGNED, ORDER_MAX, NULL, handle_order, "agreements", "A party's signed order: stop, resume, terminate"),
-    POST("/v1/agreements", PARTY, AGREEMENT_MAX, NULL, handle_submit, "agreements", "Register a signed agreement"),
+    POST("/v1/agreements", SIGNED, AGREEMENT_MAX, NULL, handle_submit, "agreements", "Register a signed agreement"),
     GET("/v1/agreements", PARTY, handle_agreements, "agreements", "Agreements and their states"),
     POST("/v1/keys", PARTY, KEY_MAX, cbor_type, handle_key_import, "keys", "Entrust a dataset's key"),
     GET("/v1/keys", PARTY, handle_keys, "keys", "Data keys and key encryption keys"),

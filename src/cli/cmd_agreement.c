@@ -284,7 +284,17 @@ static clo_err next_sequence(clo_cli *c, int64_t *out)
     return clo_os_file_write_atomic(path, clo_span_of(text, (size_t)n), 0600);
 }
 
-static clo_err order_at_kms(clo_cli *c, const clo_collab_member *m, clo_span order, clo_wire_node *map)
+/* A key service that has never seen the agreement gets it first: else a later release would register it as active. */
+static clo_err send_order(clo_cli *c, clo_client_session *s, clo_span order, clo_span file, clo_wire_node **answer)
+{
+    clo_err e = clo_client_session_json(s, &c->arena, "POST", "/v1/orders", "application/cose", order, answer);
+    if (e.code != CLO_E_NOT_FOUND) return e;
+    clo_wire_node *ignored = NULL;
+    CLO_TRY(clo_client_session_json(s, &c->arena, "POST", "/v1/agreements", "application/octet-stream", file, &ignored));
+    return clo_client_session_json(s, &c->arena, "POST", "/v1/orders", "application/cose", order, answer);
+}
+
+static clo_err order_at_kms(clo_cli *c, const clo_collab_member *m, clo_span order, clo_span file, clo_wire_node *map)
 {
     clo_client_server server = {.known = true};
     clo_client_session *s = NULL;
@@ -292,7 +302,7 @@ static clo_err order_at_kms(clo_cli *c, const clo_collab_member *m, clo_span ord
     memcpy(server.url, m->kms_url, sizeof server.url);
     memcpy(server.spki, m->kms_spki, sizeof server.spki);
     CLO_TRY(clo_client_session_open(&s, &server, &c->who));
-    clo_err e = clo_client_session_json(s, &c->arena, "POST", "/v1/orders", "application/cose", order, &answer);
+    clo_err e = send_order(c, s, order, file, &answer);
     clo_client_session_free(&s);
     const char *state = clo_failed(e) ? NULL : clo_client_text(answer, "state");
     const char *text = clo_failed(e) ? clo_err_text() : state == NULL ? "?" : state;
@@ -326,12 +336,9 @@ static clo_err order(clo_cli *c, const char *verb)
     clo_cli_say(c, "%s %s\n", verb, id);
     CLO_TRY(clo_wire_map(&c->arena, &map));
     CLO_TRY(clo_wire_map(&c->arena, &services));
-    /* The own key service may not have heard of the agreement yet. */
-    clo_err own = submit_to_kms(c, g, file);
-    (void)own.code;
     for (size_t i = 0; i < g->member_count; i++) {
         if (!g->members[i].data_owner) continue;
-        clo_err e = order_at_kms(c, &g->members[i], clo_buf_span(&bytes), services);
+        clo_err e = order_at_kms(c, &g->members[i], clo_buf_span(&bytes), file, services);
         refused += clo_failed(e) && clo_err_class(e) == CLO_CLASS_DENIED ? 1 : 0;
         unreached += clo_failed(e) && clo_err_class(e) != CLO_CLASS_DENIED ? 1 : 0;
     }

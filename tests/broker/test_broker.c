@@ -305,7 +305,6 @@ static void test_credentials(void **state)
         const char *method, *path, *type;
         bool owner_only;
     } routes[] = {
-        {"POST", "/v1/agreements", "application/octet-stream", true},
         {"GET", "/v1/agreements", NULL, false},
         {"POST", "/v1/keys", "application/cbor", true},
         {"GET", "/v1/keys", NULL, true},
@@ -372,7 +371,13 @@ static void test_owner_work(void **state)
     clo_buf_init(&answer, 1 << 20);
     broker_begin();
     put_key();
-    assert_ok(call(&w.a, "POST", "/v1/agreements", "application/octet-stream", w.file, &answer, NULL, NULL));
+    /* An agreement needs no token, but every signature, the owner's among them. */
+    CLO_AUTO(clo_buf_free) clo_buf unsigned_file;
+    clo_buf_init(&unsigned_file, 1 << 20);
+    assert_ok(clo_collab_agreement_file_make(w.g, &unsigned_file));
+    assert_claim(call(NULL, "POST", "/v1/agreements", "application/octet-stream", clo_buf_span(&unsigned_file), &answer, NULL, NULL),
+                 CLO_E_DENIED, "agreement.signatures");
+    assert_ok(call(NULL, "POST", "/v1/agreements", "application/octet-stream", w.file, &answer, NULL, NULL));
     kms_key_id(w.manifest_a.id, w.manifest_a.version, id);
     static const char *const verbs[] = {"disable", "enable", "revoke", "destroy"};
     static const char *const states[] = {"disabled", "enabled", "revoked", "destroyed"};
