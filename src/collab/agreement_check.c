@@ -125,13 +125,14 @@ static clo_err programs_check(const clo_collab_agreement *g)
     return CLO_OK;
 }
 
-/* The training engine judges schema and target itself. */
-static clo_err train_check(const clo_collab_program *p, const clo_wire_schema *s)
+/* The training engine judges schema, target and price itself. */
+static clo_err train_check(const clo_collab_program *p, const clo_wire_schema *s, clo_dp_rational rho)
 {
     clo_ml_dataset *d = NULL;
     CLO_TRY(clo_ml_dataset_new(s, p->target, &d));
+    clo_err e = clo_ml_noise_check(d, rho, (uint32_t)p->steps);
     clo_ml_dataset_free(&d);
-    return CLO_OK;
+    return e;
 }
 
 static clo_err run_program_check(const clo_collab_agreement *g, const clo_collab_run_terms *r, size_t index)
@@ -154,7 +155,7 @@ static clo_err run_program_check(const clo_collab_agreement *g, const clo_collab
                    d->name);
     }
     CLO_CHECKF(first != NULL, CLO_E_MISSING_FIELD, "agreement.runs[%zu].datasets is empty", index);
-    clo_err e = p->kind == CLO_PROGRAM_SQL ? clo_sql_check(clo_span_str(p->sql), &first->schema) : train_check(p, &first->schema);
+    clo_err e = p->kind == CLO_PROGRAM_SQL ? clo_sql_check(clo_span_str(p->sql), &first->schema) : train_check(p, &first->schema, r->rho);
     return clo_failed(e) ? clo_err_prefix(e, what) : CLO_OK;
 }
 

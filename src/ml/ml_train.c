@@ -37,7 +37,7 @@ enum {
     SHARES = 20,
 };
 _Static_assert((int64_t)GRID_ROW *GRID_RESIDUAL *BLOCK_ROWS <= INT32_MAX, "a block of rows must not overflow its 32-bit sums");
-static const double BIAS_INPUT = 0.25, SCALE = 4.0, WEIGHT_NORM_MAX = 1000.0;
+static const double BIAS_INPUT = 0.25, SCALE = 4.0, WEIGHT_NORM_MAX = 1000.0, PRIVATE_CLIP = 0.5;
 
 typedef struct {
     double rate, momentum, decay, clip;
@@ -160,26 +160,41 @@ static uint64_t center_sensitivity_squared(const clo_ml_dataset *d)
     return units * GRID_CENTER * GRID_CENTER;
 }
 
-/* Split rho and draw all noise of the training. */
-static clo_err draw_noise(training *t)
+/* Variances of the centre's noise and of each step's, from what is public: the features and the cost. */
+static clo_err split_noise(const clo_ml_dataset *d, clo_dp_rational rho, uint32_t steps, uint64_t bound, clo_dp_rational *of_center, clo_dp_rational *of_step)
 {
-    CLO_AUTO(clo_dp_sampler_wipe) clo_dp_sampler sampler;
-    clo_dp_rational rho = t->options->rho, center = {0, 1}, step = {0, 1}, sigma_squared = {0, 1};
-    uint64_t bound = 2 * (uint64_t)(GRID_RESIDUAL * t->how.clip) * GRID_ROW;
-    clo_dp_sampler_init(&sampler, t->options->rng);
+    clo_dp_rational center = {0, 1}, step = {0, 1};
     CLO_TRY(clo_dp_rational_times(rho, CENTER_SHARE, &center));
     CLO_TRY(clo_dp_rational_divide(center, SHARES, &center));
     CLO_TRY(clo_dp_rational_sub(rho, center, &step));
-    CLO_TRY(clo_dp_rational_divide(step, t->steps, &step));
-    CLO_TRY(clo_dp_zcdp_sigma_squared(center_sensitivity_squared(t->d), center, &sigma_squared));
-    t->center_sigma = sqrt(clo_dp_rational_double(sigma_squared)) / GRID_CENTER;
-    CLO_TRY(draw(t, &sampler, sigma_squared, 0, t->features));
-    CLO_TRY(clo_dp_zcdp_sigma_squared(bound * bound, step, &sigma_squared));
-    t->model->sigma_squared = sigma_squared;
-    t->model->rho = rho;
+    CLO_TRY(clo_dp_rational_divide(step, steps, &step));
+    CLO_TRY(clo_dp_zcdp_sigma_squared(center_sensitivity_squared(d), center, of_center));
+    return clo_dp_zcdp_sigma_squared(bound * bound, step, of_step);
+}
+
+static uint64_t gradient_bound(double clip) { return 2 * (uint64_t)(GRID_RESIDUAL * clip) * GRID_ROW; }
+
+clo_err clo_ml_noise_check(const clo_ml_dataset *d, clo_dp_rational rho, uint32_t steps)
+{
+    clo_dp_rational center = {0, 1}, step = {0, 1};
+    CLO_CHECKF(steps <= CLO_ML_STEPS_MAX, CLO_E_RANGE, "a training has at most %d steps", CLO_ML_STEPS_MAX);
+    return split_noise(d, rho, steps > 0 ? steps : PRIVATE_STEPS, gradient_bound(PRIVATE_CLIP), &center, &step);
+}
+
+/* Draw all noise of the training. */
+static clo_err draw_noise(training *t)
+{
+    CLO_AUTO(clo_dp_sampler_wipe) clo_dp_sampler sampler;
+    clo_dp_rational center = {0, 1}, step = {0, 1};
+    clo_dp_sampler_init(&sampler, t->options->rng);
+    CLO_TRY(split_noise(t->d, t->options->rho, t->steps, gradient_bound(t->how.clip), &center, &step));
+    t->center_sigma = sqrt(clo_dp_rational_double(center)) / GRID_CENTER;
+    CLO_TRY(draw(t, &sampler, center, 0, t->features));
+    t->model->sigma_squared = step;
+    t->model->rho = t->options->rho;
     for (size_t i = 0; i < t->steps; i++) {
         CLO_TRY(clo_dp_progress_step(&t->options->progress, "noise", i, t->steps));
-        CLO_TRY(draw(t, &sampler, sigma_squared, t->features + i * t->width, t->width));
+        CLO_TRY(draw(t, &sampler, step, t->features + i * t->width, t->width));
     }
     return CLO_OK;
 }
@@ -293,7 +308,7 @@ clo_err clo_ml_train(const clo_ml_dataset *d, const clo_ml_options *options, clo
     training t = {.d = d, .options = options, .features = d->feature_count, .width = d->feature_count + 1};
     t.stride = (t.width + LANES - 1) / LANES * LANES;
     t.steps = options->steps > 0 ? options->steps : options->is_private ? PRIVATE_STEPS : PLAIN_STEPS;
-    t.how = options->is_private ? (method){.rate = 16, .clip = 0.5, .averaged = (t.steps + 1) / 2}
+    t.how = options->is_private ? (method){.rate = 16, .clip = PRIVATE_CLIP, .averaged = (t.steps + 1) / 2}
                                 : (method){.rate = 16, .momentum = 0.9, .decay = 1e-4, .clip = 1, .averaged = 1};
     CLO_TRY(allocate(&t));
     if (options->is_private) CLO_TRY(draw_noise(&t));
