@@ -155,6 +155,7 @@ def templates(door):
             ("price of nothing", good.replace('price: "1/100"', 'price: "0"'), "price"),
             ("price not a number", good.replace('price: "1/100"', 'price: "NaN"'), "price"),
             ("overflow", good.replace('price: "1/100"', 'price: "99999999999999999999/100"'), "price"),
+            ("price too small for its noise", good.replace('price: "1/100"', 'price: "1/1000000"'), "runs["),
             ("unknown program", good.replace("program: means", "program: means2"), "means2"),
             ("unknown column", good.replace("AVG(age)", "AVG(weight)"), "weight"),
             ("rows themselves", good.replace("SELECT outcome, COUNT(*) AS n, AVG(age) AS age FROM rows GROUP BY outcome", "SELECT note FROM rows"), "note"),
@@ -170,7 +171,7 @@ def templates(door):
         path = w.write("bad.yaml", text)
         out = door.clean.cli("agreement", "new", path, "--out", w.path("never.agreement"))
         try:
-            refused(out, (1, 2, 3) if name == "missing file" else (1, 2), word)
+            refused(out, {"missing file": (3,), "deep": (4,)}.get(name, (1, 2)), word)
         except AssertionError as reason:
             raise AssertionError(f"{name}: {reason}") from None
         os.remove(path)
