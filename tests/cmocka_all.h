@@ -6,6 +6,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
+/* Skip the running case and say why: the suite prints the reason. */
+#define skip_because(reason)                              \
+    do {                                                  \
+        (void)printf("# skip %s: %s\n", __func__, reason); \
+        (void)fflush(stdout);                             \
+        skip();                                           \
+    } while (0)
 /* assert_int_equal on codes loses the sentence; this prints it. */
 #define assert_ok(expr)                                                                                \
     do {                                                                                               \

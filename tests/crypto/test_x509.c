@@ -234,7 +234,7 @@ static void real_chains(void **state)
         CLO_AUTO(clo_buf_free) clo_buf der;
         clo_buf_init(&pem, 65536);
         clo_buf_init(&der, 65536);
-        if (!slurp(sets[i][0], &pem) || !slurp(sets[i][1], &der)) skip();
+        if (!slurp(sets[i][0], &pem) || !slurp(sets[i][1], &der)) skip_because("the published certificates are not beside the project (../shared/vectors)");
         clo_crypto_cert *authorities[2] = {NULL, NULL};
         size_t count = 0;
         CLO_AUTO(clo_crypto_cert_free) clo_crypto_cert *ek = NULL;
