@@ -59,7 +59,7 @@ CLO_R clo_arena_copy(clo_arena *a, clo_span from, clo_span *out)
 CLO_R clo_arena_str(clo_arena *a, clo_span from, const char **out)
 {
     CLO_CHECK(from.n == 0 || memchr(from.p, 0, from.n) == NULL, CLO_E_MALFORMED);
-    clo_span copy;
+    clo_span copy = {0};
     CLO_TRY(clo_arena_copy(a, from, &copy));
     *out = (const char *)copy.p;
     return CLO_OK;

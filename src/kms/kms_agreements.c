@@ -41,7 +41,8 @@ static kms_agreement_ref *cache_find(clo_kms *kms, const uint8_t *id, const uint
     for (size_t i = 0; i < KMS_CACHE_MAX && found == NULL; i++) {
         kms_agreement_ref *r = kms->cache[i];
         if (r == NULL) continue;
-        if (id != NULL ? memcmp(r->g->id, id, 32) == 0 : memcmp(r->file_digest, file_digest, 32) == 0) found = r;
+        const uint8_t *have = id != NULL ? r->g->id : r->file_digest, *wanted = id != NULL ? id : file_digest;
+        if (memcmp(have, wanted, 32) == 0) found = r;
     }
     if (found != NULL) {
         found->references++;
