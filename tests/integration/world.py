@@ -54,12 +54,15 @@ class Done:
         return f"{' '.join(map(str, self.command))}\n  exit {self.code}\n  out: {self.out[-1500:]}\n  err: {self.err[-1500:]}"
 
 
+def bare_environment():
+    """What a child gets: nothing of the caller's home, but how the sanitizers are to behave."""
+    bare = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
+    bare.update({name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS") if name in os.environ})
+    return bare
+
+
 def run(command, seconds=30, stdin=None, env=None, cwd=None):
-    clean = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
-    for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
-        if name in os.environ:
-            clean[name] = os.environ[name]
-    clean.update(env or {})
+    clean = dict(bare_environment(), **(env or {}))
     child = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean, cwd=cwd)
     try:
@@ -78,9 +81,8 @@ class Daemon:
         self.name, self.command, self.log, self.child = name, [str(word) for word in command], log, None
 
     def start(self, seconds=10):
-        environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": "/nonexistent"}
         with open(self.log, "ab") as log:
-            self.child = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=environment)
+            self.child = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=bare_environment())
         os.set_blocking(self.child.stdout.fileno(), False)
         said = b""
         end = time.monotonic() + seconds
