@@ -6,6 +6,7 @@
 #include "os/log.h"
 #include <signal.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 static const char usage[] = "cloister-kms: the key service of one data owner\n"
                             "\n"
@@ -151,6 +152,7 @@ static int exit_code(clo_err e)
 
 int clo_broker_main(int argc, char **argv)
 {
+    (void)umask(077); /* also for the files that SQLite makes */
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0) return fputs(usage, stdout) < 0 ? 3 : 0;
         if (strcmp(argv[i], "--version") == 0) return printf("cloister-kms %s\n", CLO_VERSION) < 0 ? 3 : 0;

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const char usage[] =
     "cloisterd: the operator's daemon, or an independent witness of its log\n"
@@ -39,6 +40,7 @@ static int exit_code(clo_err e)
 
 int clo_service_main(int argc, char **argv)
 {
+    (void)umask(077); /* also for the files that SQLite makes */
     clo_service_arguments a;
     clo_err e = clo_service_arguments_parse(argc, argv, &a);
     if (!clo_failed(e) && a.help) return fputs(usage, stdout) < 0 ? 3 : 0;

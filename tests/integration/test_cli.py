@@ -83,6 +83,17 @@ def one_document(done):
     return value
 
 
+@scenario("no file that a daemon makes can be read by other users, certificates and the public log apart")
+def private_files(line):
+    public = {"tls.pem", "checkpoint"}
+    for folder, _, names in os.walk(line.world.path("")):
+        if not {"operator", "north-kms", "witness"} & set(folder.split(os.sep)):
+            continue
+        for name in set(names) - public:
+            mode = os.stat(os.path.join(folder, name)).st_mode & 0o077
+            equal(mode, 0, os.path.join(folder, name))
+
+
 @scenario("--json is exactly one document for every command, whether it succeeds or fails", seconds=120)
 def json_everywhere(line):
     w, north, analyst = line.world, line.north, line.analyst
