@@ -229,6 +229,8 @@ clo_err clo_client_home_take_operator(clo_client_home *h, clo_span json)
     CLO_TRY(clo_wire_json_decode(&a, json, &tree));
     clo_client_server s = {.known = false};
     CLO_TRY(take_address(&a, tree, "the operator's description", &s));
+    CLO_CHECKF(clo_wire_get(tree, "log") != NULL, CLO_E_MISSING_FIELD,
+               "the operator's description lacks \"log\"; use what cloisterd init printed (not a witness's or a key service's)");
     h->server = s;
     CLO_TRY(clo_client_home_save(h));
     const clo_wire_node *log = clo_wire_get(tree, "log"), *tee = clo_wire_get(tree, "tee");

@@ -63,6 +63,8 @@ static void bad_descriptions_change_nothing(void **state)
 {
     client_fixture *f = *state;
     assert_code(clo_client_home_take_operator(&f->home, clo_span_str("{}")), CLO_E_MISSING_FIELD);
+    assert_code(clo_client_home_take_operator(&f->home, clo_span_str("{\"url\":\"https://x\",\"spki\":\"" SPKI "\",\"vkey\":\"k\"}")), /* a witness */
+                CLO_E_MISSING_FIELD);
     assert_code(clo_client_home_take_operator(&f->home, clo_span_str("{\"url\":\"http://x\",\"spki\":\"" SPKI "\"}")),
                 CLO_E_MISSING_FIELD);
     assert_code(clo_client_home_take_operator(&f->home, clo_span_str("{\"url\":\"https://x\",\"url\":\"https://y\"}")),
