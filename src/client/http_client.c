@@ -19,6 +19,7 @@ struct clo_client_http {
     CURL *curl;
     char base[256];
     char pin[80];
+    char pin_hex[65]; /* the pin as people are given it */
     char authorization[TOKEN_MAX + 32];
     char instance[80];
     char refusal[256];
@@ -47,6 +48,7 @@ CLO_R clo_client_http_new(clo_client_http **out, const char *base_url, const uin
         return e;
     }
     (void)snprintf(c->pin, sizeof c->pin, "sha256//%s", text);
+    clo_hex_encode(c->pin_hex, clo_span_of(spki, 32));
     (void)snprintf(c->base, sizeof c->base, "%s", base_url);
     *out = c;
     return CLO_OK;
@@ -195,7 +197,7 @@ static clo_err explain_curl(const clo_client_http *c, CURLcode code)
     switch ((int)code) {
     case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
         (void)snprintf(actual, sizeof actual, "another key at %s", c->base);
-        return CLO_DENY(CLO_E_DENIED, "tls.pin", c->pin, actual, c->base,
+        return CLO_DENY(CLO_E_DENIED, "tls.pin", c->pin_hex, actual, c->base,
                         "somebody else answers at this address, or the server was set up anew: ask its operator for the pin");
     case CURLE_OPERATION_TIMEDOUT:
         return CLO_FAILF(CLO_E_TIMEOUT, "%s did not answer in time; try again", c->base);

@@ -252,6 +252,7 @@ static void strangers_and_silence(void **state)
     assert_ok(clo_client_http_new(&http, place.url, wrong));
     assert_code(clo_client_http_do(http, &r, &answer, &status), CLO_E_DENIED);
     assert_string_equal(clo_err_denial()->claim, "tls.pin");
+    assert_int_equal(strspn(clo_err_denial()->expected, "0123456789abcdef"), 64); /* in the form in which pins are given */
     assert_int_equal(status, 0);
     clo_client_http_free(&http);
     assert_ok(clo_client_http_new(&http, "https://127.0.0.1:1", place.spki));
