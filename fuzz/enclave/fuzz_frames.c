@@ -14,10 +14,11 @@ static void decode(clo_arena *a, unsigned which, clo_span in)
     clo_enclave_progress progress;
     clo_enclave_output output;
     clo_enclave_finish finish;
+    clo_enclave_prepared prepared;
     clo_enclave_failed failed;
     clo_enclave_host_error error;
     clo_err e = CLO_OK;
-    switch (which % 11) {
+    switch (which % 12) {
     case 0: e = clo_enclave_start_decode(a, in, &start); break;
     case 1: e = clo_enclave_fetch_decode(a, in, &fetch); break;
     case 2: e = clo_enclave_tunnel_decode(a, CLO_ENCLAVE_TUNNEL_OPEN, in, &tunnel); break;
@@ -28,6 +29,7 @@ static void decode(clo_arena *a, unsigned which, clo_span in)
     case 7: e = clo_enclave_output_decode(a, in, &output); break;
     case 8: e = clo_enclave_finish_decode(a, in, &finish); break;
     case 9: e = clo_enclave_failed_decode(a, in, &failed); break;
+    case 10: e = clo_enclave_prepared_decode(a, in, &prepared); break;
     default: e = clo_enclave_host_error_decode(a, in, &error); break;
     }
     (void)clo_err_name(e);

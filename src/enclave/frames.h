@@ -18,6 +18,7 @@
  *   7       PROGRESS          runtime  CBOR {phase, text, done, total}                       empty
  *   8       OUTPUT            runtime  CBOR {offset, last, bytes}                            empty
  *   9       FINISH            runtime  CBOR {output, output_size, statement, commits}        empty
+ *   11      PREPARED          runtime  CBOR {commits}                                        empty
  *   10      FAILED            runtime  CBOR {code, text, owner, reference, denial}           empty
  *   0x7ffe  CANCEL            host     empty                                                 (a reply only)
  *   0x7fff  ERROR             host     CBOR {code, text}                                     (a reply only)
@@ -45,6 +46,7 @@ typedef enum {
     CLO_ENCLAVE_OUTPUT = 8,
     CLO_ENCLAVE_FINISH = 9,
     CLO_ENCLAVE_FAILED = 10,
+    CLO_ENCLAVE_PREPARED = 11,
     CLO_ENCLAVE_CANCEL = 0x7ffe,
     CLO_ENCLAVE_ERROR = 0x7fff,
 } clo_enclave_message_number;
@@ -157,6 +159,16 @@ typedef struct {
 } clo_enclave_output;
 CLO_R clo_enclave_output_encode(const clo_enclave_output *m, clo_buf *out);
 CLO_R clo_enclave_output_decode(clo_arena *a, clo_span in, clo_enclave_output *out);
+
+/* PREPARED: the signed commit requests (clo_collab_commit_request, encoded), one per owner, in clo_collab_run_owners order, before the first
+ * of them is sent. The host stores them: if the runtime is lost between two commits, the host can finish what was begun, so that no
+ * owner's budget is spent for an output that nobody can open. The shares in them are sealed to the key services. */
+typedef struct {
+    size_t commit_count;
+    clo_span commits[CLO_PARTIES_MAX];
+} clo_enclave_prepared;
+CLO_R clo_enclave_prepared_encode(const clo_enclave_prepared *m, clo_buf *out);
+CLO_R clo_enclave_prepared_decode(clo_arena *a, clo_span in, clo_enclave_prepared *out);
 
 /* FINISH: the run is complete. */
 typedef struct {

@@ -94,22 +94,41 @@ static clo_err token_make(clo_enclave *e, clo_buf *token)
     return clo_collab_release_token_sign(t, &e->secrets->sign, token);
 }
 
-typedef struct {
-    size_t owner; /* place among the owners */
-    clo_span token;
-} commit_context;
-
-static clo_err commit_prepare(clo_enclave *e, clo_enclave_kms *k, void *context, clo_buf *body)
+/* The commit request of one owner: the token, and its share sealed to its key service. */
+static clo_err commit_request_make(clo_enclave *e, size_t owner, clo_span token, clo_span *out)
 {
-    const commit_context *c = context;
-    CLO_AUTO(clo_buf_free) clo_buf info = {0}, sealed = {0};
+    CLO_AUTO(clo_buf_free) clo_buf info = {0}, sealed = {0}, body = {0};
     clo_buf_init(&info, 1024);
     clo_buf_init(&sealed, 256);
+    clo_buf_init(&body, CLO_ENCLAVE_COMMIT_MAX);
     CLO_TRY(clo_collab_share_info(e->agreement->id, e->request.run_id, e->output_digest, "kms", &info));
-    CLO_TRY(clo_crypto_hpke_seal(k->member->kms_hpke, clo_buf_span(&info), clo_span_of(NULL, 0), clo_span_of(e->secrets->shares[c->owner].b, 32),
-                                 &sealed));
-    clo_collab_commit_request r = {.token = c->token, .sealed_share = clo_buf_span(&sealed)};
-    return clo_collab_commit_request_encode(&r, body);
+    CLO_TRY(clo_crypto_hpke_seal(e->kms[owner].member->kms_hpke, clo_buf_span(&info), clo_span_of(NULL, 0),
+                                 clo_span_of(e->secrets->shares[owner].b, 32), &sealed));
+    clo_key32_wipe(&e->secrets->shares[owner]);
+    clo_collab_commit_request r = {.token = token, .sealed_share = clo_buf_span(&sealed)};
+    CLO_TRY(clo_collab_commit_request_encode(&r, &body));
+    return clo_arena_copy(&e->arena, clo_buf_span(&body), out);
+}
+
+/* Make every request and let the host keep them before the first is sent: from here on the run can be finished without this runtime. */
+static clo_err prepare_all(clo_enclave *e, clo_enclave_prepared *prepared)
+{
+    CLO_AUTO(clo_buf_free) clo_buf token = {0}, body = {0};
+    clo_buf_init(&token, 64 * 1024);
+    clo_buf_init(&body, CLO_PARTIES_MAX * CLO_ENCLAVE_COMMIT_MAX);
+    CLO_TRY(token_make(e, &token));
+    prepared->commit_count = e->kms_count;
+    for (size_t i = 0; i < e->kms_count; i++) CLO_TRY(commit_request_make(e, i, clo_buf_span(&token), &prepared->commits[i]));
+    CLO_TRY(clo_enclave_prepared_encode(prepared, &body));
+    return clo_enclave_ask(e, CLO_ENCLAVE_PREPARED, clo_buf_span(&body));
+}
+
+static clo_err commit_body(clo_enclave *e, clo_enclave_kms *k, void *context, clo_buf *body)
+{
+    (void)e;
+    (void)k;
+    const clo_span *request = context;
+    return clo_buf_put_span(body, *request);
 }
 
 /* A reply must be of this owner and give a share to every recipient, or the output could not be opened. */
@@ -133,15 +152,12 @@ static clo_err commit_reply_check(clo_enclave *e, const clo_enclave_kms *k)
 
 static clo_err commit_all(clo_enclave *e)
 {
-    CLO_AUTO(clo_buf_free) clo_buf token = {0};
-    clo_buf_init(&token, 64 * 1024);
-    CLO_TRY(token_make(e, &token));
+    clo_enclave_prepared prepared = {0};
+    CLO_TRY(prepare_all(e, &prepared));
     for (size_t i = 0; i < e->kms_count; i++) {
         clo_enclave_kms *k = &e->kms[i];
-        commit_context c = {.owner = i, .token = clo_buf_span(&token)};
         CLO_TRY(clo_enclave_report(e, CLO_ENCLAVE_PHASE_COMMITTING, k->member->party.name, i, e->kms_count));
-        CLO_TRY(clo_enclave_kms_call(e, k, "POST", "/v1/commit", commit_prepare, &c, &k->commit));
-        clo_key32_wipe(&e->secrets->shares[i]);
+        CLO_TRY(clo_enclave_kms_call(e, k, "POST", "/v1/commit", commit_body, &prepared.commits[i], &k->commit));
         CLO_TRY(commit_reply_check(e, k));
         clo_enclave_kms_close(e, k);
     }

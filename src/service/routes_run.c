@@ -169,7 +169,7 @@ static clo_err output_for(clo_service *s, const clo_gateway_request *request, cl
     if (!recipient)
         return CLO_DENY(CLO_E_DENIED, "output.recipients", "a recipient that the agreement names", request->principal.name, "agreement",
                         "ask a recipient, or amend the agreement");
-    CLO_CHECKF((*run)->commits.n > 0, CLO_E_NOT_FOUND, "the run has no output: it is %s", (*run)->state);
+    CLO_CHECKF((*run)->commits.n > 0, CLO_E_NOT_FOUND, "the run has no output: it is %s; see: cloister run show ID", (*run)->state);
     return CLO_OK;
 }
 

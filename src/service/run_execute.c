@@ -155,18 +155,29 @@ static clo_err op_output(void *context, const clo_enclave_output *m)
     return CLO_OK;
 }
 
-static clo_err keep_commits(execution *x, const clo_enclave_finish *m)
+/* Spans as one CBOR array of bytes, owned by the run's arena. */
+static clo_err keep_spans(execution *x, const clo_span *spans, size_t count, clo_span *out)
 {
     clo_wire_node *array = NULL, *item = NULL;
     CLO_TRY(clo_wire_array(x->arena, &array));
-    for (size_t i = 0; i < m->commit_count; i++) {
-        CLO_TRY(clo_wire_bytes(x->arena, m->commits[i], &item));
+    for (size_t i = 0; i < count; i++) {
+        CLO_TRY(clo_wire_bytes(x->arena, spans[i], &item));
         CLO_TRY(clo_wire_append(array, item));
     }
     CLO_AUTO(clo_buf_free) clo_buf bytes;
     clo_buf_init(&bytes, 4 << 20);
     CLO_TRY(clo_wire_cbor_encode(array, &bytes));
-    return clo_arena_copy(x->arena, clo_buf_span(&bytes), &x->run->commits);
+    return clo_arena_copy(x->arena, clo_buf_span(&bytes), out);
+}
+
+/* Durable before the runtime sends the first of them: a lost runtime must not leave one owner's budget spent and another's not. */
+static clo_err op_prepared(void *context, const clo_enclave_prepared *m)
+{
+    execution *x = context;
+    CLO_CHECKF(x->output_complete, CLO_E_CONFLICT, "the runtime would commit before its output is here");
+    CLO_TRY(keep_spans(x, m->commits, m->commit_count, &x->run->prepared));
+    x->run->changed = clo_os_clock_wall(x->service->clock);
+    return clo_store_run_update(x->service->store, x->run);
 }
 
 static clo_err check_output(execution *x, const clo_enclave_finish *m)
@@ -187,7 +198,7 @@ static clo_err op_finish(void *context, const clo_enclave_finish *m)
     execution *x = context;
     x->finished = true;
     CLO_TRY(check_output(x, m));
-    CLO_TRY(keep_commits(x, m));
+    CLO_TRY(keep_spans(x, m->commits, m->commit_count, &x->run->commits));
     CLO_TRY(clo_arena_copy(x->arena, m->statement, &x->run->statement));
     (void)snprintf(x->run->state, sizeof x->run->state, "committing");
     (void)snprintf(x->run->text, sizeof x->run->text, "registering the statement in the transparency log");
@@ -216,6 +227,7 @@ static clo_err run_it(execution *x)
     const clo_service_host_options options = {
         .enclave_path = s->config.enclave, .sim = s->sim, .start = &start,
         .ops = {.fetch = op_fetch, .address = op_address, .evidence = op_evidence, .progress = op_progress, .output = op_output,
+                .prepared = op_prepared,
                 .finish = op_finish, .failed = op_failed, .cancelled = op_cancelled, .context = x}};
     return clo_service_host_run(&options);
 }

@@ -14,19 +14,22 @@
 
 enum { PASS_SECONDS = 5, ASK_MS = 5000, PROOF_MS = 2000, GIVE_UP_SECONDS = 86400 };
 
-/* The commit reply that an owner's key service keeps for this run. NOT_FOUND: it did not commit. */
-static clo_err ask_owner(clo_arena *a, const clo_collab_member *owner, const clo_store_run *run, clo_span *reply)
+/* The commit reply of an owner's key service for this run: the one that it keeps (commit empty; NOT_FOUND: it did not commit), or the answer to
+ * the runtime's prepared commit request, which repeats idempotently. */
+static clo_err ask_owner(clo_arena *a, const clo_collab_member *owner, const clo_store_run *run, clo_span commit, clo_span *reply)
 {
-    char hex[33], path[64];
+    char hex[33], path[64] = "/v1/commit";
     clo_client_http *http = NULL;
     clo_collab_commit_reply *parsed = NULL;
     void *memory = NULL;
     CLO_AUTO(clo_buf_free) clo_buf answer;
     clo_buf_init(&answer, CLO_ENCLAVE_COMMIT_MAX);
     clo_hex_encode(hex, clo_span_of(run->id, sizeof run->id));
-    (void)snprintf(path, sizeof path, "/v1/runs/%s/shares", hex);
+    if (commit.n == 0) (void)snprintf(path, sizeof path, "/v1/runs/%s/shares", hex);
     CLO_TRY(clo_client_http_new(&http, owner->kms_url, owner->kms_spki));
-    clo_client_http_request request = CLO_CLIENT_HTTP_REQUEST("GET", path);
+    clo_client_http_request request = CLO_CLIENT_HTTP_REQUEST(commit.n == 0 ? "GET" : "POST", path);
+    request.body = commit;
+    if (commit.n > 0) request.content_type = "application/cbor";
     request.accept = "*/*";
     request.timeout_ms = ASK_MS;
     clo_err e = clo_client_http_do(http, &request, &answer, NULL);
@@ -53,8 +56,18 @@ static clo_err check_output(clo_service *s, const clo_store_run *run)
     return CLO_OK;
 }
 
-/* Ask all owners. Success: every one committed, and their replies stand in run->commits. NOT_FOUND: at least one did not, so that no
- * recipient can open the output, now or later (the runtime that could commit is gone). Others: not known yet. */
+/* Ask one owner; where it has not committed, finish what the runtime had prepared. A refusal of that (its lease is over, the agreement was
+ * stopped) is final: NOT_FOUND. */
+static clo_err ask_or_commit(clo_arena *a, const clo_collab_member *owner, const clo_store_run *run, const clo_wire_node *prepared, clo_span *reply)
+{
+    clo_err e = ask_owner(a, owner, run, clo_span_of(NULL, 0), reply);
+    if (e.code != CLO_E_NOT_FOUND || prepared == NULL || prepared->type != CLO_WIRE_BYTES) return e;
+    e = ask_owner(a, owner, run, prepared->text, reply);
+    return clo_failed(e) && clo_err_class(e) == CLO_CLASS_DENIED ? clo_err_again(CLO_E_NOT_FOUND, clo_err_text()) : e;
+}
+
+/* Ask all owners. Success: every one committed, and their replies stand in run->commits. NOT_FOUND: at least one did not and will not, so
+ * that no recipient can open the output, now or later. Others: not known yet. */
 static clo_err collect_commits(clo_service *s, clo_arena *a, clo_store_run *run)
 {
     clo_store_agreement record;
@@ -69,10 +82,14 @@ static clo_err collect_commits(clo_service *s, clo_arena *a, clo_store_run *run)
     const clo_collab_run_terms *terms = clo_collab_agreement_run(g, run->run);
     CLO_CHECK(terms != NULL, CLO_E_NOT_FOUND);
     CLO_TRY(clo_wire_array(a, &array));
+    clo_wire_node *list = NULL;
+    if (run->prepared.n > 0) CLO_TRY(clo_wire_cbor_decode(a, run->prepared, NULL, &list));
+    const clo_wire_node *prepared = list != NULL ? list->first : NULL;
     size_t count = clo_collab_run_owners(g, terms, owners);
     for (size_t i = 0; i < count; i++) {
         clo_span reply;
-        clo_err e = ask_owner(a, &g->members[owners[i]], run, &reply);
+        clo_err e = ask_or_commit(a, &g->members[owners[i]], run, prepared, &reply);
+        if (prepared != NULL) prepared = prepared->next;
         if (clo_failed(e) && e.code == CLO_E_NOT_FOUND) return e;
         if (clo_failed(e)) {
             unknown = e;

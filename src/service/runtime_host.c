@@ -97,6 +97,13 @@ static clo_err on_tunnel(runtime *r, clo_arena *a, uint16_t number, clo_span bod
     return CLO_OK;
 }
 
+static clo_err on_prepared(const clo_service_host_ops *ops, clo_arena *a, clo_span body)
+{
+    clo_enclave_prepared m;
+    CLO_TRY(clo_enclave_prepared_decode(a, body, &m));
+    return ops->prepared == NULL ? CLO_OK : ops->prepared(ops->context, &m);
+}
+
 static clo_err on_progress(const clo_service_host_ops *ops, clo_arena *a, clo_span body)
 {
     clo_enclave_progress m;
@@ -164,6 +171,9 @@ static clo_err serve(runtime *r, uint16_t number, clo_span body)
     case CLO_ENCLAVE_OUTPUT:
         e = clo_enclave_output_decode(&a, body, &output);
         if (!clo_failed(e)) e = ops->output(ops->context, &output);
+        break;
+    case CLO_ENCLAVE_PREPARED:
+        e = on_prepared(ops, &a, body);
         break;
     case CLO_ENCLAVE_FINISH:
     case CLO_ENCLAVE_FAILED:

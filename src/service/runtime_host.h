@@ -18,6 +18,8 @@ typedef struct {
     void (*evidence)(void *context, const clo_enclave_evidence *m);
     void (*progress)(void *context, const clo_enclave_progress *m);
     clo_err (*output)(void *context, const clo_enclave_output *m);
+    /** The commit requests, before the first is sent; they must be durable on return. NULL = not kept. */
+    clo_err (*prepared)(void *context, const clo_enclave_prepared *m);
     clo_err (*finish)(void *context, const clo_enclave_finish *m);
     void (*failed)(void *context, const clo_enclave_failed *m);
     /** Asked about twice a second: end this run? */

@@ -26,7 +26,7 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS run(row INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, agreement BLOB NOT NULL, run TEXT NOT NULL, starter TEXT NOT NULL,"
     " starter_kid BLOB NOT NULL, state TEXT NOT NULL, phase TEXT NOT NULL, text TEXT NOT NULL, done INTEGER NOT NULL, total INTEGER NOT NULL,"
     " created INTEGER NOT NULL, changed INTEGER NOT NULL, tee TEXT NOT NULL, log_index INTEGER NOT NULL, code TEXT NOT NULL, owner TEXT NOT NULL,"
-    " denial BLOB NOT NULL, request BLOB NOT NULL, binding BLOB NOT NULL, evidence BLOB NOT NULL, statement BLOB NOT NULL, commits BLOB NOT NULL,"
+    " denial BLOB NOT NULL, request BLOB NOT NULL, binding BLOB NOT NULL, evidence BLOB NOT NULL, statement BLOB NOT NULL, prepared BLOB NOT NULL, commits BLOB NOT NULL,"
     " receipt BLOB NOT NULL) STRICT;"
     "CREATE INDEX IF NOT EXISTS run_state ON run(state, row);"
     "CREATE INDEX IF NOT EXISTS run_agreement ON run(agreement, row);"

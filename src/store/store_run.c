@@ -3,7 +3,7 @@
 #include <string.h>
 
 #define SHORT "row, id, agreement, run, starter, starter_kid, state, phase, text, done, total, created, changed, tee, log_index, code, owner, denial, length(commits) > 0"
-#define LONG SHORT ", request, binding, evidence, statement, commits, receipt"
+#define LONG SHORT ", request, binding, evidence, statement, prepared, commits, receipt"
 #define FINAL "('done', 'failed', 'cancelled')"
 
 static clo_span run_key(const uint8_t *id) { return clo_span_of(id, 16); }
@@ -24,6 +24,7 @@ static void bind_state(clo_store_query *q, const clo_store_run *r)
     clo_store_bind_blob(q, r->binding);
     clo_store_bind_blob(q, r->evidence);
     clo_store_bind_blob(q, r->statement);
+    clo_store_bind_blob(q, r->prepared);
     clo_store_bind_blob(q, r->commits);
     clo_store_bind_blob(q, r->receipt);
 }
@@ -34,8 +35,8 @@ CLO_R clo_store_run_put(clo_store *s, const clo_store_run *r)
     int changed = 0;
     clo_store_query_begin(&q, s,
                           "INSERT INTO run(state, phase, text, done, total, changed, tee, log_index, code, owner, denial, binding, evidence, statement,"
-                          " commits, receipt, id, agreement, run, starter, starter_kid, created, request)"
-                          " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT(id) DO NOTHING");
+                          " prepared, commits, receipt, id, agreement, run, starter, starter_kid, created, request)"
+                          " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT(id) DO NOTHING");
     bind_state(&q, r);
     clo_store_bind_blob(&q, run_key(r->id));
     clo_store_bind_blob(&q, clo_store_kid(r->agreement));
@@ -60,7 +61,7 @@ CLO_R clo_store_run_update(clo_store *s, const clo_store_run *r)
     clo_store_query q;
     clo_store_query_begin(&q, s,
                           "UPDATE run SET state=?, phase=?, text=?, done=?, total=?, changed=?, tee=?, log_index=?, code=?, owner=?, denial=?, binding=?,"
-                          " evidence=?, statement=?, commits=?, receipt=? WHERE id=?");
+                          " evidence=?, statement=?, prepared=?, commits=?, receipt=? WHERE id=?");
     bind_state(&q, r);
     clo_store_bind_blob(&q, run_key(r->id));
     return clo_store_query_run(&q, NULL);
@@ -97,6 +98,7 @@ static int64_t read_long(clo_store_query *q, clo_arena *a, clo_store_run *out)
     clo_store_column_blob(q, a, &out->binding);
     clo_store_column_blob(q, a, &out->evidence);
     clo_store_column_blob(q, a, &out->statement);
+    clo_store_column_blob(q, a, &out->prepared);
     clo_store_column_blob(q, a, &out->commits);
     clo_store_column_blob(q, a, &out->receipt);
     return row;

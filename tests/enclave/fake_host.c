@@ -121,6 +121,7 @@ static clo_err commit(fake_world *w, fake_owner *o, clo_span body)
     clo_buf_init(&info, 4096);
     clo_buf_init(&out, 65536);
     CLO_TRY(clo_collab_commit_request_decode(&a, body, &r));
+    CLO_CHECKF(w->prepared_count == OWNERS, CLO_E_CONFLICT, "a commit before the host could keep all requests");
     CLO_TRY(clo_crypto_public_key_parse(CLO_SIGN_ED25519, clo_span_of(w->evidence.binding.sign, 32), &pk));
     CLO_TRY(clo_collab_release_token_open(&a, r.token, &pk, &token));
     CLO_TRY(clo_collab_share_info(w->g->id, w->asked.run_id, token.output, "kms", &info));
@@ -287,6 +288,7 @@ static clo_err handle(fake_world *w, uint16_t number, clo_span body, clo_buf *re
 {
     CLO_AUTO(clo_arena_free) clo_arena a = {0};
     clo_enclave_progress p;
+    clo_enclave_prepared prepared;
     clo_arena_init(&a, 1u << 20);
     switch (number) {
     case CLO_ENCLAVE_FETCH: return fetch(w, body, reply);
@@ -299,6 +301,10 @@ static clo_err handle(fake_world *w, uint16_t number, clo_span body, clo_buf *re
         *cancel = w->fault == FAULT_CANCEL && p.phase == CLO_ENCLAVE_PHASE_COMPUTING;
         return CLO_OK;
     case CLO_ENCLAVE_OUTPUT: return take_output(w, body);
+    case CLO_ENCLAVE_PREPARED:
+        CLO_TRY(clo_enclave_prepared_decode(&a, body, &prepared));
+        w->prepared_count = prepared.commit_count;
+        return CLO_OK;
     case CLO_ENCLAVE_FINISH: return take_finish(w, body);
     case CLO_ENCLAVE_FAILED:
         w->failed = true;

@@ -71,6 +71,7 @@ typedef struct {
     clo_buf evidence_bytes, output, statement;
     clo_buf commits[OWNERS];
     clo_enclave_failed failure;
+    size_t prepared_count; /* commit requests that the host was given */
     bool finished, failed;
     clo_os_process_end end;
     char sandbox[CLO_ENCLAVE_TEXT_MAX];

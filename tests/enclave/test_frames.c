@@ -24,7 +24,7 @@ static void table_is_sane(void **state)
         assert_true(m->reply_max < (64u << 20));
     }
     assert_null(clo_enclave_message_find(0));
-    assert_null(clo_enclave_message_find(11));
+    assert_null(clo_enclave_message_find(12));
 }
 
 static void heads_are_bounded(void **state)
@@ -55,7 +55,7 @@ static void heads_are_bounded(void **state)
 }
 
 /* One body of each message, encoded. */
-enum { BODIES = 12 };
+enum { BODIES = 13 };
 static clo_err encode(size_t which, clo_buf *out)
 {
     static const uint8_t bytes[200] = {1, 2, 3};
@@ -66,6 +66,7 @@ static clo_err encode(size_t which, clo_buf *out)
     clo_enclave_tunnel tunnel = {.owner = "north", .send = some, .wait = true};
     clo_enclave_progress progress = {.phase = CLO_ENCLAVE_PHASE_READING, .text = "reading", .done = 1, .total = 2};
     clo_enclave_output output = {.offset = 4096, .last = true, .bytes = some};
+    clo_enclave_prepared prepared = {.commit_count = 2, .commits = {some, some}};
     clo_enclave_finish finish = {.output = {1}, .output_size = 77, .statement = some, .commit_count = 3, .commits = {some, some, some}};
     clo_enclave_failed failed = {.code = CLO_E_BUDGET, .text = "no", .owner = "north", .reference = "urn:request:1", .have_denial = true,
                                  .denial = {"budget.rho", "1", "2", "agreement", "ask for less"}};
@@ -87,6 +88,7 @@ static clo_err encode(size_t which, clo_buf *out)
     case 8: return clo_enclave_finish_encode(&finish, out);
     case 9: return clo_enclave_failed_encode(&failed, out);
     case 10: return clo_enclave_failed_encode(&plain, out);
+    case 11: return clo_enclave_prepared_encode(&prepared, out);
     default: return clo_enclave_host_error_encode(&error, out);
     }
 }
@@ -103,6 +105,7 @@ static clo_err again(size_t which, clo_span in, clo_buf *out)
     clo_enclave_progress progress;
     clo_enclave_output output;
     clo_enclave_finish finish;
+    clo_enclave_prepared prepared;
     clo_enclave_failed failed;
     clo_enclave_host_error error;
     uint16_t number = which == 2 ? CLO_ENCLAVE_TUNNEL_OPEN : which == 3 ? CLO_ENCLAVE_TUNNEL_EXCHANGE : CLO_ENCLAVE_TUNNEL_CLOSE;
@@ -115,6 +118,7 @@ static clo_err again(size_t which, clo_span in, clo_buf *out)
     case 7: CLO_TRY(clo_enclave_output_decode(&a, in, &output)); return clo_enclave_output_encode(&output, out);
     case 8: CLO_TRY(clo_enclave_finish_decode(&a, in, &finish)); return clo_enclave_finish_encode(&finish, out);
     case 9: case 10: CLO_TRY(clo_enclave_failed_decode(&a, in, &failed)); return clo_enclave_failed_encode(&failed, out);
+    case 11: CLO_TRY(clo_enclave_prepared_decode(&a, in, &prepared)); return clo_enclave_prepared_encode(&prepared, out);
     default: CLO_TRY(clo_enclave_host_error_decode(&a, in, &error)); return clo_enclave_host_error_encode(&error, out);
     }
 }

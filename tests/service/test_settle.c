@@ -9,18 +9,29 @@
 #include "gateway/config.h"
 #include "os/file.h"
 #include "service/run_int.h"
+#include "wire/cbor.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A key service that knows one route. */
+/* A key service that knows two routes. */
 typedef struct {
     const char *owner;
-    bool committed, liar;
+    bool committed, liar, lease_over;
+    int commits; /* taken by POST */
     uint8_t spki[32];
     clo_crypto_tls_context *tls;
     clo_gateway_server *server;
 } key_service;
+
+static clo_err commit_reply(const key_service *k, clo_buf *out)
+{
+    clo_collab_commit_reply reply = {.share_count = 1};
+    CLO_TRY(clo_str_set(reply.owner, sizeof reply.owner, clo_span_str(k->liar ? "somebody" : k->owner)));
+    CLO_TRY(clo_str_set(reply.shares[0].recipient, sizeof reply.shares[0].recipient, clo_span_str("analyst")));
+    reply.shares[0].sealed = clo_span_of("sealed share", 12);
+    return clo_collab_commit_reply_encode(&reply, out);
+}
 
 static clo_err get_shares(void *context, clo_gateway_request *request, clo_gateway_response *response)
 {
@@ -29,16 +40,30 @@ static clo_err get_shares(void *context, clo_gateway_request *request, clo_gatew
     assert_string_equal(clo_gateway_request_param(request, "id"), "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a");
     CLO_AUTO(clo_buf_free) clo_buf out;
     clo_buf_init(&out, 4096);
-    clo_collab_commit_reply reply = {.share_count = 1};
-    CLO_TRY(clo_str_set(reply.owner, sizeof reply.owner, clo_span_str(k->liar ? "somebody" : k->owner)));
-    CLO_TRY(clo_str_set(reply.shares[0].recipient, sizeof reply.shares[0].recipient, clo_span_str("analyst")));
-    reply.shares[0].sealed = clo_span_of("sealed share", 12);
-    CLO_TRY(clo_collab_commit_reply_encode(&reply, &out));
+    CLO_TRY(commit_reply(k, &out));
+    return clo_gateway_response_bytes(response, "application/cbor", clo_buf_span(&out));
+}
+
+/* The prepared commit of a lost runtime: taken where the lease still holds. */
+static clo_err post_commit(void *context, clo_gateway_request *request, clo_gateway_response *response)
+{
+    key_service *k = context;
+    char wanted[40];
+    (void)snprintf(wanted, sizeof wanted, "commit for %.20s", k->owner);
+    assert_true(clo_span_equal(request->body, clo_span_str(wanted)));
+    if (k->lease_over) return CLO_DENY(CLO_E_EXPIRED, "release.lease", "a lease that holds", "over", k->owner, "start the run again");
+    k->committed = true;
+    k->commits++;
+    clo_gateway_response_status(response, 200);
+    CLO_AUTO(clo_buf_free) clo_buf out;
+    clo_buf_init(&out, 4096);
+    CLO_TRY(commit_reply(k, &out));
     return clo_gateway_response_bytes(response, "application/cbor", clo_buf_span(&out));
 }
 
 static const clo_gateway_route key_routes[] = {
-    {.method = CLO_GATEWAY_GET, .path = "/v1/runs/{id}/shares", .handler = get_shares, .produces = "application/cbor"}};
+    {.method = CLO_GATEWAY_GET, .path = "/v1/runs/{id}/shares", .handler = get_shares, .produces = "application/cbor"},
+    {.method = CLO_GATEWAY_POST, .path = "/v1/commit", .handler = post_commit, .produces = "application/cbor", .body_max = 4096}};
 
 typedef struct {
     char home[256];
@@ -82,7 +107,7 @@ static void start_key_service(world *w, size_t i, clo_buf *yaml)
     assert_true(snprintf(dir, sizeof dir, "%s/kms%zu", w->home, i) > 0);
     assert_ok(clo_os_dir_make(dir));
     assert_ok(clo_gateway_identity_open(dir, "kms", 1780000000, false, &k->tls, k->spki));
-    const clo_gateway_options o = {.name = "kms", .tls = k->tls, .routes = key_routes, .route_count = 1, .context = k, .loops = 1, .workers = 1};
+    const clo_gateway_options o = {.name = "kms", .tls = k->tls, .routes = key_routes, .route_count = 2, .context = k, .loops = 1, .workers = 1};
     assert_ok(clo_gateway_server_start(&k->server, &o));
     (void)snprintf(from, sizeof from, "127.0.0.1:%zu", 9001 + i);
     (void)snprintf(to, sizeof to, "127.0.0.1:%u", (unsigned)clo_gateway_server_port(k->server));
@@ -216,6 +241,53 @@ static void one_that_did_not_commit_means_nothing_was_released(void **state)
     assert_false(output_is_here(w, &run)); /* of use to nobody */
 }
 
+/* What the lost runtime had prepared, as its host stored it. */
+static void put_prepared(world *w, clo_store_run *run)
+{
+    clo_wire_node *array = NULL, *item = NULL;
+    CLO_AUTO(clo_buf_free) clo_buf bytes;
+    clo_buf_init(&bytes, 4096);
+    assert_ok(clo_wire_array(&w->f.arena, &array));
+    for (size_t i = 0; i < 3; i++) {
+        char text[40];
+        (void)snprintf(text, sizeof text, "commit for %.20s", w->keys[i].owner);
+        assert_ok(clo_wire_bytes(&w->f.arena, clo_span_str(text), &item));
+        assert_ok(clo_wire_append(array, item));
+    }
+    assert_ok(clo_wire_cbor_encode(array, &bytes));
+    run->prepared = clo_buf_span(&bytes);
+    assert_ok(clo_store_run_update(w->s->store, run));
+}
+
+static void commits_that_were_prepared_are_finished(void **state)
+{
+    world *w = *state;
+    clo_store_run run;
+    w->keys[1].committed = w->keys[2].committed = false; /* lost between the first commit and the second */
+    put_run(w, &run, true);
+    put_prepared(w, &run);
+    start_settler(w);
+    wait_for(w, &run, "failed", "recipients can open it, but there is no receipt");
+    assert_true(run.released && output_is_here(w, &run));
+    assert_int_equal(w->keys[0].commits, 0);
+    assert_int_equal(w->keys[1].commits, 1);
+    assert_int_equal(w->keys[2].commits, 1);
+}
+
+static void a_prepared_commit_that_is_refused_ends_it(void **state)
+{
+    world *w = *state;
+    clo_store_run run;
+    w->keys[1].committed = w->keys[2].committed = false;
+    w->keys[1].lease_over = true;
+    put_run(w, &run, true);
+    put_prepared(w, &run);
+    start_settler(w);
+    wait_for(w, &run, "failed", "nothing was released");
+    assert_false(run.released);
+    assert_int_equal(w->keys[2].commits, 0); /* no further budget is spent for nothing */
+}
+
 static void without_an_output_nobody_is_asked(void **state)
 {
     world *w = *state;
@@ -290,6 +362,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(all_committed_means_released),           TEST(one_that_did_not_commit_means_nothing_was_released),
                                        TEST(without_an_output_nobody_is_asked),      TEST(one_that_is_away_is_asked_again),
-                                       TEST(an_answer_for_another_owner_is_no_answer), TEST(a_receipt_waits_for_the_witness)};
+                                       TEST(an_answer_for_another_owner_is_no_answer), TEST(a_receipt_waits_for_the_witness),
+                                       TEST(commits_that_were_prepared_are_finished),  TEST(a_prepared_commit_that_is_refused_ends_it)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
