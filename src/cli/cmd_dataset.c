@@ -42,9 +42,9 @@ static clo_err say_manifest(clo_cli *c, const clo_collab_manifest *m, const char
     clo_hex_encode(id, clo_span_of(m->id, sizeof m->id));
     clo_hex_encode(version, clo_span_of(m->version, sizeof m->version));
     clo_time_format(time, m->created);
-    clo_cli_say(c, "dataset   %s of %s\nid        %s\nversion   %s\nrows      %llu in %llu chunks of %u bytes\nsealed    %s\n",
+    clo_cli_say(c, "dataset   %s of %s\nid        %s\nversion   %s\nrows      %llu in %llu chunk%s of %u bytes\nsealed    %s\n",
                 m->name, m->owner, id, version, (unsigned long long)m->row_count, (unsigned long long)m->chunk_count,
-                m->chunk_size, time);
+                m->chunk_count == 1 ? "" : "s", m->chunk_size, time);
     if (file != NULL) clo_cli_say(c, "file      %s\n", file);
     return clo_cli_emit(c, tree);
 }
