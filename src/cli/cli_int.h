@@ -50,6 +50,7 @@ struct clo_cli {
     bool home_open, have_who, emitted;
     clo_collab_identity who;
     clo_client_session *server, *kms;
+    bool unreached;         /* the command worked, but a service did not answer: exit 3 */
     bool negative;    /* the command worked, and its verdict is no */
     char explain[80]; /* id for `cloister explain`, where a failure has one */
     clo_os_progress progress;

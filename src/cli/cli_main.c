@@ -265,7 +265,9 @@ int clo_cli_main(int argc, char **argv)
         if (clo_failed(e)) {
             print_error(c, e);
             code = clo_cli_exit_code(e);
-        } else if (c->negative)
+        } else if (c->unreached)
+            code = 3;
+        else if (c->negative)
             code = 1;
     }
     if (fflush(stdout) != 0 && code == 0) code = 3;

@@ -90,7 +90,7 @@ static clo_err status_of_server(clo_cli *c, clo_wire_node *map)
     clo_err e = clo_cli_get(c, s, "/api/v1/compute/status", &answer);
     clo_client_session_free(&s);
     if (clo_failed(e)) {
-        c->negative = true;
+        c->unreached = true;
         return set_failure(c, map, "operator_error");
     }
     const char *status = clo_client_text(answer, "status"), *tee = clo_client_text(answer, "tee_technology"),
@@ -112,7 +112,7 @@ static clo_err status_of_kms(clo_cli *c, clo_wire_node *map)
     CLO_TRY(clo_cli_kms(c, &s));
     clo_err e = clo_cli_get(c, s, "/v1/budgets", &answer);
     if (clo_failed(e)) {
-        c->negative = true;
+        c->unreached = true;
         return set_failure(c, map, "kms_error");
     }
     const clo_wire_node *list = clo_wire_get(answer, "budgets");

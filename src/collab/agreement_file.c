@@ -141,7 +141,7 @@ clo_err clo_collab_agreement_file_sign(clo_span file, const clo_collab_identity 
     CLO_CHECKF(m != NULL, CLO_E_DENIED, "%s is no party of this agreement and cannot sign it", who->public_half.name);
     CLO_CHECKF(clo_crypto_public_key_equal(&m->party.sign, &who->public_half.sign), CLO_E_DENIED,
                "the agreement names another key for %s; have it made again with the current key", who->public_half.name);
-    CLO_CHECKF(o->signature_of[m - g->members] < 0, CLO_E_DUPLICATE, "%s has signed this agreement already",
+    CLO_CHECKF(o->signature_of[m - g->members] < 0, CLO_E_EXISTS, "%s has signed this agreement already",
                who->public_half.name);
     uint8_t kid[32];
     CLO_TRY(clo_wire_cose_kid(&m->party.sign, kid));

@@ -26,6 +26,15 @@ static clo_err check_inputs(clo_service *s, clo_arena *a, const clo_collab_run_r
     return CLO_OK;
 }
 
+/* The key services decide; the operator only saves a run that they would refuse from being started. */
+static clo_err require_active(const clo_service *s, const clo_store_agreement *record)
+{
+    bool ended = record->not_after < clo_os_clock_wall(s->clock);
+    if (!ended && strcmp(record->state, "active") == 0) return CLO_OK;
+    return CLO_DENY(CLO_E_DENIED, "agreement.state", "active", ended ? "expired" : record->state, "operator",
+                    "see what it waits for with: cloister agreement status");
+}
+
 CLO_HANDLER(clo_service_post_run)
 {
     clo_service *s = context;
@@ -44,6 +53,8 @@ CLO_HANDLER(clo_service_post_run)
     CLO_TRY(check_inputs(s, a, r));
     CLO_TRY(clo_arena_alloc(a, sizeof(clo_store_run), &memory));
     clo_store_run *run = memory;
+    if (clo_failed(clo_store_run_get(s->store, a, r->run_id, run))) CLO_TRY(require_active(s, &record));
+    memset(run, 0, sizeof *run);
     run->created = run->changed = clo_os_clock_wall(s->clock);
     run->log_index = -1;
     run->request = request->body;

@@ -205,7 +205,7 @@ static void test_signatures(void **state)
     assert_true(clo_span_equal(clo_buf_span(&merged), all));
 
     clo_buf_clear(&x);
-    assert_code(clo_collab_agreement_file_sign(three, &f.parties[0], &x), CLO_E_DUPLICATE);
+    assert_code(clo_collab_agreement_file_sign(three, &f.parties[0], &x), CLO_E_EXISTS);
     clo_collab_identity stranger;
     fixture_identity("mallory", 9, &stranger);
     assert_code(clo_collab_agreement_file_sign(three, &stranger, &x), CLO_E_DENIED);
