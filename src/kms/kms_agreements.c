@@ -309,6 +309,22 @@ static clo_err insert_members(kms_db *db, const clo_collab_agreement *g)
     return CLO_OK;
 }
 
+/* A stop or an end holds for the whole lineage: an amendment that everybody signed before it is no way around it. */
+static clo_err require_lineage_open(kms_db *db, const clo_collab_agreement *g)
+{
+    int64_t newest = 0;
+    uint8_t id[32];
+    kms_agreement_row last;
+    CLO_TRY(newest_epoch(db, g->lineage, &newest, id));
+    if (newest == 0) return CLO_OK;
+    CLO_TRY(kms_agreement_row_find(db, id, &last));
+    CLO_CHECK(last.found, CLO_E_DATABASE);
+    if (last.state != CLO_AGREEMENT_SUSPENDED && last.state != CLO_AGREEMENT_TERMINATED) return CLO_OK;
+    return CLO_DENY(CLO_E_CONFLICT, "agreement.lineage", "a lineage that no party has stopped", clo_collab_agreement_state_name(last.state),
+                    kms_source_agreement(id, NULL).text,
+                    "resume the newest agreement of this lineage, which needs every party; after a termination start with a new one");
+}
+
 clo_err kms_agreement_register(clo_kms *kms, kms_db *db, const kms_agreement_ref *ref, int64_t now)
 {
     const clo_collab_agreement *g = ref->g;
@@ -317,6 +333,7 @@ clo_err kms_agreement_register(clo_kms *kms, kms_db *db, const kms_agreement_ref
     if (st.found) return CLO_OK;
     CLO_TRY(require_lineage(db, g));
     CLO_TRY(require_epoch(db, g));
+    CLO_TRY(require_lineage_open(db, g));
     clo_collab_agreement_state state = CLO_AGREEMENT_DRAFT;
     CLO_TRY(clo_collab_agreement_step(&state, CLO_ORDER_PROPOSE));
     CLO_TRY(clo_collab_agreement_step(&state, CLO_ORDER_ALL_SIGNED));

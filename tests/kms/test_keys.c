@@ -325,9 +325,40 @@ static int group_close(void **state)
     return 0;
 }
 
+/* An amendment that everybody signed before a party's stop does not undo it: not by its own word, not by skipping an epoch. */
+static void test_stop_holds_for_amendments(void **state)
+{
+    (void)state;
+    clo_kms_agreement g;
+    world_begin(&w, NULL);
+    runtime_make(&r);
+    const clo_collab_agreement *old = w.g;
+    release_ok(&w, &r, &m, &reply);
+    clo_collab_order o = {.verb = "stop", .party = "analyst", .time = w.time.wall_seconds, .sequence = 1};
+    memcpy(o.agreement, old->id, sizeof o.agreement);
+    clo_buf order;
+    clo_buf_init(&order, 16384);
+    assert_ok(clo_collab_order_make(&w.analyst, &o, &order));
+    assert_ok(clo_kms_order(w.kms, clo_buf_span(&order), &g));
+    assert_int_equal(g.state, CLO_AGREEMENT_SUSPENDED);
+    static const uint8_t unknown[32] = {7};
+    terms next[] = {{.epoch = 2, .prev = old->id, .lineage = old->id, .title = "Signed before the stop"},
+                    {.epoch = 3, .prev = unknown, .lineage = old->id, .title = "Signed before the stop, too"}};
+    for (size_t i = 0; i < sizeof next / sizeof next[0]; i++) {
+        w.g = world_agreement(&w, &next[i], &w.file, &w.proof);
+        message_begin(&w, &m, &r);
+        assert_claim(try_message(&m), CLO_E_CONFLICT, "agreement.lineage");
+        assert_claim(clo_kms_agreement_submit(w.kms, w.file, &g), CLO_E_CONFLICT, "agreement.lineage");
+    }
+    assert_ledger(&w, 2, 1);
+    clo_buf_free(&order);
+    world_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_stop_holds_for_amendments),
         cmocka_unit_test(test_home),     cmocka_unit_test(test_import), cmocka_unit_test(test_states),
         cmocka_unit_test(test_rotation), cmocka_unit_test(test_orders), cmocka_unit_test(test_epochs),
         cmocka_unit_test(test_explain),
