@@ -97,6 +97,8 @@ typedef struct {
         uint8_t dataset[32];
         clo_dp_rational rho;
     } spends[CLO_DATASETS_MAX];
+    size_t share_count;      /* SHA-256 of the sealed share of each owner, in clo_collab_run_owners order: nobody else can put in another */
+    uint8_t shares[CLO_PARTIES_MAX][32];
     bool guards_passed;
     char guards[256];        /* e.g. "min-rows 20: passed; output schema: passed" */
     uint8_t evidence[32];    /* SHA-256 */

@@ -70,7 +70,8 @@ static clo_err output_send(clo_enclave *e)
     return CLO_OK;
 }
 
-static clo_err token_make(clo_enclave *e, clo_buf *token)
+/* shares = the sealed share of each owner. */
+static clo_err token_make(clo_enclave *e, const clo_span *shares, clo_buf *token)
 {
     void *mem = NULL;
     CLO_TRY(clo_arena_alloc(&e->arena, sizeof(clo_collab_release_token), &mem));
@@ -88,37 +89,47 @@ static clo_err token_make(clo_enclave *e, clo_buf *token)
         memcpy(t->spends[i].dataset, e->request.datasets[i].id, 32);
         t->spends[i].rho = e->request.rho;
     }
+    t->share_count = e->kms_count;
+    for (size_t i = 0; i < e->kms_count; i++) CLO_TRY(clo_crypto_sha256(shares[i], t->shares[i]));
     t->guards_passed = true;
     (void)snprintf(t->guards, sizeof t->guards, "%s", e->guards);
     memcpy(t->evidence, e->evidence_digest, 32);
     return clo_collab_release_token_sign(t, &e->secrets->sign, token);
 }
 
-/* The commit request of one owner: the token, and its share sealed to its key service. */
-static clo_err commit_request_make(clo_enclave *e, size_t owner, clo_span token, clo_span *out)
+static clo_err share_seal(clo_enclave *e, size_t owner, clo_span *out)
 {
-    CLO_AUTO(clo_buf_free) clo_buf info = {0}, sealed = {0}, body = {0};
+    CLO_AUTO(clo_buf_free) clo_buf info = {0}, sealed = {0};
     clo_buf_init(&info, 1024);
     clo_buf_init(&sealed, 256);
-    clo_buf_init(&body, CLO_ENCLAVE_COMMIT_MAX);
     CLO_TRY(clo_collab_share_info(e->agreement->id, e->request.run_id, e->output_digest, "kms", &info));
     CLO_TRY(clo_crypto_hpke_seal(e->kms[owner].member->kms_hpke, clo_buf_span(&info), clo_span_of(NULL, 0),
                                  clo_span_of(e->secrets->shares[owner].b, 32), &sealed));
     clo_key32_wipe(&e->secrets->shares[owner]);
-    clo_collab_commit_request r = {.token = token, .sealed_share = clo_buf_span(&sealed)};
+    return clo_arena_copy(&e->arena, clo_buf_span(&sealed), out);
+}
+
+static clo_err commit_request_make(clo_enclave *e, clo_span token, clo_span share, clo_span *out)
+{
+    CLO_AUTO(clo_buf_free) clo_buf body = {0};
+    clo_buf_init(&body, CLO_ENCLAVE_COMMIT_MAX);
+    clo_collab_commit_request r = {.token = token, .sealed_share = share};
     CLO_TRY(clo_collab_commit_request_encode(&r, &body));
     return clo_arena_copy(&e->arena, clo_buf_span(&body), out);
 }
 
-/* Make every request and let the host keep them before the first is sent: from here on the run can be finished without this runtime. */
+/* Make every request and let the host keep them before the first is sent: from here on the run can be finished without this runtime. The
+ * token names every sealed share, so that none can be exchanged on the way. */
 static clo_err prepare_all(clo_enclave *e, clo_enclave_prepared *prepared)
 {
     CLO_AUTO(clo_buf_free) clo_buf token = {0}, body = {0};
+    clo_span shares[CLO_PARTIES_MAX];
     clo_buf_init(&token, 64 * 1024);
     clo_buf_init(&body, CLO_PARTIES_MAX * CLO_ENCLAVE_COMMIT_MAX);
-    CLO_TRY(token_make(e, &token));
+    for (size_t i = 0; i < e->kms_count; i++) CLO_TRY(share_seal(e, i, &shares[i]));
+    CLO_TRY(token_make(e, shares, &token));
     prepared->commit_count = e->kms_count;
-    for (size_t i = 0; i < e->kms_count; i++) CLO_TRY(commit_request_make(e, i, clo_buf_span(&token), &prepared->commits[i]));
+    for (size_t i = 0; i < e->kms_count; i++) CLO_TRY(commit_request_make(e, clo_buf_span(&token), shares[i], &prepared->commits[i]));
     CLO_TRY(clo_enclave_prepared_encode(prepared, &body));
     return clo_enclave_ask(e, CLO_ENCLAVE_PREPARED, clo_buf_span(&body));
 }

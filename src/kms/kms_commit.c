@@ -133,6 +133,17 @@ static clo_err check_spend(const commit_claim *c)
     return CLO_OK;
 }
 
+/* The share that came is one that the runtime signed for: whoever sees the token (other owners, the host) cannot commit another one, which
+ * would spend the budget for an output that nobody can open. */
+static clo_err check_share(const commit_claim *c)
+{
+    uint8_t digest[32];
+    CLO_TRY(clo_crypto_sha256(c->message.sealed_share, digest));
+    for (size_t i = 0; i < c->token.share_count; i++)
+        if (memcmp(c->token.shares[i], digest, sizeof digest) == 0) return CLO_OK;
+    return deny_token("token.share", "a sealed share that the token names", kms_hex8(digest).text, token_source);
+}
+
 static clo_err check_token(const commit_claim *c)
 {
     const clo_collab_release_token *t = &c->token;
@@ -145,7 +156,8 @@ static clo_err check_token(const commit_claim *c)
         return deny_token("token.evidence", kms_hex8(r->evidence).text, kms_hex8(t->evidence).text, "release record");
     if (!t->guards_passed) return deny_token("token.guards", "passed", t->guards, token_source);
     CLO_TRY(check_recipients(c));
-    return check_spend(c);
+    CLO_TRY(check_spend(c));
+    return check_share(c);
 }
 
 static clo_err seal_shares(clo_kms *kms, commit_claim *c)

@@ -128,6 +128,8 @@ static void test_runtime_words(void **state)
                                   .guards = "min-rows 20: passed"};
     memcpy(t.recipients[0], "analyst", sizeof "analyst");
     t.spends[0].rho = (clo_dp_rational){1, 100};
+    t.share_count = 1;
+    memset(t.shares[0], 0x5c, sizeof t.shares[0]);
     assert_ok(clo_collab_release_token_sign(&t, &sk, &out));
     fixture_golden(&f, "release_token", clo_buf_span(&out));
 

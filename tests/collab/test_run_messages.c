@@ -307,6 +307,8 @@ static void test_token_and_statement(void **state)
     t.spend_count = 2;
     t.spends[0].rho = t.spends[1].rho = (clo_dp_rational){1, 100};
     t.spends[1].dataset[0] = 1;
+    t.share_count = 2;
+    t.shares[1][31] = 9;
     t.guards_passed = true;
     memcpy(t.guards, "min-rows 20: passed", sizeof "min-rows 20: passed");
     assert_ok(clo_collab_release_token_sign(&t, &sk, &out));

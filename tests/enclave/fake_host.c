@@ -124,6 +124,9 @@ static clo_err commit(fake_world *w, fake_owner *o, clo_span body)
     CLO_CHECKF(w->prepared_count == OWNERS, CLO_E_CONFLICT, "a commit before the host could keep all requests");
     CLO_TRY(clo_crypto_public_key_parse(CLO_SIGN_ED25519, clo_span_of(w->evidence.binding.sign, 32), &pk));
     CLO_TRY(clo_collab_release_token_open(&a, r.token, &pk, &token));
+    uint8_t named[32];
+    CLO_TRY(clo_crypto_sha256(r.sealed_share, named));
+    CLO_CHECK(token.share_count == OWNERS && memcmp(token.shares[o - w->owners], named, sizeof named) == 0, CLO_E_MALFORMED);
     CLO_TRY(clo_collab_share_info(w->g->id, w->asked.run_id, token.output, "kms", &info));
     CLO_TRY(clo_crypto_hpke_open(&o->kms_secret, clo_buf_span(&info), clo_span_of(NULL, 0), r.sealed_share, share.b, 32));
     memset(&reply, 0, sizeof reply);

@@ -93,6 +93,11 @@ static void guards_failed(void) { token.guards_passed = false; }
 static void other_evidence(void) { token.evidence[0] ^= 1; }
 static void other_request(void) { token.request[0] ^= 1; }
 static void other_agreement(void) { token.agreement[0] ^= 1; }
+static void other_share(void)
+{
+    token.share_count = 1;
+    memset(token.shares[0], 0x77, sizeof token.shares[0]);
+}
 static void other_epoch(void) { token.epoch++; }
 
 static void test_wrong_tokens(void **state)
@@ -113,6 +118,7 @@ static void test_wrong_tokens(void **state)
         {other_request, "token.request"},
         {other_agreement, "token.agreement"},
         {other_epoch, "token.agreement"},
+        {other_share, "token.share"},
     };
     begin(NULL);
     clo_buf out;
