@@ -21,6 +21,13 @@ clo_err clo_enclave_report(clo_enclave *e, clo_enclave_phase phase, const char *
     clo_buf_init(&body, 4096);
     clo_enclave_progress m = {.phase = phase, .done = done, .total = total};
     (void)snprintf(m.text, sizeof m.text, "%s", text);
+    /* What the agreement's telemetry does not list, the host is not told; the message still goes, since its answer may be a cancel. */
+    const clo_collab_agreement *g = e->agreement;
+    if (g != NULL && !g->telemetry_counts) m.done = m.total = 0;
+    if (g != NULL && !g->telemetry_states) {
+        m.phase = CLO_ENCLAVE_PHASE_STARTING;
+        m.text[0] = '\0';
+    }
     CLO_TRY(clo_enclave_progress_encode(&m, &body));
     return clo_enclave_ask(e, CLO_ENCLAVE_PROGRESS, clo_buf_span(&body));
 }

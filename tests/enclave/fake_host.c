@@ -300,6 +300,7 @@ static clo_err handle(fake_world *w, uint16_t number, clo_span body, clo_buf *re
     case CLO_ENCLAVE_PROGRESS:
         CLO_TRY(clo_enclave_progress_decode(&a, body, &p));
         w->phases |= 1u << p.phase;
+        w->counted += p.total;
         if (p.phase == CLO_ENCLAVE_PHASE_STARTING) memcpy(w->sandbox, p.text, sizeof w->sandbox);
         *cancel = w->fault == FAULT_CANCEL && p.phase == CLO_ENCLAVE_PHASE_COMPUTING;
         return CLO_OK;

@@ -170,8 +170,9 @@ static void agreement_make(fake_world *w, const clo_wire_note_key *log, const cl
     assert_ok(clo_buf_cstr(&log_text, &log_vkey));
     assert_ok(clo_buf_cstr(&witness_text, &witness_vkey));
     clo_tee_sim_root_sha256(w->device, root);
-    assert_ok(clo_buf_put_str(&b, "{\"format\":\"cloister-agreement/1\",\"title\":\"test\",\"not_after\":\"2099-01-01T00:00:00Z\",\"allow_simulated\":true,"
-                                  "\"lease_seconds\":600,\"reattest_seconds\":120,\"operator\":{\"name\":\"op\",\"url\":\"https://op.example\""));
+    assert_ok(clo_buf_put_str(&b, "{\"format\":\"cloister-agreement/1\",\"title\":\"test\",\"not_after\":\"2099-01-01T00:00:00Z\",\"allow_simulated\":true,"));
+    assert_ok(clo_buf_put_str(&b, w->fault == FAULT_SILENT ? "" : "\"telemetry\":[\"counts\",\"states\"],"));
+    assert_ok(clo_buf_put_str(&b, "\"lease_seconds\":600,\"reattest_seconds\":120,\"operator\":{\"name\":\"op\",\"url\":\"https://op.example\""));
     put_hex(&b, ",\"spki\":\"", root, 32, "\"},");
     assert_ok(clo_buf_printf(&b, "\"log\":{\"vkey\":\"%s\",\"witnesses\":[\"%s\"],\"quorum\":1},\"parties\":[", log_vkey, witness_vkey));
     for (size_t i = 0; i < OWNERS; i++) {

@@ -32,6 +32,7 @@ typedef enum {
     FAULT_TUNNEL_FLIP,     /* the host changes a byte inside TLS */
     FAULT_LEASE,           /* a lease of 1 s, and renewal is refused */
     FAULT_SHORT_LEASE,     /* no fault: leases of 30 s, so that the runtime renews at every occasion */
+    FAULT_SILENT,          /* no fault: an agreement without telemetry */
     FAULT_RESEAL,          /* the key is sealed for another run */
     FAULT_NO_START,        /* the host sends PROGRESS first */
     FAULT_MIN_ROWS,
@@ -71,6 +72,7 @@ typedef struct {
     clo_buf evidence_bytes, output, statement;
     clo_buf commits[OWNERS];
     clo_enclave_failed failure;
+    uint64_t counted; /* sum of all totals in PROGRESS */
     size_t prepared_count; /* commit requests that the host was given */
     bool finished, failed;
     clo_os_process_end end;

@@ -70,6 +70,21 @@ static void sql_completes(void **state)
     free(w);
 }
 
+/* An agreement whose telemetry lists nothing: the host learns neither phase nor count. */
+static void telemetry_is_kept(void **state)
+{
+    (void)state;
+    fake_world *w = calloc(1, sizeof *w);
+    assert_non_null(w);
+    fake_world_make(w, FAULT_SILENT, "count", 2000);
+    fake_world_run(w);
+    assert_true(w->finished);
+    assert_int_equal(w->phases, 1u << CLO_ENCLAVE_PHASE_STARTING);
+    assert_int_equal(w->counted, 0);
+    fake_world_free(w);
+    free(w);
+}
+
 static void train_completes(void **state)
 {
     (void)state;
@@ -216,7 +231,7 @@ static void injection_is_refused(void **state)
 int main(int argc, char **argv)
 {
     fake_runtime_main(argc, argv);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(sql_completes), cmocka_unit_test(train_completes), cmocka_unit_test(leases_are_renewed),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(sql_completes), cmocka_unit_test(telemetry_is_kept), cmocka_unit_test(train_completes), cmocka_unit_test(leases_are_renewed),
                                        cmocka_unit_test(binary_completes),
                                        cmocka_unit_test(lies_are_refused),
                                        cmocka_unit_test(injection_is_refused)};

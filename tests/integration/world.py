@@ -209,6 +209,7 @@ format: cloister-agreement/1
 title: "{title}"
 not_after: "{not_after}"
 allow_simulated: true
+telemetry: [counts, timings, states]
 lease_seconds: {lease}
 reattest_seconds: {reattest}
 operator: operator.json
