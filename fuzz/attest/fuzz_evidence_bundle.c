@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     clo_attest_policy p;
     clo_attest_policy_init(&p);
     p.allow_simulated = true;
-    if (!clo_failed(clo_attest_verify_bundle(&a, in, &p, 1800000000, &result)) && result.valid) abort();
+    if (!clo_failed(clo_attest_verify_bundle(&a, NULL, in, &p, 1800000000, &result)) && result.valid) abort();
     clo_buf_free(&again);
     clo_arena_free(&a);
     return 0;

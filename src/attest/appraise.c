@@ -133,8 +133,9 @@ CLO_R clo_attest_verify(clo_arena *a, const char *type, const clo_attest_part *e
     return run(&c, found);
 }
 
-CLO_R clo_attest_verify_bundle(clo_arena *a, clo_span bundle, const clo_attest_policy *policy, int64_t now, clo_attest_result *out)
+CLO_R clo_attest_verify_bundle(clo_arena *a, clo_attest_cache *cache, clo_span bundle, const clo_attest_policy *policy, int64_t now,
+                               clo_attest_result *out)
 {
-    clo_attest_part part = {.role = "bundle", .bytes = bundle};
-    return clo_attest_verify(a, "auto", &part, 1, NULL, 0, policy, now, out);
+    clo_attest_context c = {.arena = a, .policy = policy, .cache = cache, .now = now, .out = out};
+    return verify_bundle(&c, NULL, bundle);
 }

@@ -112,8 +112,25 @@ typedef struct {
 } clo_attest_bundle;
 CLO_R clo_attest_bundle_decode(clo_arena *a, clo_span in, clo_attest_bundle *out);
 CLO_R clo_attest_bundle_encode(const clo_attest_bundle *bundle, clo_buf *out);
-/** Appraise a bundle (type from its tee member). */
-CLO_R clo_attest_verify_bundle(clo_arena *a, clo_span bundle, const clo_attest_policy *policy, int64_t now, clo_attest_result *out);
+
+/* Collateral (certificates and revocation list) that some appraisal accepted, so that the next one with the same bytes under the same pinned
+ * roots need not verify its signatures again. It holds what the bytes say and nothing that depends on time, policy or report: windows,
+ * revocation, anchors, names and TCB are judged on every appraisal, with the same checks and the same words. At most
+ * CLO_ATTEST_CACHE_ENTRIES, the one used longest ago gives way; nothing is kept of evidence that failed. For any number of threads. */
+typedef struct clo_attest_cache clo_attest_cache;
+enum { CLO_ATTEST_CACHE_ENTRIES = 16 };
+typedef struct {
+    uint64_t hits, misses; /* look-ups since it was made */
+    size_t entries;
+} clo_attest_cache_counts;
+/** Given to the caller. Errors: NOMEM. */
+CLO_R clo_attest_cache_new(clo_attest_cache **out);
+void clo_attest_cache_free(clo_attest_cache **cache);
+clo_attest_cache_counts clo_attest_cache_count(clo_attest_cache *cache);
+
+/** Appraise a bundle (type from its tee member). cache: borrowed, or NULL for none. */
+CLO_R clo_attest_verify_bundle(clo_arena *a, clo_attest_cache *cache, clo_span bundle, const clo_attest_policy *policy, int64_t now,
+                               clo_attest_result *out);
 /** The denial of a negative result: claim "evidence.<check>", expected, actual of the first failing check. Returns DENIED. */
 clo_err clo_attest_deny(const clo_attest_result *result, const char *source);
 /** The result as the JSON object of `attest verify --json`. */

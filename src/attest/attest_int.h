@@ -10,6 +10,7 @@ typedef struct {
     const clo_attest_policy *policy;
     const clo_attest_part *evidence, *collateral;
     size_t evidence_count, collateral_count;
+    clo_attest_cache *cache; /* NULL = none */
     int64_t now;
     clo_attest_result *out;
 } clo_attest_context;
@@ -93,6 +94,27 @@ typedef struct {
     bool have_key;
     clo_crypto_public_key key; /* of the VCEK or VLEK */
 } snp_chain;
+
+/* What certificates and a revocation list say, whatever the time, the policy and the report. */
+typedef struct {
+    bool there, have_window;
+    char name[64]; /* common name, empty where there is none that can be read */
+    int64_t from, to;
+} snp_cert_facts;
+typedef struct {
+    snp_chain chain;
+    snp_cert_facts ek, ask, ark;
+    uint8_t root[32]; /* SHA-256 of the ARK */
+    int64_t crl_from, crl_to;
+    bool crl_lists_ask, crl_lists_ark;
+} snp_collateral;
+/** The key of this context's collateral: SHA-256 over kind, the policy's pinned roots and the exact bytes of VCEK or VLEK, ASK, ARK and
+ *  revocation list (each behind its length). Not cacheable: no cache, an incomplete chain, or one that comes in another way. */
+CLO_R clo_attest_cache_key(const clo_attest_context *c, bool simulated, uint8_t key[32], bool *cacheable);
+bool clo_attest_cache_find(clo_attest_cache *cache, const uint8_t key[32], snp_collateral *out);
+/** Only for collateral in which no check failed: every signature held. */
+void clo_attest_cache_put(clo_attest_cache *cache, const uint8_t key[32], const snp_collateral *collateral);
+
 /** Judge certificates and revocation list of the context; every finding is a check in c->out. `simulated` chooses the anchors. */
 CLO_R clo_attest_snp_chain(clo_attest_context *c, bool simulated, snp_chain *out);
 /** Everything after "is simulated evidence wanted at all", shared by snp and sim. */

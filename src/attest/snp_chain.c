@@ -118,22 +118,18 @@ static clo_err check_signed(clo_attest_context *c, const char *name, const clo_c
 }
 
 /* Names tell which kind of endorsement key an intermediate may certify. */
-static void check_names(clo_attest_context *c, const chain_certs *k, const snp_chain *chain)
+static void check_names(clo_attest_context *c, const snp_collateral *f)
 {
-    if (!chain->have_endorsement || k->ask == NULL || k->ark == NULL) return;
+    const snp_chain *chain = &f->chain;
+    if (!chain->have_endorsement || !f->ask.there || !f->ark.there) return;
     const char *product = clo_attest_snp_product_name(chain->endorsement.product);
-    char want_ask[64], want_ark[64], got[64] = "";
+    char want_ask[64], want_ark[64];
     (void)snprintf(want_ask, sizeof want_ask, "SEV-%s%s", chain->endorsement.vlek ? "VLEK-" : "", product);
     (void)snprintf(want_ark, sizeof want_ark, "ARK-%s", product);
-    if (clo_failed(clo_crypto_cert_common_name(k->ask, got, sizeof got))) got[0] = '\0';
-    (void)clo_attest_check_add(c->out, "chain.intermediate", strcmp(got, want_ask) == 0, "bad_chain", want_ask, got);
-    got[0] = '\0';
-    if (clo_failed(clo_crypto_cert_common_name(k->ark, got, sizeof got))) got[0] = '\0';
-    (void)clo_attest_check_add(c->out, "chain.root_name", strcmp(got, want_ark) == 0, "bad_chain", want_ark, got);
-    bool vlek = chain->endorsement.vlek;
-    if (clo_failed(clo_crypto_cert_common_name(k->ek, got, sizeof got))) got[0] = '\0';
-    (void)clo_attest_check_add(c->out, "chain.kind", strcmp(got, vlek ? "SEV-VLEK" : "SEV-VCEK") == 0, "bad_chain",
-                               vlek ? "SEV-VLEK" : "SEV-VCEK", got);
+    (void)clo_attest_check_add(c->out, "chain.intermediate", strcmp(f->ask.name, want_ask) == 0, "bad_chain", want_ask, f->ask.name);
+    (void)clo_attest_check_add(c->out, "chain.root_name", strcmp(f->ark.name, want_ark) == 0, "bad_chain", want_ark, f->ark.name);
+    const char *want_ek = chain->endorsement.vlek ? "SEV-VLEK" : "SEV-VCEK";
+    (void)clo_attest_check_add(c->out, "chain.kind", strcmp(f->ek.name, want_ek) == 0, "bad_chain", want_ek, f->ek.name);
 }
 
 static bool root_pinned(const clo_attest_policy *p, const uint8_t sha256[32])
@@ -144,13 +140,13 @@ static bool root_pinned(const clo_attest_policy *p, const uint8_t sha256[32])
     return false;
 }
 
-static clo_err check_root(clo_attest_context *c, bool simulated, const chain_certs *k, const snp_chain *chain)
+static clo_err check_root(clo_attest_context *c, bool simulated, const snp_collateral *f)
 {
-    if (k->ark == NULL) return CLO_OK;
-    uint8_t sha256[32];
+    if (!f->ark.there) return CLO_OK;
+    const snp_chain *chain = &f->chain;
+    const uint8_t *sha256 = f->root;
     char text[65];
-    clo_crypto_cert_sha256(k->ark, sha256);
-    clo_hex_encode(text, clo_span_of(sha256, sizeof sha256));
+    clo_hex_encode(text, clo_span_of(sha256, sizeof f->root));
     snp_product vendor = amd_root_product(sha256);
     if (simulated) {
         bool ok = vendor == SNP_PRODUCT_UNKNOWN && root_pinned(c->policy, sha256);
@@ -169,40 +165,35 @@ static clo_err check_root(clo_attest_context *c, bool simulated, const chain_cer
     if (root == NULL) return CLO_OK;
     uint8_t given[32];
     clo_crypto_cert_sha256(root, given);
-    (void)clo_attest_check_bytes(c->out, "root.given", "wrong_root", clo_span_of(given, sizeof given), clo_span_of(sha256, sizeof sha256));
+    (void)clo_attest_check_bytes(c->out, "root.given", "wrong_root", clo_span_of(given, sizeof given), clo_span_of(sha256, sizeof f->root));
     return CLO_OK;
 }
 
-static clo_err check_window(clo_attest_context *c, const char *name, const clo_crypto_cert *cert)
+/* cert: NULL where its window is known or it is not there. */
+static clo_err check_window(clo_attest_context *c, const char *name, const clo_crypto_cert *cert, snp_cert_facts *f)
 {
-    if (cert == NULL) return CLO_OK;
-    int64_t from = 0, to = 0;
-    clo_err e = clo_crypto_cert_window(cert, &from, &to);
-    if (clo_failed(e)) {
-        if (!clo_attest_err_is_about_input(e)) return e;
-        (void)clo_attest_check_add(c->out, name, false, "bad_chain", "a validity window", clo_err_text());
-        return CLO_OK;
+    if (cert != NULL) {
+        clo_err e = clo_crypto_cert_window(cert, &f->from, &f->to);
+        if (clo_failed(e)) {
+            if (!clo_attest_err_is_about_input(e)) return e;
+            (void)clo_attest_check_add(c->out, name, false, "bad_chain", "a validity window", clo_err_text());
+            return CLO_OK;
+        }
+        f->have_window = true;
     }
-    (void)clo_attest_check_window(c->out, name, "", from, to, c->now);
+    if (f->have_window) (void)clo_attest_check_window(c->out, name, "", f->from, f->to, c->now);
     return CLO_OK;
 }
 
-static void check_revoked(clo_attest_context *c, const char *name, const clo_crypto_crl *crl, const clo_crypto_cert *cert)
+static void check_revoked(clo_attest_context *c, const char *name, bool listed)
 {
-    if (cert == NULL) return;
-    bool listed = clo_crypto_crl_lists(crl, cert);
     (void)clo_attest_check_add(c->out, name, !listed, "revoked", "not on the root's revocation list", listed ? "revoked" : "not listed");
 }
 
-static clo_err check_crl(clo_attest_context *c, const chain_certs *k)
+/* The ARK's signature over the list and what the list says; *holds where all of that could be read. */
+static clo_err learn_crl(clo_attest_context *c, const chain_certs *k, const clo_attest_part *part, snp_collateral *f, bool *holds)
 {
-    const clo_attest_part *part = clo_attest_part_find(c, "crl");
-    if (part == NULL || part->bytes.n == 0) {
-        if (c->policy->require_crl) {
-            (void)clo_attest_check_add(c->out, "crl", false, "collateral_missing", "a revocation list signed by the ARK", "none");
-        }
-        return CLO_OK;
-    }
+    *holds = false;
     __attribute__((cleanup(clo_crypto_crl_free))) clo_crypto_crl *crl = NULL;
     clo_err e = clo_crypto_crl_parse(&crl, part->bytes);
     if (clo_failed(e)) {
@@ -217,16 +208,37 @@ static clo_err check_crl(clo_attest_context *c, const chain_certs *k)
     if (!clo_attest_check_add(c->out, "crl", ok, "bad_collateral_signature", "signed by the ARK", ok ? "signed by the ARK" : clo_err_text())) {
         return CLO_OK; /* what a stranger signed says nothing about revocation */
     }
-    int64_t from = 0, to = 0;
-    e = clo_crypto_crl_window(crl, &from, &to);
+    e = clo_crypto_crl_window(crl, &f->crl_from, &f->crl_to);
     if (clo_failed(e)) {
         if (!clo_attest_err_is_about_input(e)) return e;
         (void)clo_attest_check_add(c->out, "crl.window", false, "collateral_expired", "a window with an end", clo_err_text());
         return CLO_OK;
     }
-    (void)clo_attest_check_window(c->out, "crl.window", "collateral_", from, to, c->now);
-    check_revoked(c, "crl.intermediate", crl, k->ask);
-    check_revoked(c, "crl.root", crl, k->ark);
+    f->crl_lists_ask = k->ask != NULL && clo_crypto_crl_lists(crl, k->ask);
+    f->crl_lists_ark = clo_crypto_crl_lists(crl, k->ark);
+    *holds = true;
+    return CLO_OK;
+}
+
+static clo_err check_crl(clo_attest_context *c, const chain_certs *k, bool known, snp_collateral *f)
+{
+    const clo_attest_part *part = clo_attest_part_find(c, "crl");
+    if (part == NULL || part->bytes.n == 0) {
+        if (c->policy->require_crl) {
+            (void)clo_attest_check_add(c->out, "crl", false, "collateral_missing", "a revocation list signed by the ARK", "none");
+        }
+        return CLO_OK;
+    }
+    bool holds = known;
+    if (known) {
+        (void)clo_attest_check_add(c->out, "crl", true, "", "signed by the ARK", "signed by the ARK");
+    } else {
+        CLO_TRY(learn_crl(c, k, part, f, &holds));
+    }
+    if (!holds) return CLO_OK;
+    (void)clo_attest_check_window(c->out, "crl.window", "collateral_", f->crl_from, f->crl_to, c->now);
+    if (f->ask.there) check_revoked(c, "crl.intermediate", f->crl_lists_ask);
+    check_revoked(c, "crl.root", f->crl_lists_ark);
     return CLO_OK;
 }
 
@@ -256,24 +268,67 @@ static clo_err read_endorsement(clo_attest_context *c, chain_certs *k, snp_chain
     return CLO_OK;
 }
 
+static void learn_cert(const clo_crypto_cert *cert, snp_cert_facts *f)
+{
+    f->there = cert != NULL;
+    if (cert == NULL || clo_failed(clo_crypto_cert_common_name(cert, f->name, sizeof f->name))) f->name[0] = '\0';
+}
+
+/* Read all certificates and verify who signed whom. */
+static clo_err learn_chain(clo_attest_context *c, chain_certs *k, snp_collateral *f)
+{
+    CLO_TRY(read_endorsement(c, k, &f->chain));
+    CLO_TRY(take_chain(c, k));
+    CLO_TRY(check_signed(c, "chain.ark", k->ark, k->ark));
+    CLO_TRY(check_signed(c, "chain.ask", k->ask, k->ark));
+    CLO_TRY(check_signed(c, "chain.endorsement", k->ek, k->ask));
+    learn_cert(k->ek, &f->ek);
+    learn_cert(k->ask, &f->ask);
+    learn_cert(k->ark, &f->ark);
+    if (k->ark != NULL) clo_crypto_cert_sha256(k->ark, f->root);
+    return CLO_OK;
+}
+
+static void note_known_chain(clo_attest_context *c)
+{
+    static const char *const names[] = {"chain.ark", "chain.ask", "chain.endorsement"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        (void)clo_attest_check_add(c->out, names[i], true, "", "signed by its issuer", "signed by its issuer");
+    }
+}
+
+/* Everything that depends on policy or time, judged on what was learned now or before. */
+static clo_err judge(clo_attest_context *c, bool simulated, bool known, const chain_certs *k, snp_collateral *f)
+{
+    check_names(c, f);
+    if (f->chain.have_endorsement) {
+        bool fits = (f->chain.endorsement.product == SNP_PRODUCT_SIMULATED) == simulated;
+        (void)clo_attest_check_add(c->out, "chain.product", fits, "bad_chain", simulated ? "Simulated" : "a product of AMD",
+                                   f->chain.endorsement.product_text);
+    }
+    CLO_TRY(check_root(c, simulated, f));
+    CLO_TRY(check_window(c, "window.ark", k->ark, &f->ark));
+    CLO_TRY(check_window(c, "window.ask", k->ask, &f->ask));
+    CLO_TRY(check_window(c, "window.endorsement", k->ek, &f->ek));
+    return check_crl(c, k, known, f);
+}
+
 CLO_R clo_attest_snp_chain(clo_attest_context *c, bool simulated, snp_chain *out)
 {
     *out = (snp_chain){.have_key = false};
+    snp_collateral f = {.chain = {.have_key = false}};
     CLO_AUTO(chain_certs_free) chain_certs k = {NULL, NULL, NULL};
-    CLO_TRY(read_endorsement(c, &k, out));
-    CLO_TRY(take_chain(c, &k));
-    CLO_TRY(check_signed(c, "chain.ark", k.ark, k.ark));
-    CLO_TRY(check_signed(c, "chain.ask", k.ask, k.ark));
-    CLO_TRY(check_signed(c, "chain.endorsement", k.ek, k.ask));
-    check_names(c, &k, out);
-    if (out->have_endorsement) {
-        bool fits = (out->endorsement.product == SNP_PRODUCT_SIMULATED) == simulated;
-        (void)clo_attest_check_add(c->out, "chain.product", fits, "bad_chain", simulated ? "Simulated" : "a product of AMD",
-                                   out->endorsement.product_text);
+    uint8_t key[32] = {0};
+    bool cacheable = false;
+    CLO_TRY(clo_attest_cache_key(c, simulated, key, &cacheable));
+    bool known = cacheable && clo_attest_cache_find(c->cache, key, &f);
+    if (known) {
+        note_known_chain(c);
+    } else {
+        CLO_TRY(learn_chain(c, &k, &f));
     }
-    CLO_TRY(check_root(c, simulated, &k, out));
-    CLO_TRY(check_window(c, "window.ark", k.ark));
-    CLO_TRY(check_window(c, "window.ask", k.ask));
-    CLO_TRY(check_window(c, "window.endorsement", k.ek));
-    return check_crl(c, &k);
+    CLO_TRY(judge(c, simulated, known, &k, &f));
+    *out = f.chain;
+    if (cacheable && !known && c->out->reason[0] == '\0') clo_attest_cache_put(c->cache, key, &f);
+    return CLO_OK;
 }

@@ -261,7 +261,7 @@ static clo_err check_evidence(work *w)
     void *p = NULL;
     CLO_TRY(clo_arena_alloc(w->a, sizeof(clo_attest_result), &p));
     clo_err e =
-        clo_collab_evidence_appraise(w->a, w->g, w->terms, &w->receipt.binding, w->receipt.evidence, w->time, &runtime, p);
+        clo_collab_evidence_appraise(w->a, NULL, w->g, w->terms, &w->receipt.binding, w->receipt.evidence, w->time, &runtime, p);
     if (is_ours(e)) return e;
     put_result(w, "evidence", e, "accepted under the agreement's policy, bound to this request and these keys");
     if (clo_failed(e)) runtime = NULL;

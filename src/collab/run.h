@@ -217,9 +217,10 @@ CLO_R clo_collab_workload_digest(const clo_collab_agreement *g, const clo_collab
                                  uint8_t host_data[32]);
 
 /** Shared by key service, runtime and receipt verifier: appraise evidence for a binding under the agreement's runtimes (any one that accepts); host data must be
- *  that of the workload. On success *runtime is that one. Denials: evidence.<check> with source "agreement <id8> runtimes[i]". */
-CLO_R clo_collab_evidence_appraise(clo_arena *a, const clo_collab_agreement *g, const clo_collab_run_terms *terms, const clo_collab_binding *b,
-                                   clo_span evidence, int64_t now, const clo_collab_runtime **runtime, clo_attest_result *result);
+ *  that of the workload. On success *runtime is that one. Denials: evidence.<check> with source "agreement <id8> runtimes[i]".
+ *  cache: collateral accepted before, borrowed, or NULL for none. */
+CLO_R clo_collab_evidence_appraise(clo_arena *a, clo_attest_cache *cache, const clo_collab_agreement *g, const clo_collab_run_terms *terms,
+                                   const clo_collab_binding *b, clo_span evidence, int64_t now, const clo_collab_runtime **runtime, clo_attest_result *result);
 
 #ifdef __cplusplus
 }

@@ -8,6 +8,7 @@ typedef struct {
     const clo_collab_run_terms *terms;
     uint8_t report_data[64];
     clo_span evidence;
+    clo_attest_cache *cache;
     int64_t now;
 } appraisal;
 
@@ -25,7 +26,7 @@ static clo_err appraise_one(clo_arena *a, const appraisal *p, const clo_collab_r
     uint8_t workload[48];
     policy.have_host_data = true;
     CLO_TRY(clo_collab_workload_digest(p->g, p->terms, policy.measurements[0], workload, policy.host_data));
-    return clo_attest_verify_bundle(a, p->evidence, &policy, p->now, result);
+    return clo_attest_verify_bundle(a, p->cache, p->evidence, &policy, p->now, result);
 }
 
 /* How far an appraisal came: the denial to show is of the runtime that fits best. */
@@ -50,8 +51,8 @@ static clo_err none_fits(const clo_collab_agreement *g, const char *tee)
                     "run on a TEE that the agreement names, or amend the agreement");
 }
 
-clo_err clo_collab_evidence_appraise(clo_arena *a, const clo_collab_agreement *g, const clo_collab_run_terms *terms,
-                                     const clo_collab_binding *b, clo_span evidence, int64_t now,
+clo_err clo_collab_evidence_appraise(clo_arena *a, clo_attest_cache *cache, const clo_collab_agreement *g,
+                                     const clo_collab_run_terms *terms, const clo_collab_binding *b, clo_span evidence, int64_t now,
                                      const clo_collab_runtime **runtime, clo_attest_result *result)
 {
     CLO_CHECKF(evidence.n <= CLO_EVIDENCE_MAX, CLO_E_TOO_LARGE, "the evidence has %zu bytes; at most %d are allowed", evidence.n,
@@ -60,7 +61,7 @@ clo_err clo_collab_evidence_appraise(clo_arena *a, const clo_collab_agreement *g
     memset(&bundle, 0, sizeof bundle);
     clo_err e = clo_attest_bundle_decode(a, evidence, &bundle);
     if (clo_failed(e)) return clo_err_prefix(e, "the evidence");
-    appraisal p = {.g = g, .terms = terms, .evidence = evidence, .now = now};
+    appraisal p = {.g = g, .terms = terms, .evidence = evidence, .cache = cache, .now = now};
     CLO_TRY(clo_collab_binding_report_data(b, p.report_data));
     void *memory = NULL;
     CLO_TRY(clo_arena_alloc(a, sizeof(clo_attest_result), &memory)); /* too large for the stack */

@@ -211,6 +211,26 @@ clo_err kms_agreement_require_logged(kms_agreement_ref *r, clo_span proof, int64
     return require_witnessed_before(r, witnessed_at, now);
 }
 
+/* ---- manifests ---- */
+
+bool kms_agreement_knows_manifest(kms_agreement_ref *r, const clo_collab_dataset_terms *d, const uint8_t digest[32])
+{
+    size_t i = (size_t)(d - r->g->datasets);
+    pthread_mutex_lock(r->lock);
+    bool known = r->manifests[i].have && memcmp(r->manifests[i].digest, digest, sizeof r->manifests[i].digest) == 0;
+    pthread_mutex_unlock(r->lock);
+    return known;
+}
+
+void kms_agreement_note_manifest(kms_agreement_ref *r, const clo_collab_dataset_terms *d, const uint8_t digest[32])
+{
+    size_t i = (size_t)(d - r->g->datasets);
+    pthread_mutex_lock(r->lock);
+    memcpy(r->manifests[i].digest, digest, sizeof r->manifests[i].digest);
+    r->manifests[i].have = true;
+    pthread_mutex_unlock(r->lock);
+}
+
 /* ---- registered ones ---- */
 
 clo_err kms_agreement_row_find(kms_db *db, const uint8_t id[32], kms_agreement_row *out)

@@ -116,14 +116,26 @@ static clo_err check_request(kms_claim *c, int64_t now, bool renewal)
     return renewal ? CLO_OK : check_window(c, now);
 }
 
-static const clo_span *manifest_of(kms_claim *c, const uint8_t id[32], const clo_crypto_public_key *owner,
+/* The manifest's signature is verified once: the same bytes under the same key of the same agreement hold again. */
+static clo_err manifest_verify(kms_claim *c, const clo_collab_dataset_terms *d, clo_span bytes,
+                               const clo_crypto_public_key *owner, clo_collab_manifest *out)
+{
+    uint8_t digest[32];
+    CLO_TRY(clo_crypto_sha256(bytes, digest));
+    if (kms_agreement_knows_manifest(c->ref, d, digest)) return CLO_OK; /* out was read from these bytes */
+    CLO_TRY(clo_collab_manifest_open(&c->arena, bytes, owner, out));
+    kms_agreement_note_manifest(c->ref, d, digest);
+    return CLO_OK;
+}
+
+static const clo_span *manifest_of(kms_claim *c, const clo_collab_dataset_terms *d, const clo_crypto_public_key *owner,
                                    clo_collab_manifest *out, clo_err *e)
 {
     for (size_t i = 0; i < c->message.manifest_count; i++) {
         *e = clo_collab_manifest_open(&c->arena, c->message.manifests[i], NULL, out);
         if (clo_failed(*e)) return NULL;
-        if (memcmp(out->id, id, 32) != 0) continue;
-        *e = clo_collab_manifest_open(&c->arena, c->message.manifests[i], owner, out);
+        if (memcmp(out->id, d->id, 32) != 0) continue;
+        *e = manifest_verify(c, d, c->message.manifests[i], owner, out);
         return clo_failed(*e) ? NULL : &c->message.manifests[i];
     }
     *e = CLO_OK;
@@ -137,7 +149,7 @@ static clo_err check_dataset(kms_claim *c, const clo_collab_dataset_terms *d, co
     CLO_CHECK(owner != NULL, CLO_E_BUG);
     clo_err e = CLO_OK;
     clo_collab_manifest m;
-    const clo_span *bytes = manifest_of(c, d->id, &owner->party.sign, &m, &e);
+    const clo_span *bytes = manifest_of(c, d, &owner->party.sign, &m, &e);
     char part[100];
     (void)snprintf(part, sizeof part, "datasets[%s]", d->name);
     kms_source source = kms_source_agreement(g->id, part);
@@ -177,13 +189,13 @@ static clo_err check_datasets(clo_kms *kms, kms_claim *c)
     return kms_read(kms, keys_read, c);
 }
 
-static clo_err check_evidence(kms_claim *c, int64_t now)
+static clo_err check_evidence(clo_attest_cache *collateral, kms_claim *c, int64_t now)
 {
     void *p = NULL;
     CLO_TRY(clo_arena_alloc(&c->arena, sizeof(clo_attest_result), &p));
     clo_attest_result *result = p;
-    clo_err e = clo_collab_evidence_appraise(&c->arena, c->ref->g, c->terms, &c->message.binding, c->message.evidence, now,
-                                             &c->runtime, result);
+    clo_err e = clo_collab_evidence_appraise(&c->arena, collateral, c->ref->g, c->terms, &c->message.binding, c->message.evidence,
+                                             now, &c->runtime, result);
     CLO_TRY(kms_deny_wrap(e, "evidence", "evidence that the agreement's runtimes accept",
                           kms_source_agreement(c->ref->g->id, "runtimes").text,
                           "run the measured runtime that the agreement names"));
@@ -204,7 +216,7 @@ clo_err kms_claim_verify(clo_kms *kms, clo_span body, const clo_kms_channel *cha
     CLO_TRY(check_agreement(kms, c, now));
     CLO_TRY(check_request(c, now, renewal));
     CLO_TRY(check_datasets(kms, c));
-    return check_evidence(c, now);
+    return check_evidence(kms->collateral, c, now);
 }
 
 void kms_claim_free(kms_claim *c)

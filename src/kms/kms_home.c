@@ -173,7 +173,8 @@ clo_err clo_kms_open(clo_kms **out, const char *home, const clo_os_clock *clock)
     (void)pthread_mutex_init(&k->cache_lock, NULL);
     (void)pthread_mutex_init(&k->time_lock, NULL);
     (void)pthread_mutex_init(&k->denials_lock, NULL);
-    clo_err e = open_home(k, home);
+    clo_err e = clo_attest_cache_new(&k->collateral);
+    if (!clo_failed(e)) e = open_home(k, home);
     if (clo_failed(e)) {
         clo_kms_free(&k);
         return e;
@@ -188,6 +189,7 @@ void clo_kms_free(clo_kms **kms)
     if (k == NULL) return;
     *kms = NULL;
     kms_agreement_cache_free(k);
+    clo_attest_cache_free(&k->collateral);
     kms_db_close(&k->writer);
     kms_db_close(&k->reader);
     kms_db_close(&k->denials);

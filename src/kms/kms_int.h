@@ -79,6 +79,10 @@ typedef struct {
     bool have_proof;
     uint8_t proof_digest[32]; /* the last inclusion proof that held, under lock like the next */
     uint64_t witnessed_at;
+    struct {
+        bool have;
+        uint8_t digest[32]; /* the last manifest of this dataset whose owner's signature held, under lock */
+    } manifests[CLO_DATASETS_MAX];
     uint64_t used; /* for eviction */
 } kms_agreement_ref;
 
@@ -105,6 +109,7 @@ struct clo_kms {
     pthread_mutex_t cache_lock;
     kms_agreement_ref *cache[KMS_CACHE_MAX];
     uint64_t cache_clock;
+    clo_attest_cache *collateral; /* has its own lock, taken last and over no call */
     pthread_mutex_t time_lock;
     int64_t time_now; /* at time_mono */
     uint64_t time_mono;
@@ -164,6 +169,10 @@ clo_err kms_agreement_get(clo_kms *kms, clo_span file, kms_agreement_ref **out);
 clo_err kms_agreement_load(clo_kms *kms, const uint8_t id[32], kms_agreement_ref **out);
 void kms_agreement_drop(kms_agreement_ref **ref);
 void kms_agreement_cache_free(clo_kms *kms);
+/** Was this very manifest of `d`, a dataset of the agreement, verified under its owner's key before? */
+bool kms_agreement_knows_manifest(kms_agreement_ref *ref, const clo_collab_dataset_terms *d, const uint8_t digest[32]);
+/** Note that it was. */
+void kms_agreement_note_manifest(kms_agreement_ref *ref, const clo_collab_dataset_terms *d, const uint8_t digest[32]);
 /** Refuse unless `proof` shows the file in the agreement's log, with its quorum of witnesses. */
 clo_err kms_agreement_require_logged(kms_agreement_ref *ref, clo_span proof, int64_t now);
 /* A row of the table of agreements. */

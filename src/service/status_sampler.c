@@ -73,7 +73,7 @@ static const char *self_check(clo_service *s)
     if (clo_failed(clo_arena_alloc(&a, sizeof(clo_attest_result), &memory))) return "failed";
     clo_attest_result *result = memory;
     if (clo_failed(clo_tee_sim_report(s->sim, s->measurement, zero, zero, &bundle)) ||
-        clo_failed(clo_attest_verify_bundle(&a, clo_buf_span(&bundle), policy, clo_os_clock_wall(s->clock), result)))
+        clo_failed(clo_attest_verify_bundle(&a, NULL, clo_buf_span(&bundle), policy, clo_os_clock_wall(s->clock), result)))
         return "failed";
     return result->valid ? "verified" : "failed";
 }

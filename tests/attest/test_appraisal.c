@@ -162,7 +162,7 @@ static void test_golden_bundle(void **state)
     clo_buf_init(&again, 65536);
     assert_ok(clo_attest_bundle_encode(&b, &again));
     assert_true(clo_span_equal(bytes, clo_buf_span(&again)));
-    assert_ok(clo_attest_verify_bundle(&a, bytes, &p, GOLDEN_TIME, &result));
+    assert_ok(clo_attest_verify_bundle(&a, NULL, bytes, &p, GOLDEN_TIME, &result));
     assert_string_equal(result.reason, "");
     assert_true(result.valid);
     assert_ok(clo_attest_deny(&result, ""));
@@ -204,7 +204,7 @@ static void test_bad_bundles(void **state)
         assert_ok(clo_wire_json_decode(&a, clo_span_str(cases[i]), &node));
         assert_ok(clo_wire_cbor_encode(node, &cbor));
         if (!clo_failed(clo_attest_bundle_decode(&a, clo_buf_span(&cbor), &b))) fail_msg("%s was accepted", cases[i]);
-        assert_ok(clo_attest_verify_bundle(&a, clo_buf_span(&cbor), &p, 0, &result));
+        assert_ok(clo_attest_verify_bundle(&a, NULL, clo_buf_span(&cbor), &p, 0, &result));
         assert_string_equal(result.reason, "malformed");
         assert_non_null(result.claims);
     }

@@ -339,23 +339,23 @@ static void test_appraise(void **state)
     assert_ok(clo_arena_alloc(&w.f.arena, sizeof(clo_attest_result), &p));
     const clo_collab_runtime *runtime = NULL;
     const clo_collab_run_terms *terms = &w.g->runs[0];
-    assert_ok(clo_collab_evidence_appraise(&w.f.arena, w.g, terms, &w.receipt.binding, w.receipt.evidence, w.now, &runtime, p));
+    assert_ok(clo_collab_evidence_appraise(&w.f.arena, NULL, w.g, terms, &w.receipt.binding, w.receipt.evidence, w.now, &runtime, p));
     assert_ptr_equal(runtime, &w.g->runtimes[0]);
     /* Another run of the same agreement is another workload. */
     assert_code(
-        clo_collab_evidence_appraise(&w.f.arena, w.g, &w.g->runs[1], &w.receipt.binding, w.receipt.evidence, w.now, &runtime, p),
+        clo_collab_evidence_appraise(&w.f.arena, NULL, w.g, &w.g->runs[1], &w.receipt.binding, w.receipt.evidence, w.now, &runtime, p),
         CLO_E_DENIED);
     /* The clock ten years off. */
-    assert_code(clo_collab_evidence_appraise(&w.f.arena, w.g, terms, &w.receipt.binding, w.receipt.evidence, w.now - 315360000,
+    assert_code(clo_collab_evidence_appraise(&w.f.arena, NULL, w.g, terms, &w.receipt.binding, w.receipt.evidence, w.now - 315360000,
                                              &runtime, p),
                 CLO_E_DENIED);
     w.g->allow_simulated = false;
-    assert_code(clo_collab_evidence_appraise(&w.f.arena, w.g, terms, &w.receipt.binding, w.receipt.evidence, w.now, &runtime, p),
+    assert_code(clo_collab_evidence_appraise(&w.f.arena, NULL, w.g, terms, &w.receipt.binding, w.receipt.evidence, w.now, &runtime, p),
                 CLO_E_DENIED);
     assert_non_null(clo_err_denial());
     w.g->allow_simulated = true;
     memcpy(w.g->runtimes[0].tee, "snp", sizeof "snp");
-    assert_code(clo_collab_evidence_appraise(&w.f.arena, w.g, terms, &w.receipt.binding, w.receipt.evidence, w.now, &runtime, p),
+    assert_code(clo_collab_evidence_appraise(&w.f.arena, NULL, w.g, terms, &w.receipt.binding, w.receipt.evidence, w.now, &runtime, p),
                 CLO_E_DENIED);
     assert_string_equal(clo_err_denial()->claim, "evidence.tee");
     fixture_close(&w.f);

@@ -80,7 +80,7 @@ static clo_err release(fake_world *w, fake_owner *o, clo_span body, bool renewal
     const clo_collab_run_terms *terms = clo_collab_agreement_run(w->g, w->asked.run);
     clo_err e = clo_collab_release_request_decode(&a, body, r);
     if (!clo_failed(e)) e = channel_check(o, r);
-    if (!clo_failed(e)) e = clo_collab_evidence_appraise(&a, w->g, terms, &r->binding, r->evidence, clo_os_clock_wall(clo_os_clock_system()), &runtime, result);
+    if (!clo_failed(e)) e = clo_collab_evidence_appraise(&a, NULL, w->g, terms, &r->binding, r->evidence, clo_os_clock_wall(clo_os_clock_system()), &runtime, result);
     size_t index = (size_t)(o - w->owners);
     if (!clo_failed(e) && memcmp(r->binding.nonces[index].bytes, o->nonce, CLO_NONCE) != 0) e = CLO_FAIL(CLO_E_REPLAYED);
     if (!clo_failed(e)) {

@@ -425,6 +425,47 @@ static void test_hostile_bytes(void **state)
     world_end(&w);
 }
 
+/* What earlier releases left in memory helps no changed message: with agreement, manifests and collateral known, each byte still counts. */
+static void test_hostile_bytes_when_known(void **state)
+{
+    (void)state;
+    runtime r;
+    static message m;
+    static clo_collab_release_reply reply;
+    world_begin(&w, NULL);
+    runtime_make(&r);
+    release_ok(&w, &r, &m, &reply);
+    release_ok(&w, &r, &m, &reply);
+    assert_int_equal(clo_attest_cache_count(w.kms->collateral).hits, 1);
+    message_begin(&w, &m, &r);
+    clo_span good = message_finish(&w, &m);
+    clo_buf out, bad;
+    clo_buf_init(&out, 64 << 10);
+    clo_buf_init(&bad, 1 << 20);
+    for (size_t i = 0; i < good.n; i += 7) {
+        clo_buf_clear(&bad);
+        assert_ok(clo_buf_put_span(&bad, good));
+        bad.p[i] ^= 0x20;
+        if (!clo_failed(clo_kms_release(w.kms, clo_buf_span(&bad), &m.channel, &out)))
+            fail_msg("byte %zu changed was accepted", i);
+    }
+    /* Another manifest of the dataset: signed by someone else, or signed well and not the one that the request names. */
+    clo_key32 dek;
+    clo_collab_manifest next;
+    clo_span known = m.m.manifests[0];
+    world_dataset(&w, &w.b, "rows-a", &dek, &next, &m.m.manifests[0]);
+    m.m.evidence = clo_span_of(NULL, 0);
+    assert_claim(clo_kms_release(w.kms, message_finish(&w, &m), &m.channel, &out), CLO_E_DENIED, "dataset.manifest");
+    world_dataset(&w, &w.a, "rows-a", &dek, &next, &m.m.manifests[0]);
+    assert_claim(clo_kms_release(w.kms, message_finish(&w, &m), &m.channel, &out), CLO_E_DENIED, "dataset.version");
+    m.m.manifests[0] = known;
+    assert_int_equal(out.len, 0);
+    assert_ok(clo_kms_release(w.kms, message_finish(&w, &m), &m.channel, &out));
+    clo_buf_free(&out);
+    clo_buf_free(&bad);
+    world_end(&w);
+}
+
 static int group_open(void **state)
 {
     (void)state;
@@ -444,7 +485,7 @@ int main(void)
         cmocka_unit_test(test_released_key),  cmocka_unit_test(test_denials),    cmocka_unit_test(test_nonces),
         cmocka_unit_test(test_clock),         cmocka_unit_test(test_run_id),     cmocka_unit_test(test_counts_and_windows),
         cmocka_unit_test(test_pinned_owner),  cmocka_unit_test(test_key_states), cmocka_unit_test(test_renewal),
-        cmocka_unit_test(test_hostile_bytes),
+        cmocka_unit_test(test_hostile_bytes), cmocka_unit_test(test_hostile_bytes_when_known),
     };
     return cmocka_run_group_tests(tests, group_open, group_close);
 }

@@ -87,7 +87,7 @@ static const char *verdict(clo_span bundle, const clo_attest_policy *p, int64_t 
 {
     CLO_AUTO(clo_arena_free) clo_arena a;
     clo_arena_init(&a, 1 << 20);
-    clo_err e = clo_attest_verify_bundle(&a, bundle, p, now, &result);
+    clo_err e = clo_attest_verify_bundle(&a, NULL, bundle, p, now, &result);
     if (clo_failed(e)) return clo_err_name(e);
     return result.valid ? "valid" : result.reason;
 }
