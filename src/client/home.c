@@ -4,7 +4,9 @@
 #include "base/clo_text.h"
 #include "crypto/x509.h"
 #include "os/file.h"
+#include "os/net.h"
 #include "wire/json.h"
+#include "wire/note.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,42 +172,53 @@ clo_err clo_client_home_identity_make(const clo_client_home *h, const char *name
     return e;
 }
 
-static clo_err take_address(clo_arena *a, const clo_wire_node *tree, const char *what, clo_client_server *s)
+/* What the other side says of itself ends up between quotes in our configuration: an address is an address, nothing more. */
+static clo_err take_address(const clo_wire_node *tree, const char *what, clo_client_server *s)
 {
     const char *url = clo_client_text(tree, "url");
+    clo_os_net_url parts;
     CLO_CHECKF(url != NULL && strncmp(url, "https://", 8) == 0, CLO_E_MISSING_FIELD,
                "%s has no \"url\" that begins with https://", what);
+    CLO_TRY(clo_os_net_url_parse(&parts, url));
+    CLO_CHECKF(parts.path[0] == 0, CLO_E_MALFORMED, "%s has a \"url\" with a path; it must be https://host:port", what);
     CLO_TRY(clo_str_set(s->url, sizeof s->url, clo_span_str(url)));
     const clo_wire_node *spki = clo_wire_get(tree, "spki");
     CLO_CHECKF(spki != NULL, CLO_E_MISSING_FIELD, "%s has no \"spki\"", what);
     CLO_TRY(clo_wire_node_fixed(spki, "spki", s->spki, sizeof s->spki));
-    (void)a;
     s->known = true;
     return CLO_OK;
 }
 
 /* log.policy in the form of C2SP tlog-policy: log VKEY, witness NAME VKEY, group NAME K MEMBER…, quorum NAME. */
-static clo_err write_log_policy(const clo_client_home *h, const clo_wire_node *log)
+static clo_err log_policy_text(const clo_wire_node *log, clo_buf *text)
 {
-    CLO_AUTO(clo_buf_free) clo_buf text;
-    clo_buf_init(&text, 16384);
     const char *vkey = clo_client_text(log, "vkey");
+    clo_wire_note_key key;
     CLO_CHECKF(vkey != NULL, CLO_E_MISSING_FIELD, "the operator's description has no log.vkey");
-    CLO_TRY(clo_buf_printf(&text, "log %s\n", vkey));
+    CLO_TRY(clo_wire_note_key_parse(vkey, &key));
+    CLO_TRY(clo_buf_printf(text, "log %s\n", vkey));
     const clo_wire_node *list = clo_wire_get(log, "witnesses"), *quorum = clo_wire_get(log, "quorum");
     size_t count = 0;
     if (list != NULL && list->type == CLO_WIRE_ARRAY)
-        for (const clo_wire_node *n = list->first; n != NULL; n = n->next, count++)
-            if (n->type == CLO_WIRE_TEXT) CLO_TRY(clo_buf_printf(&text, "witness w%zu %s\n", count + 1, (const char *)n->text.p));
+        for (const clo_wire_node *n = list->first; n != NULL; n = n->next, count++) {
+            CLO_CHECKF(n->type == CLO_WIRE_TEXT, CLO_E_MALFORMED, "the operator's description has a witness that is no text");
+            CLO_TRY(clo_wire_note_key_parse((const char *)n->text.p, &key));
+            CLO_TRY(clo_buf_printf(text, "witness w%zu %s\n", count + 1, (const char *)n->text.p));
+        }
     if (count > 0 && quorum != NULL && quorum->type == CLO_WIRE_INT) {
-        CLO_TRY(clo_buf_printf(&text, "group all %lld", (long long)quorum->integer));
-        for (size_t i = 0; i < count; i++) CLO_TRY(clo_buf_printf(&text, " w%zu", i + 1));
-        CLO_TRY(clo_buf_put_str(&text, "\nquorum all\n"));
+        CLO_TRY(clo_buf_printf(text, "group all %lld", (long long)quorum->integer));
+        for (size_t i = 0; i < count; i++) CLO_TRY(clo_buf_printf(text, " w%zu", i + 1));
+        CLO_TRY(clo_buf_put_str(text, "\nquorum all\n"));
     } else
-        CLO_TRY(clo_buf_put_str(&text, "quorum none\n"));
+        CLO_TRY(clo_buf_put_str(text, "quorum none\n"));
+    return CLO_OK;
+}
+
+static clo_err write_log_policy(const clo_client_home *h, clo_span text)
+{
     char path[CLO_CLIENT_PATH];
     CLO_TRY(clo_client_home_path(h, "roots", "log.policy", path));
-    return clo_os_file_write_atomic(path, clo_buf_span(&text), 0644);
+    return clo_os_file_write_atomic(path, text, 0644);
 }
 
 static clo_err write_tee_root(clo_arena *a, const clo_client_home *h, const clo_wire_node *tee)
@@ -228,13 +241,16 @@ clo_err clo_client_home_take_operator(clo_client_home *h, clo_span json)
     clo_wire_node *tree = NULL;
     CLO_TRY(clo_wire_json_decode(&a, json, &tree));
     clo_client_server s = {.known = false};
-    CLO_TRY(take_address(&a, tree, "the operator's description", &s));
-    CLO_CHECKF(clo_wire_get(tree, "log") != NULL, CLO_E_MISSING_FIELD,
+    CLO_TRY(take_address(tree, "the operator's description", &s));
+    const clo_wire_node *log = clo_wire_get(tree, "log"), *tee = clo_wire_get(tree, "tee");
+    CLO_CHECKF(log != NULL && log->type == CLO_WIRE_MAP, CLO_E_MISSING_FIELD,
                "the operator's description lacks \"log\"; use what cloisterd init printed (not a witness's or a key service's)");
+    CLO_AUTO(clo_buf_free) clo_buf policy;
+    clo_buf_init(&policy, 16384);
+    CLO_TRY(log_policy_text(log, &policy));
     h->server = s;
     CLO_TRY(clo_client_home_save(h));
-    const clo_wire_node *log = clo_wire_get(tree, "log"), *tee = clo_wire_get(tree, "tee");
-    if (log != NULL && log->type == CLO_WIRE_MAP) CLO_TRY(write_log_policy(h, log));
+    CLO_TRY(write_log_policy(h, clo_buf_span(&policy)));
     if (tee != NULL && tee->type == CLO_WIRE_MAP) CLO_TRY(write_tee_root(&a, h, tee));
     char path[CLO_CLIENT_PATH];
     CLO_TRY(clo_client_home_path(h, "roots", "operator.json", path));
@@ -248,11 +264,12 @@ clo_err clo_client_home_take_kms(clo_client_home *h, clo_span json)
     clo_wire_node *tree = NULL;
     CLO_TRY(clo_wire_json_decode(&a, json, &tree));
     clo_client_server s = {.known = false};
-    CLO_TRY(take_address(&a, tree, "the key service's description", &s));
+    CLO_TRY(take_address(tree, "the key service's description", &s));
     const clo_wire_node *hpke = clo_wire_get(tree, "hpke");
     const char *owner = clo_client_text(tree, "owner");
     CLO_CHECKF(hpke != NULL && owner != NULL, CLO_E_MISSING_FIELD,
                "the key service's description lacks \"hpke\" or \"owner\"; use what cloister-kms init printed");
+    CLO_CHECKF(clo_name_valid(owner), CLO_E_MALFORMED, "the key service's description has an \"owner\" that is no party's name");
     CLO_TRY(clo_wire_node_fixed(hpke, "hpke", h->kms_hpke, sizeof h->kms_hpke));
     CLO_TRY(clo_str_set(h->kms_owner, sizeof h->kms_owner, clo_span_str(owner)));
     h->kms = s;

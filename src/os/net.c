@@ -214,8 +214,9 @@ clo_err clo_os_net_receive_all(int fd, void *to, size_t n, uint64_t deadline_ns)
 static clo_err host_set(clo_os_net_url *url, clo_span host)
 {
     CLO_CHECKF(host.n != 0, CLO_E_MALFORMED, "the URL names no host");
+    static const char characters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:";
     for (size_t i = 0; i < host.n; i++)
-        CLO_CHECKF(host.p[i] > 0x20 && host.p[i] < 0x7f && host.p[i] != '@', CLO_E_MALFORMED, "the URL's host has a character that no host has");
+        CLO_CHECKF(memchr(characters, host.p[i], sizeof characters - 1) != NULL, CLO_E_MALFORMED, "the URL's host has a character that no host has");
     return clo_str_set(url->host, sizeof url->host, host);
 }
 
@@ -245,7 +246,9 @@ clo_err clo_os_net_url_parse(clo_os_net_url *out, const char *text)
         url.port = (uint16_t)port;
     }
     size_t path_size = strlen(end);
-    CLO_CHECKF(strpbrk(end, "?# ") == NULL, CLO_E_MALFORMED, "the URL may not have a query, a fragment or blanks");
+    for (const char *p = end; *p != 0; p++)
+        CLO_CHECKF(*p > 0x20 && *p < 0x7f && strchr("?#\"\\<>^`{|}", *p) == NULL, CLO_E_MALFORMED,
+                   "the URL may not have a query, a fragment, blanks, quotes or control characters");
     if (path_size != 0 && end[path_size - 1] == '/') path_size--;
     CLO_TRY(clo_str_set(url.path, sizeof url.path, clo_span_of(end, path_size)));
     *out = url;

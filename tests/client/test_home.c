@@ -76,6 +76,33 @@ static void bad_descriptions_change_nothing(void **state)
     assert_false(f->home.kms.known);
 }
 
+/* An operator's or key service's description is text from outside: nothing in it may become a line of our configuration. The first
+ * would name a key service of the operator's choice to whoever has none yet. */
+static void descriptions_cannot_write_configuration(void **state)
+{
+    client_fixture *f = *state;
+    clo_client_home again;
+    static const char *const urls[] = {
+        "https://x:1\\\", spki: \\\"" SPKI "\\\"}\\nkms: {url: \\\"https://evil\\\", spki: \\\"" SPKI "\\\", hpke: \\\"" SPKI "\\\", owner: \\\"a\\\"}\\n#",
+        "https://x:1/\\nkms: {}", "https://x\\\"", "https://x\\\\", "https://x:1/path", "https://x y"};
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        char text[2048];
+        (void)snprintf(text, sizeof text, "{\"url\":\"%s\",\"spki\":\"" SPKI "\",\"log\":{\"vkey\":\"" LOG_KEY "\"}}", urls[i]);
+        assert_code(clo_client_home_take_operator(&f->home, clo_span_str(text)), CLO_E_MALFORMED);
+        (void)snprintf(text, sizeof text, "{\"url\":\"%s\",\"spki\":\"" SPKI "\",\"hpke\":\"" SPKI "\",\"owner\":\"a\"}", urls[i]);
+        assert_code(clo_client_home_take_kms(&f->home, clo_span_str(text)), CLO_E_MALFORMED);
+    }
+    assert_code(clo_client_home_take_kms(&f->home, clo_span_str("{\"url\":\"https://x\",\"spki\":\"" SPKI "\",\"hpke\":\"" SPKI
+                                                                "\",\"owner\":\"a\\\"}\\nserver: {}\"}")),
+                CLO_E_MALFORMED);
+    assert_code(clo_client_home_take_operator(&f->home, clo_span_str("{\"url\":\"https://x\",\"spki\":\"" SPKI
+                                                                     "\",\"log\":{\"vkey\":\"" LOG_KEY "\\nquorum none\"}}")),
+                CLO_E_MALFORMED);
+    assert_ok(clo_client_home_open(&again, f->dir));
+    assert_false(again.server.known);
+    assert_false(again.kms.known);
+}
+
 static void unknown_configuration_names_its_line(void **state)
 {
     client_fixture *f = *state;
@@ -144,6 +171,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(key_that_others_may_read_is_refused, client_setup, client_teardown),
         cmocka_unit_test_setup_teardown(servers_survive_a_restart, client_setup, client_teardown),
         cmocka_unit_test_setup_teardown(bad_descriptions_change_nothing, client_setup, client_teardown),
+        cmocka_unit_test_setup_teardown(descriptions_cannot_write_configuration, client_setup, client_teardown),
         cmocka_unit_test_setup_teardown(unknown_configuration_names_its_line, client_setup, client_teardown),
         cmocka_unit_test_setup_teardown(anchors_are_loaded, client_setup, client_teardown),
         cmocka_unit_test_setup_teardown(broken_anchors_are_errors, client_setup, client_teardown),

@@ -91,6 +91,9 @@ static void test_urls(void **state)
         {"https://a?x", "", "", 0, CLO_E_MALFORMED},
         {"https://a/b?x", "", "", 0, CLO_E_MALFORMED},
         {"https://a b", "", "", 0, CLO_E_MALFORMED},
+        {"https://a\"b", "", "", 0, CLO_E_MALFORMED},
+        {"https://a/\nb", "", "", 0, CLO_E_MALFORMED},
+        {"https://a/\"b", "", "", 0, CLO_E_MALFORMED},
         {"https://[::1", "", "", 0, CLO_E_MALFORMED},
         {"https://[::1]x", "", "", 0, CLO_E_MALFORMED},
     };
