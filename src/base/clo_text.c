@@ -256,6 +256,17 @@ bool clo_utf8_valid(clo_span text)
     return true;
 }
 
+size_t clo_utf8_hidden(clo_span text)
+{
+    const uint8_t *p = text.p;
+    if (text.n == 0) return 0;
+    if (p[0] < 0x20 || p[0] == 0x7f) return 1;
+    if (text.n >= 2 && p[0] == 0xc2 && p[1] < 0xa0) return 2;
+    if (text.n < 3 || p[0] != 0xe2) return 0;
+    bool marks = p[1] == 0x80 && (p[2] == 0x8e || p[2] == 0x8f || (p[2] >= 0xa8 && p[2] <= 0xae)); /* U+200E, 200F, 2028..202E */
+    return marks || (p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9) ? 3 : 0;                        /* U+2066..2069 */
+}
+
 CLO_R clo_str_set(char *to, size_t to_size, clo_span from)
 {
     CLO_CHECKF(from.n < to_size, CLO_E_TOO_LARGE, "the text has %zu bytes; at most %zu are allowed", from.n, to_size - 1);

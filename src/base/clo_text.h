@@ -30,6 +30,9 @@ CLO_R clo_time_parse(int64_t *seconds, clo_span text);
 void clo_time_format(char to[21], int64_t seconds);
 /** Valid UTF-8 (no overlong forms, surrogates, or beyond U+10FFFF)? */
 bool clo_utf8_valid(clo_span text);
+/** Bytes of the character that `text` begins with where nobody sees it but a terminal obeys it: a control character (C0, DEL, C1) or a mark
+ *  that reorders text (CVE-2021-42574); else 0. */
+size_t clo_utf8_hidden(clo_span text);
 /** Copy into a fixed array with its end. Errors: TOO_LARGE, MALFORMED (zero byte inside). On error `to` is unchanged. */
 CLO_R clo_str_set(char *to, size_t to_size, clo_span from);
 /** Name of a party, dataset, run…: 1..63 of [a-z0-9._-], starting with a letter or digit. */

@@ -176,7 +176,7 @@ static clo_err from_operator(clo_cli *c, const char *prefix, clo_span *file)
     CLO_CHECKF(c->home.server.known, CLO_E_NOT_FOUND, "there is no agreement \"%.70s\"; give a file, or the beginning of an id",
                prefix);
     CLO_TRY(clo_cli_server(c, &server));
-    CLO_TRY(clo_cli_get(c, server, "/api/v1/agreements", &answer));
+    CLO_TRY(clo_client_session_list(server, &c->arena, "/api/v1/agreements", "agreements", &answer));
     const clo_wire_node *list = clo_wire_get(answer, "agreements");
     const char *found = NULL;
     for (const clo_wire_node *n = list == NULL ? NULL : list->first; n != NULL; n = n->next) {
@@ -195,7 +195,8 @@ clo_err clo_cli_agreement(clo_cli *c, const char *reference, clo_collab_agreemen
 {
     clo_span bytes;
     char dir[CLO_CLIENT_PATH], path[CLO_CLIENT_PATH + 80];
-    if (clo_os_file_exists(reference))
+    bool is_file = clo_os_file_exists(reference);
+    if (is_file)
         CLO_TRY(clo_cli_read(c, reference, &bytes));
     else {
         CLO_CHECKF(is_hex(reference), CLO_E_NOT_FOUND, "there is no file %s; give one, or the beginning of an agreement's id",
@@ -215,8 +216,18 @@ clo_err clo_cli_agreement(clo_cli *c, const char *reference, clo_collab_agreemen
     clo_err e = clo_collab_agreement_file_open(&c->arena, bytes, *out, signed_mask);
     if (clo_failed(e) && clo_err_denial() == NULL) return clo_err_prefix(e, reference);
     CLO_TRY(e);
+    if (!is_file) CLO_TRY(clo_cli_agreement_require(*out, reference));
     if (file != NULL) *file = bytes;
     return CLO_OK;
+}
+
+clo_err clo_cli_agreement_require(const clo_collab_agreement *g, const char *id)
+{
+    char actual[65];
+    clo_hex_encode(actual, clo_span_of(g->id, sizeof g->id));
+    if (strncmp(actual, id, strlen(id)) == 0) return CLO_OK;
+    return CLO_DENY(CLO_E_DENIED, "agreement.id", id, actual, "operator",
+                    "the operator gave another agreement than was asked for; get its file from another member");
 }
 
 clo_err clo_cli_agreement_keep(clo_cli *c, const clo_collab_agreement *g, clo_span file)

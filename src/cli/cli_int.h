@@ -81,10 +81,14 @@ CLO_R clo_cli_read(clo_cli *c, const char *path, clo_span *out); /* into the are
 CLO_R clo_cli_schema(clo_cli *c, const char *path, const char *set, clo_wire_schema *out, clo_wire_node **tree);
 /** An agreement by file, by id or the beginning of one (kept in the home, or at the operator). `file` may be NULL. */
 CLO_R clo_cli_agreement(clo_cli *c, const char *reference, clo_collab_agreement **out, uint32_t *signed_mask, clo_span *file);
+/** Is it the one with this id (or the beginning of one)? Whatever an operator sends under an id must be asked. Errors: DENIED. */
+CLO_R clo_cli_agreement_require(const clo_collab_agreement *g, const char *id);
 /** Keep an agreement's file in the home. */
 CLO_R clo_cli_agreement_keep(clo_cli *c, const clo_collab_agreement *g, clo_span file);
 
 /* ---- saying things ---- */
+/** Much of what is shown was written by others: replace by '?' what would steer the terminal. `lines`: line breaks and tabs may stay. */
+void clo_cli_clean(char *text, bool lines);
 /** Results for people: nothing with --json. */
 void clo_cli_say(clo_cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /** Remarks: nothing with --json or --quiet. */

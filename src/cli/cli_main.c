@@ -223,8 +223,12 @@ static void print_error(clo_cli *c, clo_err e)
         (void)snprintf(c->explain, sizeof c->explain, "%s", clo_client_session_instance(c->server));
     if (c->explain[0] == 0 && c->kms != NULL)
         (void)snprintf(c->explain, sizeof c->explain, "%s", clo_client_session_instance(c->kms));
+    char text[600];
+    (void)snprintf(text, sizeof text, "%s", clo_err_text());
+    clo_cli_clean(text, false);
+    clo_cli_clean(c->explain, false);
     (void)fflush(stdout);
-    (void)fprintf(stderr, "cloister: %s", clo_err_text());
+    (void)fprintf(stderr, "cloister: %s", text);
     if (c->explain[0] != 0 && clo_err_class(e) == CLO_CLASS_DENIED && e.code != CLO_E_NOT_FOUND)
         (void)fprintf(stderr, " (more: cloister explain %s)", c->explain);
     (void)fprintf(stderr, "\n");

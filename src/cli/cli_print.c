@@ -2,14 +2,34 @@
 #include "cli/cli_int.h"
 
 #include <stdarg.h>
+#include <stdlib.h>
 #include <unistd.h>
+
+void clo_cli_clean(char *text, bool lines)
+{
+    size_t n = strlen(text);
+    for (size_t i = 0; i < n;) {
+        size_t hidden = clo_utf8_hidden(clo_span_of(text + i, n - i));
+        if (hidden > 0 && !(lines && (text[i] == '\n' || text[i] == '\t'))) memset(text + i, '?', hidden);
+        i += hidden > 0 ? hidden : 1;
+    }
+}
+
+__attribute__((format(printf, 1, 0))) static void print_clean(const char *fmt, va_list list)
+{
+    char *text = NULL;
+    if (vasprintf(&text, fmt, list) < 0) return;
+    clo_cli_clean(text, true);
+    (void)fputs(text, stdout);
+    free(text);
+}
 
 void clo_cli_say(clo_cli *c, const char *fmt, ...)
 {
     if (c->json) return;
     va_list list;
     va_start(list, fmt);
-    (void)vprintf(fmt, list);
+    print_clean(fmt, list);
     va_end(list);
 }
 
@@ -18,7 +38,7 @@ void clo_cli_note(clo_cli *c, const char *fmt, ...)
     if (c->json || c->quiet) return;
     va_list list;
     va_start(list, fmt);
-    (void)vprintf(fmt, list);
+    print_clean(fmt, list);
     va_end(list);
 }
 
@@ -71,6 +91,7 @@ enum { CELL_MAX = 140, COLUMNS_MAX = 40 };
 static void cell(const clo_wire_node *row, const clo_cli_column *column, char to[CELL_MAX])
 {
     clo_cli_text_of(clo_wire_get(row, column->key), to, CELL_MAX);
+    clo_cli_clean(to, false);
     if (column->cut != 0 && strlen(to) > column->cut) to[column->cut] = 0;
 }
 

@@ -214,6 +214,7 @@ clo_err clo_cli_agreement_submit(clo_cli *c)
     (void)snprintf(path, sizeof path, "/api/v1/agreements/%s/file", id);
     CLO_TRY(clo_client_session_get(server, &c->arena, path, CLI_FILE_MAX, &file));
     CLO_TRY(clo_collab_agreement_file_open(&c->arena, file, g, &mask));
+    CLO_TRY(clo_cli_agreement_require(g, id));
     CLO_TRY(clo_cli_agreement_keep(c, g, file));
     if (!clo_failed(clo_collab_agreement_require_signed(g, mask))) CLO_TRY(submit_to_kms(c, g, file));
     CLO_TRY(say_state(c, answer));
@@ -261,7 +262,7 @@ clo_err clo_cli_agreement_list(clo_cli *c)
     clo_client_session *server = NULL;
     clo_wire_node *answer = NULL;
     CLO_TRY(clo_cli_server(c, &server));
-    CLO_TRY(clo_cli_get(c, server, "/api/v1/agreements", &answer));
+    CLO_TRY(clo_client_session_list(server, &c->arena, "/api/v1/agreements", "agreements", &answer));
     clo_cli_table(c, clo_wire_get(answer, "agreements"), columns, sizeof columns / sizeof columns[0], "No agreements.");
     return clo_cli_emit(c, answer);
 }

@@ -222,7 +222,7 @@ clo_err clo_cli_dataset_list(clo_cli *c)
     if (c->home.server.known && !clo_cli_flag(c, "--local")) {
         clo_client_session *server = NULL;
         CLO_TRY(clo_cli_server(c, &server));
-        CLO_TRY(clo_cli_get(c, server, "/api/v1/datasets", &answer));
+        CLO_TRY(clo_client_session_list(server, &c->arena, "/api/v1/datasets", "datasets", &answer));
     } else {
         char dir[CLO_CLIENT_PATH];
         clo_wire_node *list = NULL;

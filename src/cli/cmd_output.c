@@ -37,6 +37,12 @@ static void cell_text(const clo_wire_node *n, char *to, size_t size)
         clo_cli_text_of(n, to, size);
 }
 
+static void shown_text(const clo_wire_node *n, char *to, size_t size)
+{
+    cell_text(n, to, size);
+    clo_cli_clean(to, false);
+}
+
 static clo_err put_csv_row(clo_buf *out, const clo_wire_node *row)
 {
     char text[300];
@@ -70,7 +76,7 @@ static void measure_row(const clo_wire_node *row, size_t *width, size_t *count)
     char text[300];
     size_t i = 0;
     for (const clo_wire_node *n = row->first; n != NULL && i < SHOWN_COLUMNS_MAX; n = n->next, i++) {
-        cell_text(n, text, sizeof text);
+        shown_text(n, text, sizeof text);
         size_t length = n->type == CLO_WIRE_NULL ? 8 : strlen(text);
         if (length > width[i]) width[i] = length;
     }
@@ -83,7 +89,7 @@ static void print_row(const clo_wire_node *row, const size_t *width)
     size_t i = 0;
     (void)printf("  ");
     for (const clo_wire_node *n = row->first; n != NULL && i < SHOWN_COLUMNS_MAX; n = n->next, i++) {
-        cell_text(n, text, sizeof text);
+        shown_text(n, text, sizeof text);
         (void)printf("%-*s%s", (int)width[i], n->type == CLO_WIRE_NULL ? "withheld" : text, n->next == NULL ? "\n" : "  ");
     }
 }
@@ -221,7 +227,7 @@ static clo_err list(clo_cli *c, const char *path, const char *key, const char *n
     clo_client_session *server = NULL;
     clo_wire_node *answer = NULL;
     CLO_TRY(clo_cli_server(c, &server));
-    CLO_TRY(clo_cli_get(c, server, path, &answer));
+    CLO_TRY(clo_client_session_list(server, &c->arena, path, key, &answer));
     clo_cli_table(c, clo_wire_get(answer, key), columns, sizeof columns / sizeof columns[0], none);
     return clo_cli_emit(c, answer);
 }

@@ -172,7 +172,7 @@ clo_err clo_cli_run_list(clo_cli *c)
     CLO_TRY(clo_cli_server(c, &server));
     (void)snprintf(path, sizeof path, "/api/v1/runs%s%s", agreement != NULL ? "?agreement=" : "",
                    agreement != NULL ? agreement : "");
-    CLO_TRY(clo_cli_get(c, server, path, &answer));
+    CLO_TRY(clo_client_session_list(server, &c->arena, path, "runs", &answer));
     clo_cli_table(c, clo_wire_get(answer, "runs"), columns, sizeof columns / sizeof columns[0], "No runs.");
     return clo_cli_emit(c, answer);
 }

@@ -25,7 +25,7 @@ typedef struct {
     const char *accept; /* NULL = "application/json" */
     int upload_fd;      /* -1, or: send upload_size bytes of this file from upload_offset instead of body */
     uint64_t upload_offset, upload_size;
-    unsigned timeout_ms; /* 0 = 60,000; for streams: without any byte */
+    unsigned timeout_ms; /* 0 = 60,000 without any byte; given: for all of it, of uploads and sinks without any byte */
     /** Pieces of the answer instead of `answer` (downloads, event streams); a failure ends the transfer. */
     clo_err (*sink)(void *context, clo_span piece);
     void (*progress)(void *context, uint64_t done, uint64_t total);

@@ -5,10 +5,11 @@
 #include "os/clock.h"
 #include "wire/json.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { TOKEN_SECONDS = 300, TOKEN_RENEW_SECONDS = 120, ANSWER_MAX = 64 << 20 };
+enum { TOKEN_SECONDS = 300, TOKEN_RENEW_SECONDS = 120, ANSWER_MAX = 64 << 20, PAGES_MAX = 1000 };
 
 struct clo_client_session {
     clo_client_http *http;
@@ -92,6 +93,16 @@ clo_err clo_client_session_do(clo_client_session *s, const clo_client_http_reque
     return clo_client_http_do(s->http, request, answer, status);
 }
 
+static void flatten(clo_wire_node *n)
+{
+    for (; n != NULL; n = n->next) {
+        char *text = n->type == CLO_WIRE_TEXT ? (char *)(uintptr_t)n->text.p : NULL; /* lies in the arena */
+        for (size_t i = 0; text != NULL && i < n->text.n; i++)
+            if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) text[i] = ' ';
+        flatten(n->first);
+    }
+}
+
 clo_err clo_client_session_json(clo_client_session *s, clo_arena *a, const char *method, const char *path, const char *type,
                                 clo_span body, clo_wire_node **out)
 {
@@ -102,7 +113,48 @@ clo_err clo_client_session_json(clo_client_session *s, clo_arena *a, const char 
     r.body = body;
     CLO_TRY(clo_client_session_do(s, &r, &answer, NULL));
     clo_err e = clo_wire_json_decode(a, clo_buf_span(&answer), out);
-    return clo_failed(e) ? clo_err_prefix(e, s->server.url) : CLO_OK;
+    if (clo_failed(e)) return clo_err_prefix(e, s->server.url);
+    flatten(*out);
+    return CLO_OK;
+}
+
+static clo_err take_page(const clo_wire_node *page, const char *key, clo_wire_node *all)
+{
+    const clo_wire_node *list = page->type == CLO_WIRE_MAP ? clo_wire_get(page, key) : NULL;
+    CLO_CHECKF(list != NULL && list->type == CLO_WIRE_ARRAY, CLO_E_MALFORMED, "the server's answer has no list \"%s\"", key);
+    for (clo_wire_node *n = list->first, *next = NULL; n != NULL; n = next) {
+        next = n->next;
+        n->next = NULL;
+        CLO_TRY(clo_wire_append(all, n));
+    }
+    return CLO_OK;
+}
+
+clo_err clo_client_session_list(clo_client_session *s, clo_arena *a, const char *path, const char *key, clo_wire_node **out)
+{
+    clo_wire_node *map = NULL, *all = NULL, *end = NULL;
+    char page_path[400], cursor[32] = "";
+    CLO_TRY(clo_wire_map(a, &map));
+    CLO_TRY(clo_wire_array(a, &all));
+    for (unsigned pages = 0;; pages++) {
+        clo_wire_node *page = NULL;
+        CLO_CHECKF(pages < PAGES_MAX, CLO_E_TOO_MANY, "%s has more than %d pages of %s", s->server.url, PAGES_MAX, key);
+        int n = snprintf(page_path, sizeof page_path, "%s%climit=200%s%s", path, strchr(path, '?') != NULL ? '&' : '?',
+                         cursor[0] != 0 ? "&cursor=" : "", cursor);
+        CLO_CHECK(n > 0 && (size_t)n < sizeof page_path, CLO_E_TOO_LARGE);
+        CLO_TRY(clo_client_session_json(s, a, "GET", page_path, NULL, clo_span_of(NULL, 0), &page));
+        CLO_TRY(take_page(page, key, all));
+        const char *next = clo_client_text(page, "next");
+        if (next == NULL) break;
+        CLO_CHECKF(next[0] != 0 && strlen(next) < sizeof cursor && strspn(next, "0123456789") == strlen(next), CLO_E_MALFORMED,
+                   "the server's answer has no usable \"next\"");
+        (void)snprintf(cursor, sizeof cursor, "%s", next);
+    }
+    CLO_TRY(clo_wire_set(a, map, key, all));
+    CLO_TRY(clo_wire_null(a, &end));
+    CLO_TRY(clo_wire_set(a, map, "next", end));
+    *out = map;
+    return CLO_OK;
 }
 
 clo_err clo_client_session_get(clo_client_session *s, clo_arena *a, const char *path, size_t max, clo_span *out)

@@ -225,9 +225,18 @@ static clo_err log_check(const clo_wire_log_policy *log)
     return CLO_OK;
 }
 
+/* What people read before they sign must not be able to draw over it. */
+static bool visible(const char *text)
+{
+    for (clo_span rest = clo_span_str(text); rest.n > 0; rest = clo_span_of(rest.p + 1, rest.n - 1))
+        if (clo_utf8_hidden(rest) > 0) return false;
+    return true;
+}
+
 clo_err clo_collab_agreement_check(const clo_collab_agreement *g)
 {
     CLO_CHECKF(g->title[0] != '\0', CLO_E_MISSING_FIELD, "agreement.title is empty");
+    CLO_CHECKF(visible(g->title), CLO_E_MALFORMED, "agreement.title has a line break, a control character or a mark that reorders text");
     CLO_CHECKF(g->not_after > 0 && g->not_after < INT64_C(253402300800), CLO_E_RANGE,
                "agreement.not_after must be a time before the year 10000");
     CLO_CHECKF(url_valid(g->operator_url), CLO_E_MALFORMED, "agreement.operator.url must be https://host:port");

@@ -109,9 +109,22 @@ static void utf8_and_names(void **state)
     assert_string_equal(to, "abc");
 }
 
+static void hidden_characters(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t size;
+    } cases[] = {{"", 0}, {"a", 0}, {"~", 0}, {" ", 0}, {"\x1b[2J", 1}, {"\n", 1}, {"\t", 1}, {"\x7f", 1}, {"\x1f", 1},
+                 {"\xc2\x9b" "31m", 2}, {"\xc2\x80", 2}, {"\xc2\xa0", 0}, {"\xc2", 0}, {"\xc3\xa4", 0},
+                 {"\xe2\x80\x8e", 3}, {"\xe2\x80\xa8", 3}, {"\xe2\x80\xae", 3}, {"\xe2\x81\xa6", 3}, {"\xe2\x81\xa9", 3},
+                 {"\xe2\x80\xa7", 0}, {"\xe2\x80\xaf", 0}, {"\xe2\x81\xaa", 0}, {"\xe2\x80", 0}, {"\xe2\x82\xac", 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) assert_int_equal(clo_utf8_hidden(str(cases[i].text)), cases[i].size);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(hex), cmocka_unit_test(base64), cmocka_unit_test(numbers), cmocka_unit_test(times),
-                                       cmocka_unit_test(utf8_and_names)};
+                                       cmocka_unit_test(utf8_and_names), cmocka_unit_test(hidden_characters)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

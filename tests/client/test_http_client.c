@@ -10,7 +10,9 @@
 #include "gateway/server.h"
 #include "os/clock.h"
 #include "os/file.h"
+#include "os/loop.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -65,6 +67,26 @@ static clo_err slow(void *context, clo_gateway_request *request, clo_gateway_res
     return conflict(context, request, response);
 }
 
+static clo_gateway_hub *hub;
+static atomic_bool quiet;
+
+/* An answer that never ends: a few bytes now and then. */
+static clo_err drip(void *context, clo_gateway_request *request, clo_gateway_response *response)
+{
+    (void)context;
+    (void)request;
+    return clo_gateway_response_events(response, hub, "drops");
+}
+
+static void drip_on(void *context)
+{
+    (void)context;
+    for (int i = 0; i < 80 && !atomic_load(&quiet); i++) {
+        assert_ok(clo_gateway_hub_publish(hub, "drops", "drop", clo_span_str("x")));
+        clo_os_sleep_ms(100);
+    }
+}
+
 static const clo_gateway_route routes[] = {
     {.method = CLO_GATEWAY_POST, .path = "/echo", .body_max = 8 << 20, .handler = echo},
     {.method = CLO_GATEWAY_PUT, .path = "/echo", .body_max = 8 << 20, .handler = echo},
@@ -73,12 +95,14 @@ static const clo_gateway_route routes[] = {
     {.method = CLO_GATEWAY_GET, .path = "/failing", .handler = failing},
     {.method = CLO_GATEWAY_GET, .path = "/conflict", .handler = conflict},
     {.method = CLO_GATEWAY_GET, .path = "/slow", .handler = slow},
+    {.method = CLO_GATEWAY_GET, .path = "/drip", .handler = drip},
 };
 
 static int start(void **state)
 {
     (void)state;
     assert_ok(clo_os_dir_temporary("clo-http-", place.dir));
+    assert_ok(clo_gateway_hub_new(&hub, 4));
     assert_ok(clo_gateway_identity_open(place.dir, "test", 1780000000, false, &place.tls, place.spki));
     const clo_gateway_options o = {
         .name = "test", .tls = place.tls, .http2 = true, .routes = routes, .route_count = sizeof routes / sizeof routes[0]};
@@ -91,6 +115,7 @@ static int end(void **state)
 {
     (void)state;
     clo_gateway_server_stop(&place.server, 100);
+    clo_gateway_hub_free(&hub);
     clo_crypto_tls_context_free(&place.tls);
     assert_ok(clo_os_tree_remove(place.dir));
     return 0;
@@ -276,6 +301,26 @@ static void strangers_and_silence(void **state)
     assert_code(clo_client_http_new(&http, place.url, NULL), CLO_E_MISSING_FIELD);
 }
 
+/* Whoever names a time gets an answer or an error in it, whatever the server does. */
+static void a_server_that_drips(void **state)
+{
+    clo_client_http *http = *state;
+    clo_os_thread *thread = NULL;
+    CLO_AUTO(clo_buf_free) clo_buf answer;
+    clo_buf_init(&answer, 1 << 20);
+    clo_client_http_request r = CLO_CLIENT_HTTP_REQUEST("GET", "/drip");
+    r.accept = "*/*";
+    r.timeout_ms = 1000;
+    atomic_store(&quiet, false);
+    assert_ok(clo_os_thread_start(&thread, "drip", drip_on, NULL));
+    uint64_t began = clo_os_now_ns();
+    assert_code(clo_client_http_do(http, &r, &answer, NULL), CLO_E_TIMEOUT);
+    assert_true(clo_os_now_ns() - began < 3000000000u);
+    assert_int_equal(answer.len, 0);
+    atomic_store(&quiet, true);
+    clo_os_thread_join(&thread);
+}
+
 static void hostile_problem_documents(void **state)
 {
     (void)state;
@@ -311,6 +356,7 @@ int main(void)
                                        TEST(files_up_and_pieces_down),
                                        TEST(tokens),
                                        TEST(problems_are_errors_again),
+                                       TEST(a_server_that_drips),
                                        cmocka_unit_test(strangers_and_silence),
                                        cmocka_unit_test(hostile_problem_documents)};
     return cmocka_run_group_tests(tests, start, end);
