@@ -7,6 +7,7 @@
 #include "base/clo_buf.h"
 #include "collab/party.h"
 #include "dp/rational.h"
+#include "os/sandbox.h"
 #include "wire/note.h"
 #include "wire/table.h"
 #include "wire/tree.h"
@@ -48,9 +49,21 @@ typedef struct {
     uint8_t digest[32];           /* SHA-256 of the program's CBOR */
 } clo_collab_program;
 
+/* Layers of a runtime's protection against its own mistakes: those of the sandbox (os/sandbox.h), then those of its memory. */
+enum {
+    CLO_LAYER_SECRET_MEMORY = CLO_OS_LAYER_COUNT, /* keys in pages outside swap */
+    CLO_LAYER_LOCKED_ROWS,                        /* rows in pages outside swap */
+    CLO_LAYERS
+};
+/** Its name in agreements and configurations; "unknown" beyond the last. */
+const char *clo_collab_layer_name(unsigned layer);
+/** The runtime refuses to go on without it, so no agreement can do without it either. */
+bool clo_collab_layer_mandatory(unsigned layer);
+
 typedef struct {
     char tee[24];                 /* "sim", "snp" */
     clo_attest_policy policy;     /* measurement(s), host data, TCB floors, roots; report_data is set per run */
+    uint32_t may_lack;            /* bit i: layer i need not be active */
 } clo_collab_runtime;
 
 typedef struct {

@@ -126,6 +126,11 @@ static clo_err put_runtimes(const clo_collab_agreement *g, clo_buf *out)
             CLO_TRY(clo_buf_printf(out, "; firmware at least boot loader %u, TEE %u, SNP %u, microcode %u", t->bl, t->tee, t->snp,
                                    t->ucode));
         CLO_TRY(clo_buf_put_str(out, "\n"));
+        for (unsigned layer = 0, shown = 0; layer < CLO_LAYERS; layer++)
+            if ((r->may_lack >> layer & 1) != 0)
+                CLO_TRY(clo_buf_printf(out, "%s%s", shown++ == 0 ? "    It may run where the machine does not give it: " : ", ",
+                                       clo_collab_layer_name(layer)));
+        if (r->may_lack != 0) CLO_TRY(clo_buf_put_str(out, "\n"));
     }
     CLO_TRY(clo_buf_printf(out,
                            "  A released key holds for %lld s unless renewed; the runtime proves itself again every %lld s.\n",

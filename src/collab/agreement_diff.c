@@ -14,7 +14,7 @@ typedef enum {
     RULE_UP_OR_GONE, /* more widens, and so does leaving the limit out */
     RULE_DOWN_OR_GONE,
     RULE_RHO_UP,     /* as RULE_UP, for exact amounts */
-    RULE_ADD,        /* list: a new element widens, a lost one narrows */
+    RULE_ADD,        /* list: a new element widens, a lost one narrows; left out = empty */
     RULE_BOTH,       /* list: either widens */
     RULE_LIMIT_LIST, /* list that limits only where it is there: new elements and its absence widen */
     RULE_FLOORS,     /* map of floors: leaving it out widens, giving it narrows */
@@ -75,6 +75,7 @@ static const line lines[] = {
     {"runtimes[].measurements", RULE_ADD, "programs that are trusted with the data"},
     {"runtimes[].roots", RULE_LIMIT_LIST, "roots that may vouch for the runtime"},
     {"runtimes[].chips", RULE_LIMIT_LIST, "processors that may be used"},
+    {"runtimes[].may_lack", RULE_ADD, "layers of the sandbox that the runtime may lack"},
     {"runtimes[].min_tcb", RULE_FLOORS, "the floor of the firmware versions"},
     {"runtimes[].min_tcb.bl", RULE_DOWN, "the oldest boot loader"},
     {"runtimes[].min_tcb.tee", RULE_DOWN, "the oldest TEE firmware"},
@@ -318,6 +319,7 @@ static clo_err items_changed(report *r, const spot *at, const line *l, const clo
 }
 
 /* One member; x or y is NULL where it is left out. */
+static const clo_wire_node empty_list = {.type = CLO_WIRE_ARRAY};
 static clo_err walk_member(report *r, const spot *at, const clo_wire_node *x, const clo_wire_node *y)
 {
     if (x != NULL && y != NULL) {
@@ -347,6 +349,10 @@ static clo_err walk_member(report *r, const spot *at, const clo_wire_node *x, co
                        y == NULL ? "the limit to listed ones is gone" : "only listed ones are accepted now");
         return add(r, y == NULL, at, text);
     case RULE_ADD:
+        if (x == NULL && y->type == CLO_WIRE_ARRAY) return set_changed(r, at, l, &empty_list, y);
+        if (y == NULL && x->type == CLO_WIRE_ARRAY) return set_changed(r, at, l, x, &empty_list);
+        if (lists) return set_changed(r, at, l, x, y);
+        break;
     case RULE_BOTH:
         if (lists) return set_changed(r, at, l, x, y);
         break;

@@ -124,18 +124,37 @@ static clo_err list_read(const clo_wire_node *list, const char *what, void *to, 
     return CLO_OK;
 }
 
+/* Names of layers that need not be active, each once and in their order. */
+static clo_err may_lack_read(clo_arena *a, const clo_wire_node *list, const char *what, uint32_t *out)
+{
+    uint32_t mask = 0;
+    for (const clo_wire_node *n = list->first; n != NULL; n = n->next) {
+        const char *name = "";
+        unsigned layer = 0;
+        CLO_TRY(clo_wire_node_text(a, n, what, &name, 63));
+        while (layer < CLO_LAYERS && strcmp(clo_collab_layer_name(layer), name) != 0) layer++;
+        CLO_CHECKF(layer < CLO_LAYERS, CLO_E_UNSUPPORTED, "%s: \"%s\" is no layer of the runtime's sandbox", what, name);
+        CLO_CHECKF(!clo_collab_layer_mandatory(layer), CLO_E_DENIED, "%s: no runtime works without \"%s\"; remove it", what, name);
+        CLO_CHECKF((mask >> layer & 1) == 0, CLO_E_DUPLICATE, "%s: \"%s\" stands there twice", what, name);
+        mask |= UINT32_C(1) << layer;
+    }
+    *out = mask;
+    return CLO_OK;
+}
+
 clo_err clo_collab_runtime_read(clo_arena *a, const clo_wire_node *node, size_t index, clo_collab_runtime *out)
 {
     clo_attest_policy *p = &out->policy;
     clo_attest_policy_init(p);
     clo_wire_fields f;
     clo_wire_fields_open(&f, a, node, place_of("runtimes", index, "").text);
-    const clo_wire_node *measurements = NULL, *roots = NULL, *chips = NULL, *tcb = NULL;
+    const clo_wire_node *measurements = NULL, *roots = NULL, *chips = NULL, *tcb = NULL, *may_lack = NULL;
     clo_wire_take_str(&f, "tee", out->tee, sizeof out->tee);
     clo_wire_take_array(&f, "measurements", &measurements, sizeof p->measurements / sizeof p->measurements[0]);
     if (clo_wire_has(&f, "roots")) clo_wire_take_array(&f, "roots", &roots, CLO_ATTEST_ROOTS_MAX);
     if (clo_wire_has(&f, "chips")) clo_wire_take_array(&f, "chips", &chips, sizeof p->chips / sizeof p->chips[0]);
     if (clo_wire_has(&f, "min_tcb")) clo_wire_take_map(&f, "min_tcb", &tcb);
+    if (clo_wire_has(&f, "may_lack")) clo_wire_take_array(&f, "may_lack", &may_lack, CLO_LAYERS);
     CLO_TRY(clo_wire_fields_end(&f));
     CLO_TRY(list_read(measurements, place_of("runtimes", index, "measurements").text, p->measurements, sizeof p->measurements[0],
                       &p->measurement_count));
@@ -143,6 +162,7 @@ clo_err clo_collab_runtime_read(clo_arena *a, const clo_wire_node *node, size_t 
         CLO_TRY(list_read(roots, place_of("runtimes", index, "roots").text, p->roots, sizeof p->roots[0], &p->root_count));
     if (chips != NULL)
         CLO_TRY(list_read(chips, place_of("runtimes", index, "chips").text, p->chips, sizeof p->chips[0], &p->chip_count));
+    if (may_lack != NULL) CLO_TRY(may_lack_read(a, may_lack, place_of("runtimes", index, "may_lack").text, &out->may_lack));
     if (tcb != NULL) CLO_TRY(tcb_read(a, tcb, place_of("runtimes", index, "min_tcb").text, &p->min_reported_tcb));
     return CLO_OK;
 }

@@ -112,6 +112,16 @@ static clo_err runtime_tree(clo_arena *a, const clo_collab_runtime *r, clo_wire_
         CLO_TRY(clo_wire_set_int(a, tcb, "fmc", t->fmc));
         CLO_TRY(clo_wire_set(a, map, "min_tcb", tcb));
     }
+    if (r->may_lack != 0) {
+        clo_wire_node *list = NULL, *name = NULL;
+        CLO_TRY(clo_wire_array(a, &list));
+        for (unsigned i = 0; i < CLO_LAYERS; i++) {
+            if ((r->may_lack >> i & 1) == 0) continue;
+            CLO_TRY(clo_wire_text(a, clo_span_str(clo_collab_layer_name(i)), &name));
+            CLO_TRY(clo_wire_append(list, name));
+        }
+        CLO_TRY(clo_wire_set(a, map, "may_lack", list));
+    }
     *out = map;
     return CLO_OK;
 }

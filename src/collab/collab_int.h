@@ -50,8 +50,6 @@ clo_collab_short_id clo_collab_short(const uint8_t *id);
 /* Topics of the agreement. */
 CLO_R clo_collab_agreement_check(const clo_collab_agreement *g);
 CLO_R clo_collab_program_tree(clo_arena *a, const clo_collab_program *p, clo_wire_node **out);
-CLO_R clo_collab_binding_tree(clo_arena *a, const clo_collab_binding *b, clo_wire_node **out);
-CLO_R clo_collab_binding_read(clo_arena *a, const clo_wire_node *node, const char *what, clo_collab_binding *out);
 
 #define CLO_FORMAT_AGREEMENT "cloister-agreement/1"
 #define CLO_FORMAT_PARTY "cloister-party/1"

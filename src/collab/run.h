@@ -7,7 +7,7 @@
 extern "C" {
 #endif
 
-enum { CLO_RUN_PARAMETERS_MAX = 16, CLO_EVIDENCE_MAX = 65536, CLO_NONCE = 72 };
+enum { CLO_RUN_PARAMETERS_MAX = 16, CLO_EVIDENCE_MAX = 65536, CLO_CONFIGURATION_MAX = 4096, CLO_NONCE = 72 };
 
 typedef struct {
     uint8_t agreement[32];
@@ -36,6 +36,21 @@ CLO_R clo_collab_run_request_open(clo_arena *a, clo_span in, const clo_collab_ag
 /** Read a request without verifying anything but its form, for those who only route it. */
 CLO_R clo_collab_run_request_peek(clo_arena *a, clo_span in, clo_collab_run_request *out);
 
+/* Everything that affects security beside the runtime's program: what its kernel granted it, and the terms that it goes by. */
+typedef struct {
+    char runtime[64];                             /* name and version of the program */
+    char tee[24], engine[24];
+    bool layers[CLO_LAYERS];                      /* which are active */
+    int64_t landlock_abi;                         /* 0 = none */
+    int64_t reattest_seconds, lease_seconds, compute_seconds_max, result_bytes_max;
+} clo_collab_configuration;
+/** Deterministic CBOR; only the suites of this version. */
+CLO_R clo_collab_configuration_encode(const clo_collab_configuration *c, clo_buf *out);
+CLO_R clo_collab_configuration_decode(clo_arena *a, clo_span in, clo_collab_configuration *out);
+/** Does g->runtimes[runtime] accept it for this run? Denials: configuration.tee, .engine, .times, .layers (a layer is inactive that is not in may_lack). */
+CLO_R clo_collab_configuration_judge(const clo_collab_configuration *c, const clo_collab_agreement *g, const clo_collab_run_terms *terms,
+                                     size_t runtime);
+
 /* What the runtime's evidence is bound to. */
 typedef struct {
     size_t nonce_count;                           /* one per owner, in clo_collab_run_owners order */
@@ -46,10 +61,13 @@ typedef struct {
     uint8_t hpke[32];                             /* runtime's HPKE key */
     uint8_t sign[32];                             /* runtime's Ed25519 key */
     uint8_t leaf_spki[32];                        /* SHA-256 of the runtime's TLS leaf SPKI */
-    uint8_t configuration[32];                    /* SHA-256 of the canonical configuration map (everything that affects security) */
+    clo_span configuration;                       /* clo_collab_configuration, encoded; its SHA-256 is bound. Borrowed */
 } clo_collab_binding;
 /** report_data of architecture §3 step 5. */
 CLO_R clo_collab_binding_report_data(const clo_collab_binding *b, uint8_t out[64]);
+CLO_R clo_collab_binding_tree(clo_arena *a, const clo_collab_binding *b, clo_wire_node **out);
+/** `what` begins every sentence. The configuration is of the arena. */
+CLO_R clo_collab_binding_read(clo_arena *a, const clo_wire_node *node, const char *what, clo_collab_binding *out);
 /** What the runtime's Ed25519 key signs to bind its evidence to one TLS session: "cloister/v1 channel" ‖ 0 ‖ exporter ‖ client SPKI ‖ server SPKI ‖ role ‖ SHA-256(evidence). */
 CLO_R clo_collab_channel_message(const uint8_t exporter[32], const uint8_t client_spki[32], const uint8_t server_spki[32], const char *role,
                                  clo_span evidence, clo_buf *out);
@@ -217,8 +235,8 @@ CLO_R clo_collab_workload_digest(const clo_collab_agreement *g, const clo_collab
                                  uint8_t host_data[32]);
 
 /** Shared by key service, runtime and receipt verifier: appraise evidence for a binding under the agreement's runtimes (any one that accepts); host data must be
- *  that of the workload. On success *runtime is that one. Denials: evidence.<check> with source "agreement <id8> runtimes[i]".
- *  cache: collateral accepted before, borrowed, or NULL for none. */
+ *  that of the workload, and the bound configuration one that the runtime's entry accepts. On success *runtime is that one. Denials:
+ *  evidence.<check> with source "agreement <id8> runtimes[i]", configuration.*. cache: collateral accepted before, borrowed, or NULL for none. */
 CLO_R clo_collab_evidence_appraise(clo_arena *a, clo_attest_cache *cache, const clo_collab_agreement *g, const clo_collab_run_terms *terms,
                                    const clo_collab_binding *b, clo_span evidence, int64_t now, const clo_collab_runtime **runtime, clo_attest_result *result);
 

@@ -11,6 +11,8 @@ clo_err clo_collab_binding_report_data(const clo_collab_binding *b, uint8_t out[
     CLO_CHECKF(b->nonce_count >= 1 && b->nonce_count <= CLO_PARTIES_MAX, CLO_E_RANGE, "the binding must hold 1 to %d nonces",
                CLO_PARTIES_MAX);
     CLO_CHECKF(b->epoch >= 1 && b->epoch <= UINT32_MAX, CLO_E_RANGE, "the binding's epoch is out of range");
+    uint8_t configuration[32];
+    CLO_TRY(clo_crypto_sha256(b->configuration, configuration));
     CLO_AUTO(clo_buf_free) clo_buf m;
     clo_buf_init(&m, MESSAGE_MAX);
     CLO_TRY(clo_buf_put(&m, "cloister/v1", sizeof "cloister/v1")); /* with its zero byte */
@@ -22,7 +24,7 @@ clo_err clo_collab_binding_report_data(const clo_collab_binding *b, uint8_t out[
     CLO_TRY(clo_buf_put(&m, b->hpke, sizeof b->hpke));
     CLO_TRY(clo_buf_put(&m, b->sign, sizeof b->sign));
     CLO_TRY(clo_buf_put(&m, b->leaf_spki, sizeof b->leaf_spki));
-    CLO_TRY(clo_buf_put(&m, b->configuration, sizeof b->configuration));
+    CLO_TRY(clo_buf_put(&m, configuration, sizeof configuration));
     return clo_crypto_hash(CLO_HASH_SHA512, clo_buf_span(&m), out);
 }
 
@@ -44,7 +46,7 @@ clo_err clo_collab_binding_tree(clo_arena *a, const clo_collab_binding *b, clo_w
     CLO_TRY(clo_collab_set_fixed(a, map, "hpke_key", b->hpke, sizeof b->hpke));
     CLO_TRY(clo_collab_set_fixed(a, map, "sign_key", b->sign, sizeof b->sign));
     CLO_TRY(clo_collab_set_fixed(a, map, "leaf_spki", b->leaf_spki, sizeof b->leaf_spki));
-    CLO_TRY(clo_collab_set_fixed(a, map, "configuration", b->configuration, sizeof b->configuration));
+    CLO_TRY(clo_wire_set_bytes(a, map, "configuration", b->configuration));
     *out = map;
     return CLO_OK;
 }
@@ -63,7 +65,7 @@ clo_err clo_collab_binding_read(clo_arena *a, const clo_wire_node *node, const c
     clo_wire_take_fixed(&f, "hpke_key", b.hpke, sizeof b.hpke);
     clo_wire_take_fixed(&f, "sign_key", b.sign, sizeof b.sign);
     clo_wire_take_fixed(&f, "leaf_spki", b.leaf_spki, sizeof b.leaf_spki);
-    clo_wire_take_fixed(&f, "configuration", b.configuration, sizeof b.configuration);
+    clo_wire_take_bytes(&f, "configuration", &b.configuration, CLO_CONFIGURATION_MAX);
     CLO_TRY(clo_wire_fields_end(&f));
     CLO_CHECKF(list->count >= 1, CLO_E_MISSING_FIELD, "%s.nonces is empty", what);
     for (const clo_wire_node *n = list->first; n != NULL; n = n->next, b.nonce_count++)

@@ -66,7 +66,10 @@ clo_err clo_collab_evidence_appraise(clo_arena *a, clo_attest_cache *cache, cons
     void *memory = NULL;
     CLO_TRY(clo_arena_alloc(a, sizeof(clo_attest_result), &memory)); /* too large for the stack */
     clo_attest_result *one = memory;
-    size_t best = SIZE_MAX, best_score = 0;
+    CLO_TRY(clo_arena_alloc(a, sizeof(clo_collab_configuration), &memory));
+    clo_collab_configuration *configuration = memory;
+    CLO_TRY(clo_collab_configuration_decode(a, b->configuration, configuration));
+    size_t best = SIZE_MAX, best_score = 0, misfit = SIZE_MAX;
     for (size_t i = 0; i < g->runtime_count; i++) {
         const clo_collab_runtime *r = &g->runtimes[i];
         if (strcmp(r->tee, bundle.tee) != 0) continue;
@@ -74,8 +77,12 @@ clo_err clo_collab_evidence_appraise(clo_arena *a, clo_attest_cache *cache, cons
             CLO_TRY(appraise_one(a, &p, r, k, one));
             if (one->valid) {
                 *result = *one;
-                *runtime = r;
-                return CLO_OK;
+                e = clo_collab_configuration_judge(configuration, g, terms, i);
+                if (!clo_failed(e)) {
+                    *runtime = r;
+                    return CLO_OK;
+                }
+                misfit = misfit == SIZE_MAX ? i : misfit;
             }
             if (best != SIZE_MAX && score(one) <= best_score) continue;
             best = i;
@@ -84,6 +91,7 @@ clo_err clo_collab_evidence_appraise(clo_arena *a, clo_attest_cache *cache, cons
         }
     }
     if (best == SIZE_MAX) return none_fits(g, bundle.tee);
+    if (misfit != SIZE_MAX) return clo_collab_configuration_judge(configuration, g, terms, misfit);
     char source[96];
     (void)snprintf(source, sizeof source, "agreement %s runtimes[%zu]", clo_collab_short(g->id).text, best);
     return clo_attest_deny(result, source);

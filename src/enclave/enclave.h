@@ -24,7 +24,8 @@ typedef struct {
  *  still listens, and the error is returned. Never logs. Without sandbox it may be called from a thread of a test. */
 CLO_R clo_enclave_run(const clo_enclave_options *options);
 
-/** Refuse whatever the host could have injected: any argument beyond argv[0], any environment, descriptors beyond 0..2, host and device.
+/** Refuse whatever the host could have injected: any argument beyond argv[0], any environment, descriptors beyond 0..2, host and device (those from
+ *  1024 on are closed instead).
  *  Errors: DENIED with claim "runtime.environment", "runtime.arguments" or "runtime.descriptors". */
 CLO_R clo_enclave_refuse_injection(int argc, char *const *argv, char *const *environment);
 

@@ -59,7 +59,6 @@ enum {
     CLO_ENCLAVE_TUNNEL_MAX = 256 * 1024,       /* bytes one exchange carries in each direction */
     CLO_ENCLAVE_OUTPUT_PIECE = 1024 * 1024,
     CLO_ENCLAVE_OUTPUT_FILE_MAX = 40 * 1024 * 1024, /* the whole sealed output file */
-    CLO_ENCLAVE_CONFIGURATION_MAX = 16 * 1024,
     CLO_ENCLAVE_COMMIT_MAX = 64 * 1024, /* one commit reply */
     CLO_ENCLAVE_TEXT_MAX = 512,
     CLO_ENCLAVE_WAIT_MS = 10000, /* how long the host waits for a byte in TUNNEL_EXCHANGE before it replies ERROR "timeout" */
@@ -125,7 +124,6 @@ typedef struct {
     bool renewal;
     char tee[24];
     clo_collab_binding binding;
-    clo_span configuration; /* CBOR map whose SHA-256 is binding.configuration */
     clo_span evidence;
 } clo_enclave_evidence;
 CLO_R clo_enclave_evidence_encode(const clo_enclave_evidence *m, clo_buf *out);

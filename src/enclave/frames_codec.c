@@ -132,56 +132,15 @@ clo_err clo_enclave_tunnel_decode(clo_arena *a, uint16_t number, clo_span in, cl
     return CLO_OK;
 }
 
-static clo_err binding_set(clo_arena *a, clo_wire_node *parent, const clo_collab_binding *b)
-{
-    clo_wire_node *map = NULL;
-    clo_span nonces[CLO_PARTIES_MAX];
-    CLO_CHECK(b->nonce_count <= CLO_PARTIES_MAX, CLO_E_TOO_MANY);
-    for (size_t i = 0; i < b->nonce_count; i++) nonces[i] = clo_span_of(b->nonces[i].bytes, CLO_NONCE);
-    CLO_TRY(clo_wire_map(a, &map));
-    CLO_TRY(clo_enclave_spans_set(a, map, "nonces", nonces, b->nonce_count));
-    CLO_TRY(clo_wire_set_bytes(a, map, "agreement", clo_span_of(b->agreement, 32)));
-    CLO_TRY(clo_wire_set_int(a, map, "epoch", b->epoch));
-    CLO_TRY(clo_wire_set_bytes(a, map, "request", clo_span_of(b->request, 32)));
-    CLO_TRY(clo_wire_set_bytes(a, map, "hpke", clo_span_of(b->hpke, 32)));
-    CLO_TRY(clo_wire_set_bytes(a, map, "sign", clo_span_of(b->sign, 32)));
-    CLO_TRY(clo_wire_set_bytes(a, map, "leaf_spki", clo_span_of(b->leaf_spki, 32)));
-    CLO_TRY(clo_wire_set_bytes(a, map, "configuration", clo_span_of(b->configuration, 32)));
-    return clo_wire_set(a, parent, "binding", map);
-}
-
-static clo_err binding_take(clo_arena *a, const clo_wire_node *node, clo_collab_binding *b)
-{
-    clo_wire_fields f;
-    const clo_wire_node *list = NULL;
-    clo_span nonces[CLO_PARTIES_MAX];
-    clo_wire_fields_open(&f, a, node, "EVIDENCE.binding");
-    clo_wire_take_array(&f, "nonces", &list, CLO_PARTIES_MAX);
-    clo_wire_take_fixed(&f, "agreement", b->agreement, 32);
-    clo_wire_take_int(&f, "epoch", &b->epoch, 1, UINT32_MAX);
-    clo_wire_take_fixed(&f, "request", b->request, 32);
-    clo_wire_take_fixed(&f, "hpke", b->hpke, 32);
-    clo_wire_take_fixed(&f, "sign", b->sign, 32);
-    clo_wire_take_fixed(&f, "leaf_spki", b->leaf_spki, 32);
-    clo_wire_take_fixed(&f, "configuration", b->configuration, 32);
-    CLO_TRY(clo_wire_fields_end(&f));
-    CLO_TRY(clo_enclave_spans_take(list, "EVIDENCE.binding.nonces", nonces, CLO_PARTIES_MAX, &b->nonce_count));
-    for (size_t i = 0; i < b->nonce_count; i++) {
-        CLO_CHECKF(nonces[i].n == CLO_NONCE, CLO_E_MALFORMED, "EVIDENCE.binding.nonces[%zu] must have %d bytes", i, CLO_NONCE);
-        memcpy(b->nonces[i].bytes, nonces[i].p, CLO_NONCE);
-    }
-    return CLO_OK;
-}
-
 clo_err clo_enclave_evidence_encode(const clo_enclave_evidence *m, clo_buf *out)
 {
     CLO_AUTO(clo_arena_free) clo_arena a = {0};
-    clo_wire_node *map = NULL;
-    CLO_TRY(clo_enclave_body_begin(&a, CLO_EVIDENCE_MAX + CLO_ENCLAVE_CONFIGURATION_MAX, &map));
+    clo_wire_node *map = NULL, *binding = NULL;
+    CLO_TRY(clo_enclave_body_begin(&a, CLO_EVIDENCE_MAX + CLO_CONFIGURATION_MAX, &map));
     CLO_TRY(clo_wire_set_bool(&a, map, "renewal", m->renewal));
     CLO_TRY(clo_wire_set_text(&a, map, "tee", m->tee));
-    CLO_TRY(binding_set(&a, map, &m->binding));
-    CLO_TRY(clo_wire_set_bytes(&a, map, "configuration", m->configuration));
+    CLO_TRY(clo_collab_binding_tree(&a, &m->binding, &binding));
+    CLO_TRY(clo_wire_set(&a, map, "binding", binding));
     CLO_TRY(clo_wire_set_bytes(&a, map, "evidence", m->evidence));
     return clo_wire_cbor_encode(map, out);
 }
@@ -195,10 +154,9 @@ clo_err clo_enclave_evidence_decode(clo_arena *a, clo_span in, clo_enclave_evide
     clo_wire_take_bool(&f, "renewal", &m.renewal);
     clo_wire_take_str(&f, "tee", m.tee, sizeof m.tee);
     clo_wire_take_map(&f, "binding", &binding);
-    clo_wire_take_bytes(&f, "configuration", &m.configuration, CLO_ENCLAVE_CONFIGURATION_MAX);
     clo_wire_take_bytes(&f, "evidence", &m.evidence, CLO_EVIDENCE_MAX);
     CLO_TRY(clo_wire_fields_end(&f));
-    CLO_TRY(binding_take(a, binding, &m.binding));
+    CLO_TRY(clo_collab_binding_read(a, binding, "EVIDENCE.binding", &m.binding));
     *out = m;
     return CLO_OK;
 }

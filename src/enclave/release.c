@@ -31,8 +31,8 @@ static clo_err evidence_make(clo_enclave *e, bool renewal)
     clo_buf_clear(&e->evidence);
     CLO_TRY(e->provider->evidence(e->options->device_fd, report_data, &e->evidence));
     CLO_AUTO(clo_buf_free) clo_buf body = {0};
-    clo_buf_init(&body, CLO_EVIDENCE_MAX + CLO_ENCLAVE_CONFIGURATION_MAX + 4096);
-    clo_enclave_evidence m = {.renewal = renewal, .binding = *b, .configuration = clo_buf_span(&e->configuration), .evidence = clo_buf_span(&e->evidence)};
+    clo_buf_init(&body, CLO_EVIDENCE_MAX + CLO_CONFIGURATION_MAX + 4096);
+    clo_enclave_evidence m = {.renewal = renewal, .binding = *b, .evidence = clo_buf_span(&e->evidence)};
     (void)snprintf(m.tee, sizeof m.tee, "%s", e->provider->name);
     CLO_TRY(clo_enclave_evidence_encode(&m, &body));
     return clo_enclave_ask(e, CLO_ENCLAVE_EVIDENCE, clo_buf_span(&body));

@@ -6,7 +6,6 @@
 #include "crypto/x509.h"
 #include "enclave/enclave_int.h"
 #include "os/net.h"
-#include "wire/cbor.h"
 
 enum { PEM_MAX = 8192 };
 /* The leaf is trusted by its key alone, so its window says nothing: 2020 to 2100. */
@@ -76,39 +75,34 @@ clo_err clo_enclave_keys_make(clo_enclave *e)
     return CLO_OK;
 }
 
-static clo_err layers_set(clo_enclave *e, clo_arena *a, clo_wire_node *map)
+/* The runtime knows its agreement, so it need not ask any key service to learn that its machine gives it too little. */
+static clo_err configuration_judge(const clo_enclave *e, const clo_collab_configuration *c)
 {
-    clo_wire_node *layers = NULL;
-    CLO_TRY(clo_wire_map(a, &layers));
-    for (unsigned i = 0; i < CLO_OS_LAYER_COUNT; i++)
-        CLO_TRY(clo_wire_set_bool(a, layers, clo_os_layer_name((clo_os_layer)i), e->sandbox.active[i]));
-    CLO_TRY(clo_wire_set(a, map, "sandbox", layers));
-    return clo_wire_set_int(a, map, "landlock_abi", e->sandbox.landlock_abi);
+    clo_err err = CLO_FAILF(CLO_E_UNSUPPORTED, "the agreement names no runtime on %s", c->tee);
+    for (size_t i = 0; i < e->agreement->runtime_count; i++) {
+        if (strcmp(e->agreement->runtimes[i].tee, c->tee) != 0) continue;
+        err = clo_collab_configuration_judge(c, e->agreement, e->terms, i);
+        if (!clo_failed(err)) break;
+    }
+    return err;
 }
 
 clo_err clo_enclave_configuration_make(clo_enclave *e)
 {
-    CLO_AUTO(clo_arena_free) clo_arena a = {0};
-    clo_arena_init(&a, 64 * 1024);
-    clo_wire_node *map = NULL;
-    CLO_TRY(clo_wire_map(&a, &map));
-    CLO_TRY(clo_wire_set_int(&a, map, "version", 1));
-    CLO_TRY(clo_wire_set_text(&a, map, "runtime", "cloister-enclave " CLO_VERSION));
-    CLO_TRY(clo_wire_set_text(&a, map, "tee", e->provider->name));
-    CLO_TRY(layers_set(e, &a, map));
-    CLO_TRY(clo_wire_set_text(&a, map, "secret_memory", clo_os_secret_describe(e->page.kind)));
-    CLO_TRY(clo_wire_set_bool(&a, map, "rows_locked", e->child.rows.locked));
-    CLO_TRY(clo_wire_set_text(&a, map, "engine", e->engine->name));
-    CLO_TRY(clo_wire_set_bool(&a, map, "program_filter", true));
-    CLO_TRY(clo_wire_set_int(&a, map, "reattest_seconds", e->agreement->reattest_seconds));
-    CLO_TRY(clo_wire_set_int(&a, map, "lease_seconds", e->agreement->lease_seconds));
-    CLO_TRY(clo_wire_set_int(&a, map, "compute_seconds_max", CLO_ENCLAVE_COMPUTE_SECONDS_MAX));
-    CLO_TRY(clo_wire_set_int(&a, map, "result_bytes_max", CLO_ENCLAVE_RESULT_MAX));
-    CLO_TRY(clo_wire_set_text(&a, map, "hpke", "DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM"));
-    CLO_TRY(clo_wire_set_text(&a, map, "signature", "Ed25519"));
-    CLO_TRY(clo_wire_set_text(&a, map, "channel", "TLS 1.3, pinned keys, exporter-bound"));
-    CLO_TRY(clo_wire_set_text(&a, map, "rows", "AES-256-GCM chunks, key-committing, Merkle root"));
-    clo_buf_init(&e->configuration, CLO_ENCLAVE_CONFIGURATION_MAX);
-    CLO_TRY(clo_wire_cbor_encode(map, &e->configuration));
-    return clo_crypto_sha256(clo_buf_span(&e->configuration), e->binding.configuration);
+    clo_collab_configuration c = {.runtime = "cloister-enclave " CLO_VERSION,
+                                  .landlock_abi = e->sandbox.landlock_abi,
+                                  .reattest_seconds = e->agreement->reattest_seconds,
+                                  .lease_seconds = e->agreement->lease_seconds,
+                                  .compute_seconds_max = CLO_ENCLAVE_COMPUTE_SECONDS_MAX,
+                                  .result_bytes_max = CLO_ENCLAVE_RESULT_MAX};
+    (void)snprintf(c.tee, sizeof c.tee, "%s", e->provider->name);
+    (void)snprintf(c.engine, sizeof c.engine, "%s", e->engine->name);
+    for (unsigned i = 0; i < CLO_OS_LAYER_COUNT; i++) c.layers[i] = e->sandbox.active[i];
+    c.layers[CLO_LAYER_SECRET_MEMORY] = e->page.kind == CLO_OS_SECRET_MEMFD || e->page.kind == CLO_OS_SECRET_LOCKED;
+    c.layers[CLO_LAYER_LOCKED_ROWS] = e->child.rows.locked;
+    CLO_TRY(configuration_judge(e, &c));
+    clo_buf_init(&e->configuration, CLO_CONFIGURATION_MAX);
+    CLO_TRY(clo_collab_configuration_encode(&c, &e->configuration));
+    e->binding.configuration = clo_buf_span(&e->configuration);
+    return CLO_OK;
 }

@@ -183,6 +183,20 @@ void fixture_request(const clo_collab_agreement *g, clo_collab_run_request *out)
     memcpy(out->parameters[0].value, "200", sizeof "200");
 }
 
+clo_span fixture_configuration(fixture *f, const clo_collab_agreement *g, const char *engine)
+{
+    clo_collab_configuration c = {.runtime = "cloister-enclave 1", .tee = "sim", .landlock_abi = 6, .reattest_seconds = g->reattest_seconds,
+                                  .lease_seconds = g->lease_seconds, .compute_seconds_max = 3600, .result_bytes_max = 1 << 20};
+    (void)snprintf(c.engine, sizeof c.engine, "%s", engine);
+    for (unsigned i = 0; i < CLO_LAYERS; i++) c.layers[i] = true;
+    CLO_AUTO(clo_buf_free) clo_buf out;
+    clo_buf_init(&out, CLO_CONFIGURATION_MAX);
+    assert_ok(clo_collab_configuration_encode(&c, &out));
+    clo_span kept;
+    assert_ok(clo_arena_copy(&f->arena, clo_buf_span(&out), &kept));
+    return kept;
+}
+
 static const char *golden_path(fixture *f, const char *name)
 {
     const char *path = NULL;

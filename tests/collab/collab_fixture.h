@@ -31,6 +31,8 @@ const char *fixture_with(fixture *f, const char *from, const char *to);
 clo_span fixture_signed(fixture *f, const clo_collab_agreement *g, size_t count);
 /** A request of the analyst for the run "means" (sql) of this agreement. */
 void fixture_request(const clo_collab_agreement *g, clo_collab_run_request *out);
+/** The configuration of a runtime with every layer active, fit for this run. In the arena. */
+clo_span fixture_configuration(fixture *f, const clo_collab_agreement *g, const char *engine);
 /** Hex text of bytes, in the arena. */
 const char *fixture_hex(fixture *f, clo_span bytes);
 

@@ -89,6 +89,7 @@ static void test_run(void **state)
                                     .evidence = clo_span_str("evidence")};
     r.binding.nonce_count = 1;
     r.binding.epoch = 1;
+    r.binding.configuration = fixture_configuration(&f, g, "sql");
     assert_ok(clo_collab_release_request_encode(&r, &out));
     fixture_golden(&f, "release_request", clo_buf_span(&out));
 

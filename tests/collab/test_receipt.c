@@ -131,6 +131,7 @@ static void world_run(world *w)
     assert_ok(clo_crypto_sign_public_of(&w->runtime, &pk));
     memcpy(b->sign, pk.bytes, 32);
     memset(b->hpke, 0x51, 32);
+    b->configuration = fixture_configuration(&w->f, w->g, "sql");
     uint8_t measurement[48], workload[48], host_data[32], report_data[64];
     memcpy(measurement, w->f.measurement, sizeof measurement);
     assert_ok(clo_collab_workload_digest(w->g, &w->g->runs[0], measurement, workload, host_data));

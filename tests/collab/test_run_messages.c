@@ -112,7 +112,7 @@ static void binding_make(clo_collab_binding *b)
     memset(b->hpke, 3, 32);
     memset(b->sign, 4, 32);
     memset(b->leaf_spki, 5, 32);
-    memset(b->configuration, 6, 32);
+    b->configuration = clo_span_str("configuration");
 }
 
 static void test_binding(void **state)
@@ -131,19 +131,24 @@ static void test_binding(void **state)
     memset(at, 1, 32);
     memcpy(at + 32, "\1\2\3\4", 4);
     at += 36;
-    for (int i = 2; i <= 6; i++, at += 32) memset(at, i, 32);
+    for (int i = 2; i <= 5; i++, at += 32) memset(at, i, 32);
+    assert_ok(clo_crypto_sha256(clo_span_str("configuration"), at));
+    at += 32;
     assert_int_equal(at - m, sizeof m);
     assert_ok(clo_crypto_hash(CLO_HASH_SHA512, clo_span_of(m, sizeof m), wanted));
     assert_memory_equal(got, wanted, 64);
     /* Every input counts. */
-    uint8_t *const inputs[] = {b.nonces[0].bytes, b.nonces[2].bytes, b.agreement, b.request, b.hpke, b.sign,
-                               b.leaf_spki,       b.configuration};
+    uint8_t *const inputs[] = {b.nonces[0].bytes, b.nonces[2].bytes, b.agreement, b.request, b.hpke, b.sign, b.leaf_spki};
     for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++) {
         inputs[i][31] ^= 1;
         assert_ok(clo_collab_binding_report_data(&b, other));
         assert_memory_not_equal(got, other, 64);
         inputs[i][31] ^= 1;
     }
+    b.configuration = clo_span_str("configuratiom");
+    assert_ok(clo_collab_binding_report_data(&b, other));
+    assert_memory_not_equal(got, other, 64);
+    b.configuration = clo_span_str("configuration");
     b.nonce_count = 2;
     assert_ok(clo_collab_binding_report_data(&b, other));
     assert_memory_not_equal(got, other, 64);
@@ -205,6 +210,8 @@ static void test_release_messages(void **state)
     assert_ok(clo_collab_release_request_decode(&a, clo_buf_span(&out), &r2));
     assert_int_equal(r2.manifest_count, 2);
     assert_true(clo_span_equal(r2.manifests[1], r.manifests[1]) && clo_span_equal(r2.evidence, r.evidence));
+    assert_true(clo_span_equal(r2.binding.configuration, r.binding.configuration));
+    r2.binding.configuration = r.binding.configuration;
     assert_memory_equal(&r2.binding, &r.binding, sizeof r.binding);
     for (size_t n = 0; n < out.len; n++)
         assert_true(clo_failed(clo_collab_release_request_decode(&a, clo_span_of(out.p, n), &r2)));

@@ -183,7 +183,11 @@ static void agreement_make(fake_world *w, const clo_wire_note_key *log, const cl
     assert_ok(clo_buf_printf(&b, "],\"datasets\":[{\"name\":\"rows-north\",\"owner\":\"north\",\"schema\":%s,\"budget\":\"5\"},"
                                  "{\"name\":\"rows-south\",\"owner\":\"south\",\"schema\":%s,\"budget\":\"5\"}],%s,", schema_text, schema_text, programs_text));
     put_hex(&b, "\"runtimes\":[{\"tee\":\"sim\",\"measurements\":[\"", w->measurement, 48, "\"]");
-    put_hex(&b, ",\"roots\":[\"", root, 32, "\"]}],\"runs\":[");
+    put_hex(&b, ",\"roots\":[\"", root, 32, "\"]");
+    if (w->fault != FAULT_STRICT)
+        assert_ok(clo_buf_put_str(&b, ",\"may_lack\":[\"user-namespace\",\"mount-namespace\",\"pid-namespace\",\"net-namespace\",\"ipc-namespace\","
+                                      "\"uts-namespace\",\"empty-root\",\"landlock\",\"secret-memory\",\"locked-rows\"]"));
+    assert_ok(clo_buf_put_str(&b, "}],\"runs\":["));
     static const char *const runs[][2] = {{"count", "counts"}, {"learn", "model"}};
     for (size_t i = 0; i < 2; i++)
         assert_ok(clo_buf_printf(&b, "%s{\"name\":\"%s\",\"program\":\"%s\",\"datasets\":[\"rows-north\",\"rows-south\"],\"starters\":[\"analyst\"],"

@@ -36,6 +36,7 @@ typedef enum {
     FAULT_RESEAL,          /* the key is sealed for another run */
     FAULT_NO_START,        /* the host sends PROGRESS first */
     FAULT_MIN_ROWS,
+    FAULT_STRICT,          /* no fault where the kernel grants every layer: the agreement tolerates the absence of none */
 } fault;
 
 enum { OWNERS = 2 };

@@ -72,7 +72,8 @@ static clo_err encode(size_t which, clo_buf *out)
                                  .denial = {"budget.rho", "1", "2", "agreement", "ask for less"}};
     clo_enclave_failed plain = {.code = CLO_E_IO, .text = "lost"};
     clo_enclave_host_error error = {.code = CLO_E_TIMEOUT, .text = "slow"};
-    evidence = (clo_enclave_evidence){.renewal = true, .tee = "sim", .configuration = some, .evidence = some};
+    evidence = (clo_enclave_evidence){.renewal = true, .tee = "sim", .evidence = some};
+    evidence.binding.configuration = some;
     evidence.binding.nonce_count = 2;
     evidence.binding.epoch = 4;
     evidence.binding.nonces[1].bytes[71] = 9;

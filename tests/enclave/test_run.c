@@ -217,6 +217,28 @@ static void lies_are_refused(void **state)
     }
 }
 
+/* An agreement that tolerates no missing layer: the run is made where every layer is active, and refused by its reason where one is not. */
+static void T18_strict_agreement(void **state)
+{
+    (void)state;
+    fake_world *w = calloc(1, sizeof *w);
+    assert_non_null(w);
+    fake_world_make(w, FAULT_STRICT, "count", 300);
+    fake_world_run(w);
+    bool complete = strstr(w->sandbox, "inactive: ") == NULL;
+    print_message("# %s\n# %s\n", w->sandbox, w->failed ? w->failure.text : "finished");
+    if (w->failed) {
+        assert_string_equal(w->failure.denial.claim, "configuration.layers");
+        assert_string_equal(w->failure.owner, "");
+        assert_int_equal(w->end.code, 1);
+        assert_int_equal(w->owners[0].releases + w->owners[1].releases, 0);
+    } else {
+        assert_true(complete && w->finished);
+    }
+    fake_world_free(w);
+    free(w);
+}
+
 static void injection_is_refused(void **state)
 {
     (void)state;
@@ -234,6 +256,6 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {cmocka_unit_test(sql_completes), cmocka_unit_test(telemetry_is_kept), cmocka_unit_test(train_completes), cmocka_unit_test(leases_are_renewed),
                                        cmocka_unit_test(binary_completes),
                                        cmocka_unit_test(lies_are_refused),
-                                       cmocka_unit_test(injection_is_refused)};
+                                       cmocka_unit_test(T18_strict_agreement), cmocka_unit_test(injection_is_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

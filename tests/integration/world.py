@@ -204,6 +204,9 @@ def rows_text(seed, count, mark="row"):
     return "\n".join(lines) + "\n"
 
 
+# What a machine may refuse to give the runtime: tests run on any.
+LAYERS = "user-namespace, mount-namespace, pid-namespace, net-namespace, ipc-namespace, uts-namespace, empty-root, landlock, secret-memory, locked-rows"
+
 TEMPLATE = """\
 format: cloister-agreement/1
 title: "{title}"
@@ -221,10 +224,10 @@ programs:
   - {{name: means, kind: sql, sql: "{sql}"}}
   - {{name: learn, kind: train, target: outcome, steps: {steps}}}
 runtimes:
-  - {{tee: sim, measurements: [{{program: "{enclave}"}}], roots: operator}}
+  - {{tee: sim, measurements: [{{program: "{enclave}"}}], roots: operator, may_lack: [{lack}]}}
 runs:
-  - {{name: means, program: means, datasets: [{names}], starters: [analyst], recipients: [analyst], price: "{price}", count_max: 50, min_rows: 20}}
-  - {{name: model, program: learn, datasets: [{names}], starters: [analyst], recipients: [analyst], price: "{price}", count_max: 50, min_rows: 20}}
+  - {{name: means, program: means, datasets: [{names}], starters: [analyst], recipients: [analyst], price: "{price}", count_max: {count}, min_rows: 20}}
+  - {{name: model, program: learn, datasets: [{names}], starters: [analyst], recipients: [analyst], price: "{price}", count_max: {count}, min_rows: 20}}
 """
 
 
@@ -266,12 +269,12 @@ class Party:
 class World:
     """Owners "north", "south", …; one analyst. With agree=False there is neither an agreement nor data yet."""
 
-    def __init__(self, owners=("north", "south"), row_count=400, lease=600, reattest=120, price="1/100", limit="1", steps=20, agree=True):
+    def __init__(self, owners=("north", "south"), row_count=400, lease=600, reattest=120, price="1/100", limit="1", steps=20, count=50, agree=True):
         self.folder = tempfile.mkdtemp(prefix="cloister-world-")
         atexit.register(self.close)
         self.daemons, self.agreement = [], None
         self.witness_home, self.operator_home = os.path.join(self.folder, "witness"), os.path.join(self.folder, "operator")
-        self.terms = {"lease": lease, "reattest": reattest, "price": price, "limit": limit, "steps": steps}
+        self.terms = {"lease": lease, "reattest": reattest, "price": price, "limit": limit, "steps": steps, "count": count}
         self.row_count = row_count
         try:
             self._start_operator()
@@ -330,7 +333,7 @@ class World:
         datasets = [f"  - {{name: {p.name}-rows, owner: {p.name}, schema: schema.json, budget: {{rho: \"{terms['limit']}\", delta: 0.000001}}}}" for p in self.owners]
         return TEMPLATE.format(title=terms.get("title", "means and models"), not_after=terms.get("not_after", "2099-01-01T00:00:00Z"), lease=terms["lease"],
                                reattest=terms["reattest"], parties="\n".join(parties), datasets="\n".join(datasets), sql=terms.get("sql", SQL), steps=terms["steps"],
-                               enclave=program("cloister-enclave"), names=", ".join(p.name + "-rows" for p in self.owners), price=terms["price"])
+                               count=terms["count"], enclave=program("cloister-enclave"), lack=terms.get("lack", LAYERS), names=", ".join(p.name + "-rows" for p in self.owners), price=terms["price"])
 
     def make_agreement(self, name="world", **changes):
         """Compile, sign by all, submit; its id."""

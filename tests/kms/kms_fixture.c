@@ -238,6 +238,21 @@ void runtime_make(runtime *r)
     assert_ok(clo_crypto_random(r->leaf, sizeof r->leaf));
 }
 
+/* Of a runtime with every layer active, fit for this world's runs. */
+static clo_span world_configuration(world *w)
+{
+    clo_collab_configuration c = {.runtime = "cloister-enclave 1", .tee = "sim", .engine = "sql", .landlock_abi = 6, .reattest_seconds = w->g->reattest_seconds,
+                                  .lease_seconds = w->g->lease_seconds, .compute_seconds_max = 3600, .result_bytes_max = 1 << 20};
+    for (unsigned i = 0; i < CLO_LAYERS; i++) c.layers[i] = true;
+    clo_buf out;
+    clo_span kept;
+    clo_buf_init(&out, CLO_CONFIGURATION_MAX);
+    assert_ok(clo_collab_configuration_encode(&c, &out));
+    assert_ok(clo_arena_copy(&w->arena, clo_buf_span(&out), &kept));
+    clo_buf_free(&out);
+    return kept;
+}
+
 void message_begin(world *w, message *m, runtime *who)
 {
     memset(m, 0, sizeof *m);
@@ -271,6 +286,7 @@ void message_begin(world *w, message *m, runtime *who)
     memcpy(b->hpke, who->hpke_public.bytes, 32);
     memcpy(b->sign, who->sign_public.bytes, 32);
     memcpy(b->leaf_spki, who->leaf, 32);
+    b->configuration = world_configuration(w);
     m->channel = (clo_kms_channel){.have_exporter = true, .have_client = true, .have_server = true};
     assert_ok(clo_crypto_random(m->channel.exporter, 32));
     memcpy(m->channel.client_spki, who->leaf, 32);

@@ -94,6 +94,23 @@ static void other_foreign_version(message *m) { m->request.datasets[1].version[0
 static void patched_runtime(message *m) { m->measurement[0] ^= 1; }
 static void other_report_data(message *m) { m->report_data_twist = 1; }
 
+/* The message's configuration, changed by `change` and encoded again. */
+static void configure(message *m, void (*change)(clo_collab_configuration *c))
+{
+    clo_collab_configuration c;
+    CLO_AUTO(clo_buf_free) clo_buf b;
+    clo_buf_init(&b, CLO_CONFIGURATION_MAX);
+    assert_ok(clo_collab_configuration_decode(&w.arena, m->m.binding.configuration, &c));
+    change(&c);
+    assert_ok(clo_collab_configuration_encode(&c, &b));
+    assert_ok(clo_arena_copy(&w.arena, clo_buf_span(&b), &m->m.binding.configuration));
+}
+static void without_landlock(clo_collab_configuration *c) { c->layers[CLO_OS_LAYER_LANDLOCK] = false; }
+static void with_long_lease(clo_collab_configuration *c) { c->lease_seconds = 3600; }
+static void inactive_layer(message *m) { configure(m, without_landlock); }
+static void own_lease(message *m) { configure(m, with_long_lease); }
+static void no_configuration(message *m) { m->m.binding.configuration = clo_span_of("\xa0", 1); }
+
 static const struct {
     const char *name;
     damage make;
@@ -125,6 +142,9 @@ static const struct {
     {"unknown foreign version", other_foreign_version, CLO_E_DENIED, "dataset.version"},
     {"patched runtime", patched_runtime, CLO_E_DENIED, "evidence.measurement"},
     {"evidence for something else", other_report_data, CLO_E_DENIED, "evidence.report_data"},
+    {"a layer of the sandbox is inactive", inactive_layer, CLO_E_DENIED, "configuration.layers"},
+    {"a lease of the runtime's own", own_lease, CLO_E_DENIED, "configuration.times"},
+    {"configuration without members", no_configuration, CLO_E_MISSING_FIELD, "evidence"},
 };
 
 static void test_denials(void **state)
@@ -146,6 +166,30 @@ static void test_denials(void **state)
         clo_buf_free(&out);
     }
     /* Nothing happened: no registration, no ledger entry. */
+    assert_ledger(&w, 0, 0);
+    world_end(&w);
+}
+
+/* The host shows a better configuration than the one that the evidence covers. */
+static void T18_configuration_swapped(void **state)
+{
+    (void)state;
+    runtime r;
+    message m;
+    world_begin(&w, NULL);
+    runtime_make(&r);
+    message_begin(&w, &m, &r);
+    clo_span better = m.m.binding.configuration;
+    configure(&m, without_landlock);
+    (void)message_finish(&w, &m);
+    m.m.binding.configuration = better;
+    CLO_AUTO(clo_buf_free) clo_buf body;
+    CLO_AUTO(clo_buf_free) clo_buf out;
+    clo_buf_init(&body, 8 << 20);
+    clo_buf_init(&out, 64 << 10);
+    assert_ok(clo_collab_release_request_encode(&m.m, &body));
+    assert_claim(clo_kms_release(w.kms, clo_buf_span(&body), &m.channel, &out), CLO_E_DENIED, "evidence.report_data");
+    assert_int_equal(out.len, 0);
     assert_ledger(&w, 0, 0);
     world_end(&w);
 }
@@ -482,7 +526,7 @@ static int group_close(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_released_key),  cmocka_unit_test(test_denials),    cmocka_unit_test(test_nonces),
+        cmocka_unit_test(test_released_key),  cmocka_unit_test(test_denials), cmocka_unit_test(T18_configuration_swapped),    cmocka_unit_test(test_nonces),
         cmocka_unit_test(test_clock),         cmocka_unit_test(test_run_id),     cmocka_unit_test(test_counts_and_windows),
         cmocka_unit_test(test_pinned_owner),  cmocka_unit_test(test_key_states), cmocka_unit_test(test_renewal),
         cmocka_unit_test(test_hostile_bytes), cmocka_unit_test(test_hostile_bytes_when_known),

@@ -335,7 +335,7 @@ static void a_receipt_waits_for_the_witness(void **state)
     clo_buf_init(&binding, 1 << 20);
     clo_enclave_evidence *evidence = calloc(1, sizeof *evidence);
     assert_non_null(evidence);
-    evidence->configuration = clo_span_of("\xa0", 1);
+    evidence->binding.configuration = clo_span_of("\xa0", 1);
     evidence->evidence = clo_span_of("evidence", 8);
     evidence->binding.nonce_count = 1;
     evidence->binding.epoch = 1;
