@@ -3,6 +3,7 @@
 #include "audit/tlog_commit.h"
 #include "base/clo_own.h"
 #include "base/clo_text.h"
+#include "os/clock.h"
 #include "os/file.h"
 
 #include <stdio.h>
@@ -171,6 +172,24 @@ CLO_R clo_audit_log_proof(clo_audit_log *log, uint64_t index, unsigned wait_ms, 
     if (!clo_failed(e)) e = clo_wire_tlog_proof_write(index, path, count, clo_buf_span(witnessed ? &log->witnessed : &log->note), out);
     (void)pthread_mutex_unlock(&log->lock);
     return e;
+}
+
+CLO_R clo_audit_log_refresh(clo_audit_log *log, unsigned max_age_ms, unsigned wait_ms)
+{
+    enum { NS_PER_MS = 1000000 };
+    if (log->options.witness == NULL) return CLO_OK;
+    struct timespec until = deadline_of(wait_ms);
+    uint64_t now = clo_os_now_ns(), max_age = (uint64_t)max_age_ms * NS_PER_MS, oldest = now > max_age ? now - max_age : 0;
+    (void)pthread_mutex_lock(&log->lock);
+    bool fresh = log->witnessed.len > 0 && log->witnessed_ns >= oldest;
+    while (!fresh) {
+        log->refresh = true;
+        (void)pthread_cond_signal(&log->ask);
+        if (pthread_cond_timedwait(&log->published, &log->lock, &until) != 0) break;
+        fresh = log->witnessed.len > 0 && log->witnessed_ns >= oldest;
+    }
+    (void)pthread_mutex_unlock(&log->lock);
+    return fresh ? CLO_OK : CLO_FAILF(CLO_E_AGAIN, "no witness has cosigned the log's checkpoint again; see that the witness runs, then try again");
 }
 
 CLO_R clo_audit_log_checkpoint(clo_audit_log *log, clo_buf *out)

@@ -38,6 +38,9 @@ CLO_R clo_audit_log_append(clo_audit_log *log, clo_span data, uint64_t *index);
 /** tlog-proof@v1 of an entry against the last published checkpoint that has it; waits up to wait_ms for one with cosignatures where the
  *  log has witnesses. Errors: NOT_FOUND, AGAIN (no witnessed checkpoint yet). */
 CLO_R clo_audit_log_proof(clo_audit_log *log, uint64_t index, unsigned wait_ms, clo_buf *out);
+/** Have the published checkpoint cosigned again where its cosignatures are older than max_age_ms; waits up to wait_ms. At once where the
+ *  log has no witnesses. Errors: AGAIN (no witness answered in time). */
+CLO_R clo_audit_log_refresh(clo_audit_log *log, unsigned max_age_ms, unsigned wait_ms);
 /** The published checkpoint (signed note with cosignatures). */
 CLO_R clo_audit_log_checkpoint(clo_audit_log *log, clo_buf *out);
 /** Entries and size now. */

@@ -2,6 +2,7 @@
 
 #include "base/clo_own.h"
 #include "base/clo_text.h"
+#include "os/clock.h"
 #include "os/file.h"
 
 #include <errno.h>
@@ -23,23 +24,27 @@ static clo_err sign_tree(clo_audit_log *log, clo_buf *note)
 }
 
 /* Ask the witnesses about a published note; on success it becomes the witnessed one. Called without the lock. */
-static void witness_note(clo_audit_log *log, clo_span note, uint64_t size)
+static bool witness_note(clo_audit_log *log, clo_span note, uint64_t size)
 {
+    uint64_t asked_ns = clo_os_now_ns();
     CLO_AUTO(clo_buf_free) clo_buf lines;
     clo_buf_init(&lines, NOTE_MAX);
-    if (clo_failed(log->options.witness(log->options.context, log, note, size, &lines)) || lines.len == 0) return;
+    if (clo_failed(log->options.witness(log->options.context, log, note, size, &lines)) || lines.len == 0) return false;
     CLO_AUTO(clo_buf_free) clo_buf whole;
     clo_buf_init(&whole, NOTE_MAX);
-    if (clo_failed(clo_buf_put_span(&whole, note)) || clo_failed(clo_buf_put_span(&whole, clo_buf_span(&lines)))) return;
+    if (clo_failed(clo_buf_put_span(&whole, note)) || clo_failed(clo_buf_put_span(&whole, clo_buf_span(&lines)))) return false;
     (void)pthread_mutex_lock(&log->lock);
     if (size >= log->witnessed_size) {
         clo_buf_free(&log->witnessed);
         log->witnessed = whole;
         log->witnessed_size = size;
+        log->witnessed_ns = asked_ns;
+        log->refresh = false;
         clo_buf_init(&whole, NOTE_MAX);
     }
     (void)pthread_cond_broadcast(&log->published);
     (void)pthread_mutex_unlock(&log->lock);
+    return true;
 }
 
 /* Write one group durably, add it to the tree, sign. The journal is synced before any signature that covers it exists. *usable = memory and disk still agree
@@ -132,7 +137,7 @@ void *clo_audit_commit_thread(void *arg)
     return NULL;
 }
 
-/* Wait until there is a checkpoint that no witness has seen; after a try that failed, wait a while. Lock held. */
+/* Wait until there is a checkpoint that no witness has seen, or that is to be seen again; after a try that failed, wait a while. Lock held. */
 static void wait_for_checkpoint(clo_audit_log *log, bool failed)
 {
     struct timespec until;
@@ -146,7 +151,7 @@ static void wait_for_checkpoint(clo_audit_log *log, bool failed)
     }
     while (failed && !log->stop)
         if (pthread_cond_timedwait(&log->ask, &log->lock, &until) == ETIMEDOUT) break;
-    while (!log->stop && log->note_size <= log->witnessed_size) (void)pthread_cond_wait(&log->ask, &log->lock);
+    while (!log->stop && !log->refresh && log->note_size <= log->witnessed_size) (void)pthread_cond_wait(&log->ask, &log->lock);
 }
 
 /* A witness may take its time: records are acknowledged meanwhile, and the next question covers all of them. */
@@ -163,9 +168,8 @@ void *clo_audit_witness_thread(void *arg)
         uint64_t size = log->note_size;
         clo_err e = clo_buf_put_span(&note, clo_buf_span(&log->note));
         (void)pthread_mutex_unlock(&log->lock);
-        if (!clo_failed(e)) witness_note(log, clo_buf_span(&note), size);
+        failed = clo_failed(e) || !witness_note(log, clo_buf_span(&note), size);
         (void)pthread_mutex_lock(&log->lock);
-        failed = log->witnessed_size < size;
     }
     (void)pthread_mutex_unlock(&log->lock);
     return NULL;

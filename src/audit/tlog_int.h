@@ -59,6 +59,8 @@ struct clo_audit_log {
     uint64_t note_size;     /* entries in it */
     uint64_t witnessed_size;/* entries in `witnessed` */
     clo_buf witnessed;      /* last checkpoint with cosignatures */
+    uint64_t witnessed_ns;  /* monotonic time at which the witnesses were asked for them */
+    bool refresh;           /* they are to be asked again, although they know this size */
 };
 
 #endif

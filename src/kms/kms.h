@@ -7,6 +7,8 @@
  *  - the ledger is append-only and hash-chained; each reservation ends in exactly one of commit or expire;
  *  - spent + reserved of a dataset never exceeds min(agreement's term, smallest limit ever seen or explicitly raised);
  *  - the service's time never goes back; a jump of the host's clock refuses, it never allows;
+ *  - a release needs a checkpoint of the agreement's log that its witnesses cosigned at most CLO_KMS_WITNESSED_SECONDS ago: who
+ *    cuts the service from log and witnesses ends its releases;
  *  - every refusal names claim, expected, actual, source, remedy.
  *
  * Thread safety: every function that takes a `clo_kms` may be called by any number of threads, except open and free. Writers
@@ -22,6 +24,7 @@ extern "C" {
 enum {
     CLO_KMS_NONCE_SECONDS = 60,
     CLO_KMS_CLOCK_JUMP_SECONDS = 600, /* wall clock may run ahead of the monotonic one by this much */
+    CLO_KMS_WITNESSED_SECONDS = 600,  /* no release on a checkpoint that the witnesses cosigned longer ago */
     CLO_KMS_DENIALS_MAX = 10000,
     CLO_KMS_ID = 33, /* hex of a 16-byte id, with its end */
 };

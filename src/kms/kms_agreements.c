@@ -174,19 +174,29 @@ clo_err kms_agreement_load(clo_kms *kms, const uint8_t id[32], kms_agreement_ref
     return e;
 }
 
-/* The witnesses' time bounds ours from below: a clock far behind it would let leases and agreements live too long. */
-static clo_err require_witnessed_before(const kms_agreement_ref *r, uint64_t witnessed_at, int64_t now)
+/* The witnesses' time bounds ours from both sides: a clock far behind it would let leases and agreements live too long, and a
+ * checkpoint far behind the clock may be all that somebody who withholds stops wants us to see. */
+static clo_err require_witnessed(const kms_agreement_ref *r, uint64_t witnessed, int64_t now, bool renewal)
 {
-    if (witnessed_at <= (uint64_t)now + CLO_KMS_CLOCK_JUMP_SECONDS) return CLO_OK;
-    char expected[40], at[21];
-    clo_time_format(at, witnessed_at <= INT64_MAX ? (int64_t)witnessed_at : INT64_MAX);
-    (void)snprintf(expected, sizeof expected, "%s or later", at);
-    clo_time_format(at, now);
-    return CLO_DENY(CLO_E_DENIED, "clock.witnessed", expected, at, kms_source_agreement(r->g->id, "log").text,
-                    "correct the clock of the key service's machine: it is behind the log's witnesses");
+    int64_t witnessed_at = witnessed <= INT64_MAX ? (int64_t)witnessed : INT64_MAX;
+    char expected[60], actual[21];
+    kms_source source = kms_source_agreement(r->g->id, "log");
+    if (witnessed_at - CLO_KMS_CLOCK_JUMP_SECONDS > now) {
+        clo_time_format(actual, witnessed_at);
+        (void)snprintf(expected, sizeof expected, "%s or later", actual);
+        clo_time_format(actual, now);
+        return CLO_DENY(CLO_E_DENIED, "clock.witnessed", expected, actual, source.text,
+                        "correct the clock of the key service's machine: it is behind the log's witnesses");
+    }
+    if (renewal || now - witnessed_at <= CLO_KMS_WITNESSED_SECONDS) return CLO_OK;
+    clo_time_format(actual, now - CLO_KMS_WITNESSED_SECONDS);
+    (void)snprintf(expected, sizeof expected, "cosigned by witnesses at %s or later", actual);
+    clo_time_format(actual, witnessed_at);
+    return CLO_DENY(CLO_E_DENIED, "log.fresh", expected, actual, source.text,
+                    "see that the operator reaches the log's witnesses, then start the run again");
 }
 
-clo_err kms_agreement_require_logged(kms_agreement_ref *r, clo_span proof, int64_t now)
+clo_err kms_agreement_require_logged(kms_agreement_ref *r, clo_span proof, int64_t now, bool renewal)
 {
     uint64_t witnessed_at = 0;
     uint8_t digest[32];
@@ -195,7 +205,7 @@ clo_err kms_agreement_require_logged(kms_agreement_ref *r, clo_span proof, int64
     bool known = r->have_proof && memcmp(r->proof_digest, digest, sizeof digest) == 0;
     witnessed_at = r->witnessed_at;
     pthread_mutex_unlock(r->lock);
-    if (known) return require_witnessed_before(r, witnessed_at, now);
+    if (known) return require_witnessed(r, witnessed_at, now, renewal);
     CLO_AUTO(clo_buf_free) clo_buf leaf;
     clo_buf_init(&leaf, 4096);
     CLO_TRY(clo_collab_leaf(CLO_LEAF_AGREEMENT, r->file, &leaf));
@@ -208,7 +218,7 @@ clo_err kms_agreement_require_logged(kms_agreement_ref *r, clo_span proof, int64
     r->witnessed_at = witnessed_at;
     r->have_proof = true;
     pthread_mutex_unlock(r->lock);
-    return require_witnessed_before(r, witnessed_at, now);
+    return require_witnessed(r, witnessed_at, now, renewal);
 }
 
 /* ---- manifests ---- */

@@ -56,7 +56,7 @@ static clo_err active_read(clo_kms *kms, kms_db *db, int64_t now, void *context)
     return kms_agreement_require_active(db, context, now, true);
 }
 
-static clo_err check_agreement(clo_kms *kms, kms_claim *c, int64_t now)
+static clo_err check_agreement(clo_kms *kms, kms_claim *c, int64_t now, bool renewal)
 {
     CLO_TRY(kms_agreement_get(kms, c->message.agreement_file, &c->ref));
     clo_collab_agreement *g = c->ref->g;
@@ -71,7 +71,7 @@ static clo_err check_agreement(clo_kms *kms, kms_claim *c, int64_t now)
                         "start the run again under this agreement");
     CLO_TRY(kms_read(kms, active_read, g));
     c->own_member = kms_agreement_own_index(kms, g);
-    return kms_agreement_require_logged(c->ref, c->message.agreement_proof, now);
+    return kms_agreement_require_logged(c->ref, c->message.agreement_proof, now, renewal);
 }
 
 static clo_err check_window(const kms_claim *c, int64_t now)
@@ -213,7 +213,7 @@ clo_err kms_claim_verify(clo_kms *kms, clo_span body, const clo_kms_channel *cha
     CLO_TRY(kms_nonce_find(kms, &c->message.binding, now, &c->nonce_index));
     CLO_TRY(kms_read(kms, unused_nonce, c->message.binding.nonces[c->nonce_index].bytes));
     CLO_TRY(check_channel(channel, &c->message));
-    CLO_TRY(check_agreement(kms, c, now));
+    CLO_TRY(check_agreement(kms, c, now, renewal));
     CLO_TRY(check_request(c, now, renewal));
     CLO_TRY(check_datasets(kms, c));
     return check_evidence(kms->collateral, c, now);

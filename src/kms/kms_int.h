@@ -173,8 +173,9 @@ void kms_agreement_cache_free(clo_kms *kms);
 bool kms_agreement_knows_manifest(kms_agreement_ref *ref, const clo_collab_dataset_terms *d, const uint8_t digest[32]);
 /** Note that it was. */
 void kms_agreement_note_manifest(kms_agreement_ref *ref, const clo_collab_dataset_terms *d, const uint8_t digest[32]);
-/** Refuse unless `proof` shows the file in the agreement's log, with its quorum of witnesses. */
-clo_err kms_agreement_require_logged(kms_agreement_ref *ref, clo_span proof, int64_t now);
+/** Refuse unless `proof` shows the file in the agreement's log, with its quorum of witnesses; for a release (not a renewal, for
+ * which the runtime has only the proof of its start) they must have cosigned lately. */
+clo_err kms_agreement_require_logged(kms_agreement_ref *ref, clo_span proof, int64_t now, bool renewal);
 /* A row of the table of agreements. */
 typedef struct {
     bool found;

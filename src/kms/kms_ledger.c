@@ -283,7 +283,8 @@ static clo_err budget_fill(sqlite3_stmt *s, clo_kms_budget *b)
     clo_dp_rational used;
     CLO_TRY(clo_dp_rational_add(b->spent, b->reserved, &used));
     b->left = clo_dp_rational_zero();
-    if (clo_dp_rational_compare(b->limit, used) > 0) CLO_TRY(clo_dp_rational_sub(b->limit, used, &b->left));
+    /* A rest that has no exact form cannot be reserved from: it is shown as nothing. */
+    if (clo_dp_rational_compare(b->limit, used) > 0) (void)clo_dp_rational_sub(b->limit, used, &b->left).code;
     if (b->delta > 0) {
         CLO_TRY(clo_dp_zcdp_epsilon(b->limit, b->delta, &b->epsilon_limit));
         CLO_TRY(clo_dp_zcdp_epsilon(b->spent, b->delta, &b->epsilon_spent));

@@ -4,20 +4,23 @@
 
 static uint32_t member_mask(const clo_collab_agreement *g) { return (uint32_t)((1ull << g->member_count) - 1); }
 
+/* A resume counts for the last stop if it was signed no earlier by the signers' clocks and came here later: an older one says nothing about a stop
+ * whose signer's clock is behind. */
 static clo_err resumes_missing(kms_db *db, const clo_collab_agreement *g, int64_t stopped, uint32_t *missing)
 {
     uint32_t mask = member_mask(g);
     for (size_t i = 0; i < g->member_count; i++) {
         CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
         CLO_TRY(kms_db_query(db, &s,
-                             "SELECT verb, time FROM orders WHERE agreement = ?1 AND party = ?2 ORDER BY sequence DESC LIMIT 1",
+                             "SELECT verb, time, rowid > (SELECT max(rowid) FROM orders WHERE agreement = ?1 AND verb = 'stop')"
+                             " FROM orders WHERE agreement = ?1 AND party = ?2 ORDER BY sequence DESC LIMIT 1",
                              "bt", (const void *)g->id, sizeof g->id, g->members[i].party.name));
         bool row = false;
         CLO_TRY(kms_db_row(s, &row));
         if (!row) continue;
         char verb[16];
         kms_column_text(s, 0, verb, sizeof verb);
-        if (strcmp(verb, "resume") == 0 && kms_column_int(s, 1) >= stopped) mask &= ~(1u << i);
+        if (strcmp(verb, "resume") == 0 && kms_column_int(s, 1) >= stopped && kms_column_int(s, 2) != 0) mask &= ~(1u << i);
     }
     *missing = mask;
     return CLO_OK;

@@ -10,7 +10,8 @@
 
 #include <pthread.h>
 
-enum { SERVICE_WITNESSES_MAX = 4, SERVICE_RUNS_MAX = 16, SERVICE_ARENA_MAX = 64 << 20, SERVICE_PROOF_MS = 15000 };
+enum { SERVICE_WITNESSES_MAX = 4, SERVICE_RUNS_MAX = 16, SERVICE_ARENA_MAX = 64 << 20, SERVICE_PROOF_MS = 15000,
+       SERVICE_WITNESSED_MS = 60000 /* an agreement's proof for a run is younger: key services take none that is old */ };
 
 typedef struct {
     char url[256];

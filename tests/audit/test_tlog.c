@@ -5,6 +5,7 @@
 #include "audit/tlog.h"
 #include "audit/witness.h"
 #include "base/clo_own.h"
+#include "os/clock.h"
 #include "os/file.h"
 
 #include <pthread.h>
@@ -534,13 +535,67 @@ static void tile_paths(void **state)
     }
 }
 
+/* A witness that can be cut off. */
+typedef struct {
+    place *p;
+    bool cut;
+    unsigned asked;
+} line;
+static clo_err ask_over_line(void *context, clo_audit_log *log, clo_span note, uint64_t size, clo_buf *lines)
+{
+    line *l = context;
+    l->asked++;
+    return l->cut ? CLO_FAIL(CLO_E_UNREACHABLE) : ask_witness(l->p, log, note, size, lines);
+}
+
+static uint64_t witnessed_at(clo_audit_log *log, clo_span data)
+{
+    CLO_AUTO(clo_buf_free) clo_buf proof;
+    clo_buf_init(&proof, 100000);
+    uint64_t index = 0, at = 0;
+    assert_ok(clo_audit_log_proof(log, 0, 5000, &proof));
+    assert_ok(clo_wire_tlog_proof_verify(clo_buf_span(&proof), data, &policy, NULL, &index, &at));
+    return at;
+}
+
+/* A log at rest gets new cosignatures on demand and not without need; cut off from its witness it says so in time. */
+static void T07_a_log_at_rest_is_witnessed_again(void **state)
+{
+    (void)state;
+    place p;
+    open_place(&p);
+    line l = {.p = &p};
+    clo_audit_log_options o = {.directory = p.log_dir, .origin = origin, .sk = &log_sk, .witness = ask_over_line, .context = &l, .retry_ms = 20};
+    clo_audit_log *log = NULL;
+    assert_ok(clo_audit_log_open(&log, &o));
+    uint64_t index = 0;
+    char text[32];
+    clo_span data = entry(1, text);
+    assert_ok(clo_audit_log_append(log, data, &index));
+    uint64_t first = witnessed_at(log, data);
+    assert_ok(clo_audit_log_refresh(log, 60000, 5000));
+    unsigned asked = l.asked;
+    assert_ok(clo_audit_log_refresh(log, 60000, 5000));
+    assert_int_equal(l.asked, asked);
+    clo_os_sleep_ms(1100); /* cosignatures count seconds */
+    assert_ok(clo_audit_log_refresh(log, 500, 5000));
+    assert_true(l.asked > asked);
+    assert_true(witnessed_at(log, data) > first);
+    l.cut = true;
+    assert_code(clo_audit_log_refresh(log, 0, 200), CLO_E_AGAIN);
+    l.cut = false;
+    assert_ok(clo_audit_log_refresh(log, 0, 5000));
+    clo_audit_log_close(&log);
+    close_place(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(proofs_verify_over_restarts), cmocka_unit_test(torn_tail_is_dropped_but_truncation_is_refused),
                                        cmocka_unit_test(witness_refuses_a_second_history), cmocka_unit_test(many_threads_append),
                                        cmocka_unit_test(consistency_over_all_sizes), cmocka_unit_test(entries_have_a_largest_size),
                                        cmocka_unit_test(a_hanging_witness_delays_no_append), cmocka_unit_test(every_altered_byte_is_found),
-                                       cmocka_unit_test(the_journal_is_laid_out_as_documented), cmocka_unit_test(witness_statuses), cmocka_unit_test(a_full_disk_is_survived),
+                                       cmocka_unit_test(the_journal_is_laid_out_as_documented), cmocka_unit_test(witness_statuses), cmocka_unit_test(T07_a_log_at_rest_is_witnessed_again), cmocka_unit_test(a_full_disk_is_survived),
                                        cmocka_unit_test(tile_paths)};
     return cmocka_run_group_tests(tests, keys, NULL);
 }
