@@ -49,6 +49,8 @@ typedef struct {
     clo_os_sandbox_report sandbox;
     clo_arena arena;
     clo_buf reply; /* of the host, reused */
+    clo_buf chunks; /* sealed, of the host, reused */
+    bool fetching; /* a FETCH was sent and its reply not yet taken */
 
     /* What START brought, verified. */
     clo_buf start_body;
@@ -125,7 +127,10 @@ clo_err clo_enclave_failure_again(const clo_enclave_failure *f);
 
 /** Tell the host where the run stands; this is also where a cancellation arrives. */
 CLO_R clo_enclave_report(clo_enclave *e, clo_enclave_phase phase, const char *text, uint64_t done, uint64_t total);
-/** One request to the host. */
+/** One request to the host; the reply to a FETCH that nobody took is dropped first. */
 CLO_R clo_enclave_ask(clo_enclave *e, uint16_t number, clo_span body);
+/** Ask for chunks and go on while the host looks for them; then their sealed bytes, in e->chunks. */
+CLO_R clo_enclave_fetch_begin(clo_enclave *e, const clo_enclave_fetch *f);
+CLO_R clo_enclave_fetch_end(clo_enclave *e);
 static inline uint64_t clo_enclave_now(const clo_enclave *e) { return clo_os_clock_monotonic(e->clock); }
 #endif

@@ -8,11 +8,36 @@
 enum { ARENA_MAX = 64 * 1024 * 1024, START_SECONDS = 60, POLL_MS = 200, FAILED_SECONDS = 10 };
 #define REPORT_NS (CLO_ENCLAVE_SECOND / 2)
 
-clo_err clo_enclave_ask(clo_enclave *e, uint16_t number, clo_span body)
+/* Deadlines of sockets are of the machine's own monotonic clock, whatever clock a test gives. */
+static uint64_t deadline_after(uint64_t seconds) { return clo_os_now_ns() + seconds * CLO_ENCLAVE_SECOND; }
+
+static clo_err ask_within(clo_enclave *e, uint16_t number, clo_span body, uint64_t seconds)
 {
-    /* Deadlines of sockets are of the machine's own monotonic clock, whatever clock a test gives. */
-    uint64_t deadline = clo_os_now_ns() + CLO_ENCLAVE_REPLY_SECONDS * CLO_ENCLAVE_SECOND;
+    uint16_t dropped = 0;
+    uint64_t deadline = deadline_after(seconds);
+    if (e->fetching) CLO_TRY(clo_enclave_link_receive(e->options->host_fd, true, &dropped, &e->reply, deadline));
+    e->fetching = false;
     return clo_enclave_link_call(e->options->host_fd, number, body, &e->reply, deadline);
+}
+
+clo_err clo_enclave_ask(clo_enclave *e, uint16_t number, clo_span body) { return ask_within(e, number, body, CLO_ENCLAVE_REPLY_SECONDS); }
+
+clo_err clo_enclave_fetch_begin(clo_enclave *e, const clo_enclave_fetch *f)
+{
+    CLO_AUTO(clo_buf_free) clo_buf body = {0};
+    clo_buf_init(&body, 2048);
+    CLO_CHECK(!e->fetching, CLO_E_BUG);
+    CLO_TRY(clo_enclave_fetch_encode(f, &body));
+    CLO_TRY(clo_enclave_link_send(e->options->host_fd, CLO_ENCLAVE_FETCH, false, clo_buf_span(&body), deadline_after(CLO_ENCLAVE_REPLY_SECONDS)));
+    e->fetching = true;
+    return CLO_OK;
+}
+
+clo_err clo_enclave_fetch_end(clo_enclave *e)
+{
+    CLO_CHECK(e->fetching, CLO_E_BUG);
+    e->fetching = false;
+    return clo_enclave_link_answer(e->options->host_fd, CLO_ENCLAVE_FETCH, &e->chunks, deadline_after(CLO_ENCLAVE_REPLY_SECONDS));
 }
 
 clo_err clo_enclave_report(clo_enclave *e, clo_enclave_phase phase, const char *text, uint64_t done, uint64_t total)
@@ -92,7 +117,6 @@ static clo_err compute(clo_enclave *e, clo_enclave_program_event *done)
     uint64_t started = clo_enclave_now(e), reported = 0;
     clo_enclave_program_event last = {.state = CLO_ENCLAVE_PROGRAM_QUIET, .phase = "computing"};
     CLO_TRY(clo_enclave_report(e, CLO_ENCLAVE_PHASE_COMPUTING, last.phase, 0, 0));
-    CLO_TRY(clo_enclave_program_go(&e->child));
     for (;;) {
         clo_enclave_program_event ev;
         CLO_TRY(clo_enclave_program_poll(&e->child, POLL_MS, &ev));
@@ -161,8 +185,7 @@ static void failed_send(clo_enclave *e, const clo_enclave_failure *f)
     CLO_AUTO(clo_buf_free) clo_buf body = {0};
     clo_buf_init(&body, 4096);
     clo_err ignored = clo_enclave_failed_encode(&m, &body);
-    uint64_t deadline = clo_os_now_ns() + FAILED_SECONDS * CLO_ENCLAVE_SECOND;
-    if (!clo_failed(ignored)) ignored = clo_enclave_link_call(e->options->host_fd, CLO_ENCLAVE_FAILED, clo_buf_span(&body), &e->reply, deadline);
+    if (!clo_failed(ignored)) ignored = ask_within(e, CLO_ENCLAVE_FAILED, clo_buf_span(&body), FAILED_SECONDS);
     (void)ignored; /* the host may be gone; there is nobody else to tell */
 }
 
@@ -176,11 +199,13 @@ clo_err clo_enclave_run(const clo_enclave_options *options)
     e->child = CLO_ENCLAVE_PROGRAM_NONE;
     clo_arena_init(&e->arena, ARENA_MAX);
     clo_buf_init(&e->reply, CLO_ENCLAVE_FETCH_MAX);
+    clo_buf_init(&e->chunks, CLO_ENCLAVE_FETCH_MAX);
     clo_enclave_failure failure;
     clo_enclave_failure_keep(&failure, run_steps(e));
     erase(e);
     if (clo_failed(failure.err)) failed_send(e, &failure);
     clo_buf_free(&e->reply);
+    clo_buf_free(&e->chunks);
     clo_wipe(e, sizeof *e);
     free(e);
     return clo_enclave_failure_again(&failure);

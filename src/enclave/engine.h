@@ -26,6 +26,9 @@ typedef struct {
     const clo_collab_run_request *request; /* parameters */
     clo_dp_rational rho;                   /* to be spent in full, on each input */
     uint64_t min_rows;
+    /* Tables come one after the other: an engine waits for each, in their order, before it looks at the table's bytes. NULL = all are there. */
+    clo_err (*ready)(void *context, size_t input);
+    void *ready_context;
 } clo_enclave_task;
 
 typedef struct {

@@ -49,7 +49,8 @@ static clo_err run(const clo_enclave_task *t, clo_dp_rng rng, clo_dp_progress pr
     CLO_TRY(parameters_make(&a, t->request, &parameters));
     for (size_t i = 0; i < t->input_count; i++) inputs[i] = (clo_sql_input){.schema = t->inputs[i].schema, .table = t->inputs[i].table};
     clo_sql_request r = {.inputs = inputs, .input_count = t->input_count, .program = clo_span_str(t->program->sql),
-                         .parameters = parameters, .rho = t->rho, .min_rows = t->min_rows, .rng = rng, .progress = progress};
+                         .parameters = parameters, .rho = t->rho, .min_rows = t->min_rows, .rng = rng, .progress = progress,
+                         .ready = t->ready, .ready_context = t->ready_context};
     r.mechanism = strcmp(t->program->noise, "discrete-laplace") == 0 ? CLO_SQL_DISCRETE_LAPLACE : CLO_SQL_DISCRETE_GAUSSIAN;
     CLO_TRY(clo_sql_run(&a, &r, &result));
     return clo_wire_cbor_encode(result, out);

@@ -55,7 +55,7 @@ enum {
     CLO_ENCLAVE_FRAME_HEAD = 8,
     CLO_ENCLAVE_START_MAX = 4 * 1024 * 1024,
     CLO_ENCLAVE_FETCH_MAX = 17 * 1024 * 1024,  /* one chunk of the largest size fits */
-    CLO_ENCLAVE_FETCH_BATCH = 8 * 1024 * 1024, /* what the runtime asks for at once, where chunks are smaller */
+    CLO_ENCLAVE_FETCH_BATCH = 1024 * 1024,    /* what the runtime asks for at once, where chunks are smaller */
     CLO_ENCLAVE_TUNNEL_MAX = 256 * 1024,       /* bytes one exchange carries in each direction */
     CLO_ENCLAVE_OUTPUT_PIECE = 1024 * 1024,
     CLO_ENCLAVE_OUTPUT_FILE_MAX = 40 * 1024 * 1024, /* the whole sealed output file */

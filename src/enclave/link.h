@@ -15,6 +15,8 @@ CLO_R clo_enclave_link_receive(int fd, bool reply, uint16_t *number, clo_buf *bo
 /** Runtime side: send a request and take its reply into `reply` (cleared first). A reply of another number is MALFORMED; CANCEL
  *  becomes CANCELLED; ERROR becomes the host's code and sentence. */
 CLO_R clo_enclave_link_call(int fd, uint16_t number, clo_span body, clo_buf *reply, uint64_t deadline_ns);
+/** The second half of it: the reply to a request that was sent before. */
+CLO_R clo_enclave_link_answer(int fd, uint16_t number, clo_buf *reply, uint64_t deadline_ns);
 
 /* Host side: reply with a body, an error (of the calling thread's record), or CANCEL. */
 CLO_R clo_enclave_link_reply(int fd, uint16_t number, clo_span body, uint64_t deadline_ns);

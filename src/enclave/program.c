@@ -60,6 +60,24 @@ static clo_err child_step(void *context, const char *phase, uint64_t done, uint6
     return child_send(r->fd, &ev);
 }
 
+typedef struct {
+    int fd;
+    size_t open; /* tables that may be read */
+} child_gate;
+
+static clo_err child_ready(void *context, size_t input)
+{
+    child_gate *g = context;
+    while (g->open <= input) {
+        uint8_t go = 0;
+        ssize_t n = read(g->fd, &go, 1);
+        if (n < 0 && errno == EINTR) continue;
+        CLO_CHECK(n == 1 && go == 'G', CLO_E_CLOSED);
+        g->open++;
+    }
+    return CLO_OK;
+}
+
 static clo_err child_compute(const clo_enclave_program *p, const clo_enclave_task *task, const clo_enclave_engine *engine, child_report *report,
                              size_t *size)
 {
@@ -72,7 +90,7 @@ static clo_err child_compute(const clo_enclave_program *p, const clo_enclave_tas
     return CLO_OK;
 }
 
-__attribute__((noreturn)) static void child_main(const clo_enclave_program *p, const clo_enclave_task *task, const clo_enclave_engine *engine,
+__attribute__((noreturn)) static void child_main(const clo_enclave_program *p, clo_enclave_task *task, const clo_enclave_engine *engine,
                                                  int go_fd, int event_fd)
 {
     clo_os_sandbox_report layers = {0};
@@ -82,8 +100,12 @@ __attribute__((noreturn)) static void child_main(const clo_enclave_program *p, c
     clo_err e = clo_os_region_protect(&p->rows);
     if (!clo_failed(e) && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) e = CLO_FAIL(CLO_E_IO);
     if (!clo_failed(e)) e = clo_os_sandbox_system_calls(&layers, &filter);
-    uint8_t go = 0;
-    if (!clo_failed(e) && (read(go_fd, &go, 1) != 1 || go != 'G')) _exit(0);
+    /* While the runtime is busy with attestation: pages that both will need. */
+    clo_os_region_warm(&p->rows);
+    child_gate gate = {.fd = go_fd};
+    if (!clo_failed(e) && clo_failed(child_ready(&gate, 0))) _exit(0);
+    task->ready = child_ready;
+    task->ready_context = &gate;
     child_report report = {.fd = event_fd, .sent_ns = 0};
     size_t size = 0;
     if (!clo_failed(e)) e = child_compute(p, task, engine, &report, &size);
@@ -147,8 +169,8 @@ clo_err clo_enclave_program_go(clo_enclave_program *p)
 {
     const uint8_t go = 'G';
     ssize_t n = write(p->go_fd, &go, 1);
-    CLO_CHECKF(n == 1, CLO_E_CLOSED, "the program child has ended before it began");
-    clo_os_fd_close(&p->go_fd);
+    /* A child that has ended says why where its events are read. */
+    CLO_CHECK(n == 1 || (n < 0 && errno == EPIPE), CLO_E_IO);
     return CLO_OK;
 }
 

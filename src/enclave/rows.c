@@ -6,30 +6,54 @@
 #include "enclave/enclave_int.h"
 #include "wire/merkle.h"
 
-static clo_err batch_read(clo_enclave *e, size_t i, clo_crypto_stream *stream, uint64_t first, uint64_t count, clo_wire_merkle_range *tree)
-{
-    const clo_collab_manifest *m = &e->manifests[i];
-    CLO_AUTO(clo_buf_free) clo_buf body = {0};
-    clo_buf_init(&body, 2048);
-    clo_enclave_fetch f = {.first = first, .count = count};
-    memcpy(f.dataset, m->id, 32);
-    CLO_TRY(clo_enclave_fetch_encode(&f, &body));
-    CLO_TRY(clo_enclave_ask(e, CLO_ENCLAVE_FETCH, clo_buf_span(&body)));
-    clo_span sealed = clo_buf_span(&e->reply);
-    CLO_CHECKF(sealed.n == clo_collab_sealed_span(m, first, count), CLO_E_TRUNCATED, "the host sent %zu bytes for chunks %llu to %llu of dataset %s",
-               sealed.n, (unsigned long long)first, (unsigned long long)(first + count - 1), m->name);
+/* What dataset_read keeps between batches. */
+typedef struct {
+    size_t input;
+    const clo_collab_manifest *m;
+    clo_crypto_stream *stream;
     clo_crypto_stream_info info;
-    clo_collab_manifest_stream(m, &info);
-    clo_span rest = sealed;
-    for (uint64_t c = 0; c < count; c++) {
-        size_t n = clo_crypto_stream_chunk_plain(&info, first + c) + 16;
+    clo_wire_merkle_range tree;
+    uint64_t batch; /* chunks that are asked for at once */
+} reading;
+
+static void reading_end(reading *r) { clo_crypto_stream_free(&r->stream); }
+
+static uint64_t batch_count(const reading *r, uint64_t first)
+{
+    return r->m->chunk_count - first < r->batch ? r->m->chunk_count - first : r->batch;
+}
+
+static clo_err batch_ask(clo_enclave *e, const reading *r, uint64_t first)
+{
+    clo_enclave_fetch f = {.first = first, .count = batch_count(r, first)};
+    memcpy(f.dataset, r->m->id, 32);
+    return clo_enclave_fetch_begin(e, &f);
+}
+
+static clo_err batch_take(clo_enclave *e, const reading *r, uint64_t first)
+{
+    CLO_TRY(clo_enclave_fetch_end(e));
+    uint64_t count = batch_count(r, first);
+    CLO_CHECKF(e->chunks.len == clo_collab_sealed_span(r->m, first, count), CLO_E_TRUNCATED,
+               "the host sent %zu bytes for chunks %llu to %llu of dataset %s", e->chunks.len, (unsigned long long)first,
+               (unsigned long long)(first + count - 1), r->m->name);
+    return CLO_OK;
+}
+
+/* Chunk by chunk, while its bytes are near: its leaf, then its rows. */
+static clo_err batch_open(clo_enclave *e, reading *r, uint64_t first)
+{
+    clo_span rest = clo_buf_span(&e->chunks);
+    for (uint64_t c = first; c < first + batch_count(r, first); c++) {
+        size_t n = clo_crypto_stream_chunk_plain(&r->info, c) + 16;
         clo_wire_hash leaf;
         CLO_CHECK(n <= rest.n, CLO_E_BUG);
         CLO_TRY(clo_wire_merkle_leaf(clo_span_of(rest.p, n), &leaf));
-        CLO_TRY(clo_wire_merkle_range_add(tree, &leaf));
+        CLO_TRY(clo_wire_merkle_range_add(&r->tree, &leaf));
+        CLO_TRY(clo_crypto_stream_open_chunk(r->stream, c, clo_span_of(rest.p, n), e->child.tables[r->input] + c * r->m->chunk_size));
         rest = clo_span_of(rest.p + n, rest.n - n);
     }
-    return clo_crypto_stream_open_many(stream, first, count, sealed, e->child.tables[i] + first * m->chunk_size, 1);
+    return CLO_OK;
 }
 
 static clo_err root_check(const clo_collab_manifest *m, const clo_wire_merkle_range *tree)
@@ -50,31 +74,35 @@ static clo_err chunk_denied(const clo_collab_manifest *m)
                     "a chunk that does not authenticate", m->name, "the operator's copy of the dataset was changed; push it again");
 }
 
+static clo_err stream_open(clo_enclave *e, reading *r)
+{
+    clo_collab_manifest_stream(r->m, &r->info);
+    clo_err err = clo_crypto_stream_open(&r->stream, &e->secrets->deks[r->input], &r->info, r->m->commitment);
+    clo_key32_wipe(&e->secrets->deks[r->input]);
+    if (err.code != CLO_E_AUTHENTICATION) return err;
+    return CLO_DENY(CLO_E_AUTHENTICATION, "dataset.key", "the key whose commitment stands in the manifest", "another key", r->m->name,
+                    "the owner's key service holds a wrong key for this version; import the right one");
+}
+
+/* One batch is opened while the host looks for the next. */
 static clo_err dataset_read(clo_enclave *e, size_t i, uint64_t *done, uint64_t total)
 {
-    const clo_collab_manifest *m = &e->manifests[i];
-    CLO_AUTO(clo_crypto_stream_free) clo_crypto_stream *stream = NULL;
-    clo_wire_merkle_range tree = {0};
-    clo_crypto_stream_info info;
-    clo_collab_manifest_stream(m, &info);
-    clo_err err = clo_crypto_stream_open(&stream, &e->secrets->deks[i], &info, m->commitment);
-    clo_key32_wipe(&e->secrets->deks[i]);
-    if (err.code == CLO_E_AUTHENTICATION)
-        return CLO_DENY(CLO_E_AUTHENTICATION, "dataset.key", "the key whose commitment stands in the manifest", "another key", m->name,
-                        "the owner's key service holds a wrong key for this version; import the right one");
-    CLO_TRY(err);
-    uint64_t batch = CLO_ENCLAVE_FETCH_BATCH / ((uint64_t)m->chunk_size + 16);
-    if (batch == 0) batch = 1;
-    for (uint64_t first = 0; first < m->chunk_count; first += batch) {
-        uint64_t count = m->chunk_count - first < batch ? m->chunk_count - first : batch;
+    CLO_AUTO(reading_end) reading r = {.input = i, .m = &e->manifests[i]};
+    CLO_TRY(stream_open(e, &r));
+    r.batch = CLO_ENCLAVE_FETCH_BATCH / ((uint64_t)r.m->chunk_size + 16);
+    if (r.batch == 0) r.batch = 1;
+    for (uint64_t first = 0; first < r.m->chunk_count; first += r.batch) {
+        if (first == 0) CLO_TRY(batch_ask(e, &r, first));
+        CLO_TRY(batch_take(e, &r, first));
         CLO_TRY(clo_enclave_lease_keep(e));
-        CLO_TRY(clo_enclave_report(e, CLO_ENCLAVE_PHASE_READING, m->name, *done, total));
-        err = batch_read(e, i, stream, first, count, &tree);
-        if (err.code == CLO_E_AUTHENTICATION) return chunk_denied(m);
+        *done += batch_count(&r, first);
+        CLO_TRY(clo_enclave_report(e, CLO_ENCLAVE_PHASE_READING, r.m->name, *done, total));
+        if (r.m->chunk_count - first > r.batch) CLO_TRY(batch_ask(e, &r, first + r.batch));
+        clo_err err = batch_open(e, &r, first);
+        if (err.code == CLO_E_AUTHENTICATION) return chunk_denied(r.m);
         CLO_TRY(err);
-        *done += count;
     }
-    return root_check(m, &tree);
+    return root_check(r.m, &r.tree);
 }
 
 /* The table's head is public (it repeats the manifest): a table that announces other rows than the owner signed is refused here, before
@@ -95,6 +123,8 @@ clo_err clo_enclave_rows_read(clo_enclave *e)
     for (size_t i = 0; i < e->request.dataset_count; i++) {
         CLO_TRY(dataset_read(e, i, &done, total));
         CLO_TRY(head_check(e, i));
+        /* This table is what its owner signed: the program may begin with it while the next one is read. */
+        CLO_TRY(clo_enclave_program_go(&e->child));
     }
     return clo_enclave_report(e, CLO_ENCLAVE_PHASE_READING, "all chunks opened", done, total);
 }

@@ -31,6 +31,7 @@ static const int runtime_calls[] = {
     SCMP_SYS(recvfrom), SCMP_SYS(sendto),  SCMP_SYS(recvmsg),  SCMP_SYS(sendmsg),  SCMP_SYS(shutdown), SCMP_SYS(memfd_secret),
     SCMP_SYS(ftruncate), SCMP_SYS(wait4),  SCMP_SYS(waitid),   SCMP_SYS(pipe2),    SCMP_SYS(seccomp),  SCMP_SYS(pidfd_open),
     SCMP_SYS(pidfd_send_signal), SCMP_SYS(getrusage), SCMP_SYS(socketpair), SCMP_SYS(dup), SCMP_SYS(dup2), SCMP_SYS(dup3),
+    SCMP_SYS(mincore),
 };
 static const int fatal_calls[] = {
     SCMP_SYS(execve),           SCMP_SYS(execveat),          SCMP_SYS(ptrace),        SCMP_SYS(process_vm_readv),

@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { SECRET_MAX = 64 * 1024 * 1024 };
+enum { SECRET_MAX = 64 * 1024 * 1024, WIPE_PAGES = 1024 };
 
 static size_t page_bytes(void)
 {
@@ -120,12 +120,35 @@ clo_err clo_os_region_protect(const clo_os_region *r)
     return CLO_OK;
 }
 
+void clo_os_region_warm(const clo_os_region *r)
+{
+#if defined(MADV_POPULATE_READ)
+    size_t page = page_bytes();
+    (void)madvise((uint8_t *)r->map + page, r->map_size - 2 * page, MADV_POPULATE_READ);
+#else
+    (void)r;
+#endif
+}
+
+/* Pages that nobody ever wrote hold nothing: overwriting them would first make them. Where the kernel does not say, all are wiped. */
+static void wipe_used(uint8_t *p, size_t size, size_t page)
+{
+    uint8_t present[WIPE_PAGES];
+    for (size_t at = 0; at < size;) {
+        size_t n = size - at < WIPE_PAGES * page ? size - at : WIPE_PAGES * page;
+        if (mincore(p + at, n, present) != 0) memset(present, 1, sizeof present);
+        for (size_t i = 0; i < n / page; i++)
+            if ((present[i] & 1) != 0) clo_wipe(p + at + i * page, page);
+        at += n;
+    }
+}
+
 void clo_os_region_free(clo_os_region *r)
 {
     if (r->map != NULL) {
         size_t page = page_bytes(), inner = r->map_size - 2 * page;
         /* A protected region becomes writable again so that the wipe reaches the pages. */
-        if (mprotect((uint8_t *)r->map + page, inner, PROT_READ | PROT_WRITE) == 0) clo_wipe(r->p, r->size);
+        if (mprotect(r->p, inner, PROT_READ | PROT_WRITE) == 0) wipe_used(r->p, inner, page);
     }
     clo_os_region_detach(r);
 }

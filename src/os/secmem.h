@@ -43,7 +43,9 @@ typedef struct {
 CLO_R clo_os_region_new(clo_os_region *out, size_t size);
 /** Make it read-only for the caller (the program child does so with its inputs). */
 CLO_R clo_os_region_protect(const clo_os_region *r);
-/** Wipe (where writable) and unmap. The wipe reaches the sharing child too. */
+/** Have its pages made before they are used; a hint. */
+void clo_os_region_warm(const clo_os_region *r);
+/** Wipe every page that was ever used (where writable) and unmap. The wipe reaches the sharing child too. */
 void clo_os_region_free(clo_os_region *r);
 /** Unmap without wiping: the child's end of a shared region. */
 void clo_os_region_detach(clo_os_region *r);

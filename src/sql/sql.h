@@ -37,6 +37,8 @@ typedef struct {
     uint64_t memory_max; /* bytes for the in-memory database; 0 = 1 GiB */
     clo_dp_rng rng;
     clo_dp_progress progress;
+    clo_err (*ready)(void *context, size_t input); /* called before inputs[input].table is read, in order; NULL = all are there */
+    void *ready_context;
 } clo_sql_request;
 
 /** Would the program run on tables of this schema? For use when an agreement is made: same checks, no data.

@@ -373,6 +373,7 @@ void fake_world_run(fake_world *w)
     clo_os_thread *thread = NULL;
     clo_os_process child = CLO_OS_PROCESS_NONE;
     CLO_AUTO(clo_os_fd_close) int self = fake_world_program_open();
+    fake_world_forget(w);
     clo_buf_init(&w->evidence_bytes, CLO_EVIDENCE_MAX);
     clo_buf_init(&w->output, CLO_ENCLAVE_OUTPUT_FILE_MAX);
     clo_buf_init(&w->statement, 65536);

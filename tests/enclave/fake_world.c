@@ -333,23 +333,33 @@ void fake_world_open(fake_world *w, clo_buf *plain)
     assert_memory_equal(head.run_id, w->asked.run_id, 16);
 }
 
-void fake_world_free(fake_world *w)
+void fake_world_forget(fake_world *w)
 {
     for (size_t i = 0; i < OWNERS; i++) {
+        clo_buf_free(&w->commits[i]);
+        clo_crypto_tls_free(&w->owners[i].tls);
+        clo_buf_clear(&w->owners[i].in);
+    }
+    clo_buf_free(&w->evidence_bytes);
+    clo_buf_free(&w->output);
+    clo_buf_free(&w->statement);
+    w->finished = w->failed = false;
+    w->prepared_count = 0;
+}
+
+void fake_world_free(fake_world *w)
+{
+    fake_world_forget(w);
+    for (size_t i = 0; i < OWNERS; i++) {
         fake_owner *o = &w->owners[i];
-        clo_crypto_tls_free(&o->tls);
         clo_crypto_tls_context_free(&o->context);
         clo_buf_free(&o->table);
         clo_buf_free(&o->sealed);
         clo_buf_free(&o->manifest);
         clo_buf_free(&o->in);
-        clo_buf_free(&w->commits[i]);
     }
     clo_buf_free(&w->file);
     clo_buf_free(&w->proof);
     clo_buf_free(&w->request);
-    clo_buf_free(&w->evidence_bytes);
-    clo_buf_free(&w->output);
-    clo_buf_free(&w->statement);
     clo_arena_free(&w->arena);
 }

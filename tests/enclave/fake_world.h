@@ -90,7 +90,9 @@ int fake_world_program_open(void);
 
 /** Build everything for a run ("count" = sql, "learn" = train) with rows_each rows per owner. */
 void fake_world_make(fake_world *w, fault f, const char *run, uint64_t rows_each);
-/** Start the runtime and be its host until it ends. */
+/** What a run before this one left: replies, output, sessions. */
+void fake_world_forget(fake_world *w);
+/** Start the runtime and be its host until it ends. A world can be run again. */
 void fake_world_run(fake_world *w);
 /** Combine the shares of a finished run as the analyst and give the content back. */
 void fake_world_open(fake_world *w, clo_buf *plain);

@@ -1,5 +1,5 @@
-/* Proves the program child: it computes over the shared rows and gives a result; what it may not do fails or kills it; errors on rows
- * leave as their kind only; a dead child is an error, not a hang. */
+/* Proves the program child: it computes over the shared rows, table by table as they are announced, and gives a result; what it may not
+ * do fails or kills it; errors on rows leave as their kind only; a dead child is an error, not a hang. */
 #include "cmocka_all.h"
 
 #include "base/clo_own.h"
@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 static int mode;
-enum { MODE_SUM, MODE_OPEN, MODE_SOCKET, MODE_EXEC, MODE_FORK, MODE_WRITE_ROWS, MODE_OTHER_FD, MODE_PTRACE, MODE_FAIL, MODE_HANG, MODE_HUGE, MODE_KILL };
+enum { MODE_SUM, MODE_OPEN, MODE_SOCKET, MODE_EXEC, MODE_FORK, MODE_WRITE_ROWS, MODE_OTHER_FD, MODE_PTRACE, MODE_FAIL, MODE_HANG, MODE_HUGE, MODE_KILL, MODE_IN_TURN };
 
 static int other_fd = -1;
 
@@ -30,6 +30,14 @@ static clo_err run(const clo_enclave_task *t, clo_dp_rng rng, clo_dp_progress pr
         uint64_t sum = 0;
         for (size_t i = 0; i < t->input_count; i++)
             for (size_t k = 0; k < t->inputs[i].table.n; k++) sum += t->inputs[i].table.p[k];
+        return clo_buf_put_u64be(out, sum);
+    }
+    case MODE_IN_TURN: {
+        uint64_t sum = 0;
+        for (size_t i = 0; i < t->input_count; i++) {
+            CLO_TRY(t->ready(t->ready_context, i));
+            for (size_t k = 0; k < t->inputs[i].table.n; k++) sum += t->inputs[i].table.p[k];
+        }
         return clo_buf_put_u64be(out, sum);
     }
     case MODE_OPEN: allowed = open("/etc/passwd", O_RDONLY) >= 0 || open("/tmp/x-clo-test", O_RDWR | O_CREAT, 0600) >= 0; break;
@@ -101,6 +109,32 @@ static void computes(void **state)
     assert_int_equal(ev.result.n, 8);
     assert_int_equal(ev.result.p[6] << 8 | ev.result.p[7], 10021);
     clo_enclave_program_end(&p);
+    clo_enclave_program_end(&p);
+}
+
+/* The second table is waited for, and read only when it is announced. */
+static void tables_come_in_turn(void **state)
+{
+    (void)state;
+    clo_enclave_program p;
+    clo_enclave_task t;
+    clo_enclave_program_event ev = {0};
+    start(&p, &t, MODE_IN_TURN);
+    uint64_t until = clo_os_now_ns() + UINT64_C(300000000);
+    while (clo_os_now_ns() < until) {
+        assert_ok(clo_enclave_program_poll(&p, 50, &ev));
+        assert_int_not_equal(ev.state, CLO_ENCLAVE_PROGRAM_DONE);
+    }
+    memset(p.tables[1], 8, 3);
+    assert_ok(clo_enclave_program_go(&p));
+    assert_ok(finish(&p, &ev));
+    assert_int_equal(ev.result.p[6] << 8 | ev.result.p[7], 10024);
+    clo_enclave_program_end(&p);
+    /* A runtime that is gone before: the child ends too. */
+    start(&p, &t, MODE_IN_TURN);
+    (void)close(p.go_fd);
+    p.go_fd = -1;
+    assert_code(finish(&p, &ev), CLO_E_CLOSED);
     clo_enclave_program_end(&p);
 }
 
@@ -191,6 +225,7 @@ static void bounds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(computes), cmocka_unit_test(is_shut_in), cmocka_unit_test(errors_say_nothing_of_rows),
-                                       cmocka_unit_test(hanging_child_is_killed), cmocka_unit_test(bounds)};
+                                       cmocka_unit_test(hanging_child_is_killed), cmocka_unit_test(bounds),
+                                       cmocka_unit_test(tables_come_in_turn)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
