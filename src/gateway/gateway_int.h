@@ -78,9 +78,12 @@ struct clo_gateway_exchange {
     clo_buf body;        /* buffered whole, or waiting pieces */
     clo_buf piece;       /* with a worker */
     uint64_t body_seen;
+    size_t held;         /* bytes of it that are counted against the peer */
     bool intake;         /* the body may come */
     bool body_ended;
     bool streamed;       /* upload callbacks */
+    bool too_large;      /* head or body */
+    bool crowded;        /* the peer, or all, hold too much */
     /* Work. */
     clo_gateway_work work;
     clo_os_job job;
@@ -97,7 +100,7 @@ struct clo_gateway_exchange {
     clo_gateway_listener *listener;
     /* HTTP/2. */
     int32_t stream_id;
-    bool too_large, sent_whole, deferred;
+    bool sent_whole, deferred;
     uint64_t discarded;  /* body bytes that came after the answer */
     uint64_t unconsumed; /* body bytes whose flow-control window has not been given back */
 };
@@ -219,7 +222,7 @@ CLO_R clo_gateway_h2_start(clo_gateway_conn *c);
 
 /* gateway_exchange.c */
 clo_gateway_exchange *clo_gateway_exchange_new(clo_gateway_conn *c);
-/** The head is complete (x->head and x->request.http2 are filled): decide, answer or start. `has_body` = one is coming. */
+/** gateway_admit.c. The head is complete (x->head and x->request.http2 are filled): decide, answer or start. `has_body` = one is coming. */
 void clo_gateway_exchange_start(clo_gateway_exchange *x, bool has_body);
 /** Body bytes that it would take now; 0 = wait for resume. */
 size_t clo_gateway_exchange_room(const clo_gateway_exchange *x);
@@ -232,8 +235,31 @@ void clo_gateway_exchange_release(clo_gateway_exchange *x);
 void clo_gateway_exchange_fail(clo_gateway_exchange *x, clo_err e, unsigned status);
 /** Mark as answered and tell the protocol. */
 void clo_gateway_exchange_answer(clo_gateway_exchange *x);
+/** Hand the exchange to a worker. false: there is no room, and the answer says so (not told to the protocol yet). */
+bool clo_gateway_exchange_submit(clo_gateway_exchange *x, clo_gateway_work work);
+/** Fail and answer. */
+void clo_gateway_exchange_refuse(clo_gateway_exchange *x, clo_err e, unsigned status);
+/** Begin a streamed upload. false: there is no room; it may be answered already. */
+bool clo_gateway_exchange_upload(clo_gateway_exchange *x);
+/** Give waiting bytes of an upload to a worker where none has some. false: it was answered instead, and x may be gone. */
+bool clo_gateway_exchange_next_piece(clo_gateway_exchange *x);
+/** n bytes of the body are held no longer. */
+void clo_gateway_exchange_forget(clo_gateway_exchange *x, size_t n);
+/** Why the body is not taken any more: TOO_LARGE, AGAIN (its sender or all hold too much); success where it is. */
+clo_err clo_gateway_exchange_body_limit(const clo_gateway_exchange *x);
 /** Copy the next part of the answer's body. *end where it was the last; n = 0 without *end: nothing yet (events). Errors: IO (file). */
 CLO_R clo_gateway_exchange_fill(clo_gateway_exchange *x, uint8_t *to, size_t size, size_t *n, bool *end);
+
+/* gateway_admit.c */
+/** One request of this name's rate; false: it must wait x->retry_after seconds. */
+bool clo_gateway_exchange_take_token(clo_gateway_exchange *x, clo_gateway_buckets *buckets, const char *name);
+
+/* gateway_work.c */
+/** The whole buffered body is here: run the handler, here or on a worker. */
+void clo_gateway_exchange_run(clo_gateway_exchange *x);
+/** On a worker: the step that x->work names; then clo_gateway_work_done is posted to the loop. Both: context = the exchange. */
+void clo_gateway_work_run(void *exchange);
+void clo_gateway_work_done(void *exchange);
 
 /* gateway_router.c */
 CLO_R clo_gateway_router_new(clo_gateway_router **out, const clo_gateway_route *routes, size_t route_count);
@@ -270,11 +296,14 @@ void clo_gateway_listener_free(clo_gateway_listener **l);
 /* gateway_standard.c: /healthz, /readyz, /metrics, the OpenAPI document */
 CLO_R clo_gateway_standard_routes(clo_gateway_server *s);
 
-/* gateway_peers.c: connections per address */
-CLO_R clo_gateway_peers_new(clo_gateway_peers **out, size_t per_peer_max);
+/* gateway_peers.c: connections and held bytes of bodies, per address */
+CLO_R clo_gateway_peers_new(clo_gateway_peers **out, const clo_gateway_options *o);
 void clo_gateway_peers_free(clo_gateway_peers **peers);
 bool clo_gateway_peers_enter(clo_gateway_peers *peers, const char *peer);
 void clo_gateway_peers_leave(clo_gateway_peers *peers, const char *peer);
+/** Count n more bytes held for a peer that has a connection; false where it or all would hold too much. */
+bool clo_gateway_peers_hold(clo_gateway_peers *peers, const char *peer, size_t n);
+void clo_gateway_peers_forget(clo_gateway_peers *peers, const char *peer, size_t n);
 
 /* problem.c */
 /** A JSON string with its quotes. */

@@ -1,26 +1,30 @@
-/* How many connections each address holds. */
+/* How many connections, and how many bytes of request bodies, each address holds. */
 #include "gateway/gateway_int.h"
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 
 typedef struct peer_entry peer_entry;
 struct peer_entry {
     peer_entry *next;
-    size_t count;
+    size_t count; /* of connections */
+    size_t held;  /* bytes; they may outlive the connection while a worker has them */
     char peer[46];
 };
 enum { SLOTS = 1024 };
 struct clo_gateway_peers {
     pthread_mutex_t lock; /* rank: leaf; guards all below */
-    size_t per_peer_max;
+    size_t per_peer_max, held_max, held_per_peer_max, held;
     peer_entry *slots[SLOTS];
 };
 
-clo_err clo_gateway_peers_new(clo_gateway_peers **out, size_t per_peer_max)
+clo_err clo_gateway_peers_new(clo_gateway_peers **out, const clo_gateway_options *o)
 {
     clo_gateway_peers *p = calloc(1, sizeof *p);
     CLO_CHECK(p != NULL, CLO_E_NOMEM);
-    p->per_peer_max = per_peer_max;
+    p->per_peer_max = o->connections_per_peer_max;
+    p->held_max = o->held_max;
+    p->held_per_peer_max = o->held_per_peer_max;
     (void)pthread_mutex_init(&p->lock, NULL);
     *out = p;
     return CLO_OK;
@@ -65,13 +69,46 @@ bool clo_gateway_peers_enter(clo_gateway_peers *peers, const char *peer)
     return entered;
 }
 
+static void drop_if_idle(peer_entry **at)
+{
+    peer_entry *e = *at;
+    if (e->count != 0 || e->held != 0) return;
+    *at = e->next;
+    free(e);
+}
+
 void clo_gateway_peers_leave(clo_gateway_peers *peers, const char *peer)
 {
     (void)pthread_mutex_lock(&peers->lock);
-    peer_entry **at = find(peers, peer), *e = *at;
-    if (e != NULL && --e->count == 0) {
-        *at = e->next;
-        free(e);
+    peer_entry **at = find(peers, peer);
+    if (*at != NULL && (*at)->count != 0) {
+        (*at)->count--;
+        drop_if_idle(at);
     }
+    (void)pthread_mutex_unlock(&peers->lock);
+}
+
+bool clo_gateway_peers_hold(clo_gateway_peers *peers, const char *peer, size_t n)
+{
+    (void)pthread_mutex_lock(&peers->lock);
+    peer_entry *e = *find(peers, peer);
+    bool room = e != NULL && n <= peers->held_max - peers->held && n <= peers->held_per_peer_max - e->held;
+    if (room) {
+        e->held += n;
+        peers->held += n;
+    }
+    (void)pthread_mutex_unlock(&peers->lock);
+    return room;
+}
+
+void clo_gateway_peers_forget(clo_gateway_peers *peers, const char *peer, size_t n)
+{
+    (void)pthread_mutex_lock(&peers->lock);
+    peer_entry **at = find(peers, peer);
+    assert(*at != NULL);
+    assert((*at)->held >= n);
+    (*at)->held -= n;
+    peers->held -= n;
+    drop_if_idle(at);
     (void)pthread_mutex_unlock(&peers->lock);
 }

@@ -187,6 +187,8 @@ static void standard_options(clo_gateway_options *o)
     if (o->queue_max == 0) o->queue_max = 256;
     if (o->connections_max == 0) o->connections_max = 10000;
     if (o->connections_per_peer_max == 0) o->connections_per_peer_max = 1000;
+    if (o->held_max == 0) o->held_max = 256u << 20;
+    if (o->held_per_peer_max == 0) o->held_per_peer_max = 96u << 20;
     if (o->head_timeout_ms == 0) o->head_timeout_ms = 10000;
     if (o->idle_timeout_ms == 0) o->idle_timeout_ms = 60000;
     if (o->body_rate_min == 0) o->body_rate_min = 1024;
@@ -228,7 +230,7 @@ static clo_err prepare(clo_gateway_server *s)
     CLO_TRY(own_metrics(s));
     CLO_TRY(clo_gateway_standard_routes(s));
     CLO_TRY(clo_gateway_router_new(&s->router, s->routes, s->route_count));
-    CLO_TRY(clo_gateway_peers_new(&s->peers, o->connections_per_peer_max));
+    CLO_TRY(clo_gateway_peers_new(&s->peers, o));
     if (o->limits.peer_per_second > 0.0)
         CLO_TRY(clo_gateway_buckets_new(&s->peer_buckets, BUCKET_NAMES, o->limits.peer_per_second, o->limits.peer_burst));
     if (o->limits.principal_per_second > 0.0)

@@ -180,7 +180,9 @@ static void cut_rest(nghttp2_session *session, const clo_gateway_exchange *x)
 
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
-    (void)user;
+    /* A peer that makes us reset its streams costs as much as one that resets them itself (CVE-2025-8671). */
+    if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR && frame->rst_stream.error_code != NGHTTP2_CANCEL)
+        count_reset(user);
     bool ends = (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     clo_gateway_exchange *x = ends ? nghttp2_session_get_stream_user_data(session, frame->hd.stream_id) : NULL;
     if (x == NULL) return 0;

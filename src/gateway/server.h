@@ -41,6 +41,8 @@ typedef struct {
     size_t queue_max;          /* requests waiting for a worker; beyond: 503 with Retry-After. 0 = 256 */
     size_t connections_max;    /* 0 = 10,000 */
     size_t connections_per_peer_max; /* 0 = 1,000 */
+    size_t held_max;           /* bytes of request bodies in memory, of all; beyond: 503. 0 = 256 MiB */
+    size_t held_per_peer_max;  /* of one address. 0 = 96 MiB */
     unsigned head_timeout_ms;  /* 0 = 10,000: from connect or the first byte to the end of the head */
     unsigned idle_timeout_ms;  /* 0 = 60,000: between requests */
     unsigned body_rate_min;    /* bytes per second averaged over the window, both ways; 0 = 1,024 */

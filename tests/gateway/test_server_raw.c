@@ -1,5 +1,6 @@
 /* Proves, with raw sockets and what no honest client would send: smuggling is refused, deadlines hold, pipelined requests are answered in
- * order, overload is told, a stop lets running requests end, a listener that lags is told what it lost, rapid resets end the connection. */
+ * order, overload is told, a stop lets running requests end, a listener that lags is told what it lost, what one address
+ * holds is bounded, resets in a row, made or provoked, end the connection. */
 #include "server_fixture.h"
 #include "os/clock.h"
 #include "os/file.h"
@@ -202,7 +203,53 @@ static void test_lagged(void **state)
     fixture_stop(&f);
 }
 
-/* Streams opened and reset at once. */
+/* Bodies that never end: what one address may hold is bounded, and comes back when it lets go. */
+static void test_held_bytes(void **state)
+{
+    (void)state;
+    clo_gateway_options o = fixture_options(NULL);
+    o.held_per_peer_max = 1500;
+    fixture f = {0};
+    fixture_start(&f, &o);
+    static const char head[] = "PUT /items/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n";
+    static const char upload[] = "PUT /upload HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 4000\r\n\r\n";
+    char part[801], got[2048] = "", again[2048] = "", streamed[2048] = "";
+    memset(part, '1', 800);
+    part[800] = 0;
+    int first = dial(&f), second = dial(&f);
+    say(first, head);
+    say(first, part);
+    clo_os_sleep_ms(50);
+    say(second, head);
+    say(second, part);
+    (void)hear(second, got, sizeof got, "\r\n\r\n", 2000);
+    assert_non_null(strstr(got, "HTTP/1.1 503"));
+    assert_non_null(strstr(got, "Retry-After: 1"));
+    clo_os_fd_close(&second);
+    clo_os_fd_close(&first);
+    clo_os_sleep_ms(50);
+    second = dial(&f);
+    say(second, head);
+    OK(clo_os_net_send_all(second, clo_span_of(part, 800), soon(2000)));
+    OK(clo_os_net_send_all(second, clo_span_of(part, 100), soon(2000)));
+    (void)hear(second, again, sizeof again, "\r\n\r\n", 2000);
+    assert_null(strstr(again, "HTTP/1.1 503"));
+    assert_non_null(strstr(again, "HTTP/1.1 "));
+    clo_os_fd_close(&second);
+    /* An upload's pieces are worked off, and count only until then. */
+    second = dial(&f);
+    say(second, upload);
+    for (int i = 0; i < 40; i++) {
+        clo_os_sleep_ms(20);
+        OK(clo_os_net_send_all(second, clo_span_of(part, 100), soon(2000)));
+    }
+    (void)hear(second, streamed, sizeof streamed, NULL, 2000);
+    if (strstr(streamed, "HTTP/1.1 200") == NULL) fail_msg("%s", streamed);
+    clo_os_fd_close(&second);
+    fixture_stop(&f);
+}
+
+/* Streams opened and reset at once, by the client or by what it makes the server do. */
 typedef struct {
     int fd;
     uint32_t goaway;
@@ -226,9 +273,15 @@ static int h2_frame(nghttp2_session *s, const nghttp2_frame *frame, void *user)
     return 0;
 }
 
-static void test_rapid_reset(void **state)
+/* A window that overflows: the server must reset the stream. */
+static void provoke(int fd, int32_t id)
 {
-    (void)state;
+    const uint8_t frame[13] = {0, 0, 4, 8, 0, (uint8_t)(id >> 24), (uint8_t)(id >> 16), (uint8_t)(id >> 8), (uint8_t)id, 0x7f, 0xff, 0xff, 0xff};
+    OK(clo_os_net_send_all(fd, clo_span_of(frame, sizeof frame), soon(2000)));
+}
+
+static void storm(bool provoked)
+{
     clo_gateway_options o = fixture_options(NULL);
     o.http2 = true;
     fixture f = {0};
@@ -245,10 +298,11 @@ static void test_rapid_reset(void **state)
 #define NV(n, v) {(uint8_t *)(uintptr_t)(n), (uint8_t *)(uintptr_t)(v), sizeof(n) - 1, sizeof(v) - 1, NGHTTP2_NV_FLAG_NONE}
     const nghttp2_nv nv[] = {NV(":method", "GET"), NV(":path", "/items/x"), NV(":scheme", "http"), NV(":authority", "a")};
     for (int i = 0; i < 400 && !c.ended; i++) {
-        int32_t id = nghttp2_submit_request(s, NULL, nv, 4, NULL, NULL);
+        int32_t id = provoked ? nghttp2_submit_headers(s, NGHTTP2_FLAG_NONE, -1, NULL, nv, 4, NULL) : nghttp2_submit_request(s, NULL, nv, 4, NULL, NULL);
         assert_true(id > 0);
         if (nghttp2_session_send(s) != 0) break;
-        (void)nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
+        if (provoked) provoke(c.fd, id);
+        else (void)nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
         if (nghttp2_session_send(s) != 0) break;
         static uint8_t in[16384];
         size_t n = 0;
@@ -262,13 +316,27 @@ static void test_rapid_reset(void **state)
     fixture_stop(&f);
 }
 
+static void test_rapid_reset(void **state)
+{
+    (void)state;
+    storm(false);
+}
+
+static void test_provoked_reset(void **state)
+{
+    (void)state;
+    storm(true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_raw),
         cmocka_unit_test(test_overload_and_stop),
         cmocka_unit_test(test_lagged),
+        cmocka_unit_test(test_held_bytes),
         cmocka_unit_test(test_rapid_reset),
+        cmocka_unit_test(test_provoked_reset),
     };
     return cmocka_run_group_tests(tests, fixture_open, fixture_close);
 }
