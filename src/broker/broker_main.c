@@ -10,17 +10,24 @@
 
 static const char usage[] = "cloister-kms: the key service of one data owner\n"
                             "\n"
-                            "  cloister-kms init --home DIR --owner FILE.party [--listen ADDRESS:PORT] [--url URL]\n"
-                            "      make the service; prints {url, spki, hpke, owner} for the agreement\n"
-                            "  cloister-kms [--config FILE] [--home DIR] [--listen ADDRESS:PORT] [--url URL]\n"
+                            "  cloister-kms init --home DIR --owner FILE.party [--listen ADDRESS:PORT] [--url URL] [--witness W]...\n"
+                            "      make the service; prints {url, spki, hpke, owner} for the agreement, and its ledger's key for\n"
+                            "      witnesses\n"
+                            "  cloister-kms [--config FILE] [--home DIR] [--listen ADDRESS:PORT] [--url URL] [--witness W]...\n"
                             "      serve until SIGTERM\n"
                             "  cloister-kms check --home DIR\n"
                             "      check the budget ledger independently of the service\n"
+                            "  --witness URL,SPKIHEX,VKEY\n"
+                            "      a witness of the ledger, as \"cloisterd --role witness init\" printed it; kept in the home. It must\n"
+                            "      cosign each entry before a share of an output leaves, so that a disk that was set back to an older\n"
+                            "      copy is found out and refused. Without one that is not noticed\n"
                             "  --log FILE   write the log there instead of standard error\n"
                             "  --version, --help\n";
 
 typedef struct {
     const char *verb, *home, *owner, *listen, *url, *config, *log;
+    const char *witnesses[CLO_KMS_WITNESSES_MAX];
+    size_t witness_count;
 } arguments;
 
 static clo_err parse(int argc, char **argv, arguments *out)
@@ -33,6 +40,14 @@ static clo_err parse(int argc, char **argv, arguments *out)
     int i = 1;
     if (argc > 1 && argv[1][0] != '-') out->verb = argv[i++];
     while (i < argc) {
+        if (strcmp(argv[i], "--witness") == 0) {
+            CLO_CHECKF(i + 1 < argc, CLO_E_USAGE, "--witness needs a value");
+            CLO_CHECKF(out->witness_count < CLO_KMS_WITNESSES_MAX, CLO_E_TOO_MANY, "a key service has at most %d witnesses",
+                       CLO_KMS_WITNESSES_MAX);
+            out->witnesses[out->witness_count++] = argv[i + 1];
+            i += 2;
+            continue;
+        }
         size_t k = 0;
         while (k < sizeof options / sizeof options[0] && strcmp(options[k].name, argv[i]) != 0) k++;
         CLO_CHECKF(k < sizeof options / sizeof options[0], CLO_E_USAGE, "\"%.60s\" is not understood; see cloister-kms --help",
@@ -50,9 +65,14 @@ static clo_err run_init(const arguments *a)
     CLO_AUTO(clo_buf_free) clo_buf party;
     clo_buf_init(&party, 64 << 10);
     CLO_TRY(clo_os_file_read(a->owner, 64 << 10, &party));
+    for (size_t i = 0; i < a->witness_count; i++) { /* nothing is made with a bad one */
+        clo_client_witness w;
+        CLO_TRY(clo_client_witness_parse(a->witnesses[i], &w));
+    }
     clo_broker_identity identity;
     clo_err e = clo_broker_init(a->home, clo_buf_span(&party), a->listen, a->url, &identity);
     if (clo_failed(e)) return e;
+    CLO_TRY(clo_broker_witnesses_add(a->home, a->witnesses, a->witness_count));
     clo_collab_party owner;
     CLO_TRY(clo_collab_party_decode(clo_buf_span(&party), &owner));
     CLO_AUTO(clo_buf_free) clo_buf json;
@@ -81,7 +101,19 @@ static clo_err run_check(const arguments *a)
     return CLO_OK;
 }
 
-/* YAML: home, url, log, listen {…}. The command line counts more. */
+static clo_err read_witnesses(clo_arena *arena, const arguments *a, const clo_wire_node *list, clo_broker_options *options)
+{
+    void *p = NULL;
+    CLO_TRY(clo_arena_array(arena, 2 * CLO_KMS_WITNESSES_MAX, sizeof(const char *), &p));
+    const char **texts = p;
+    for (const clo_wire_node *n = list != NULL ? list->first : NULL; n != NULL; n = n->next)
+        CLO_TRY(clo_wire_node_text(arena, n, "witnesses", &texts[options->witness_count++], 1000));
+    for (size_t i = 0; i < a->witness_count; i++) texts[options->witness_count++] = a->witnesses[i];
+    options->witnesses = texts;
+    return CLO_OK;
+}
+
+/* YAML: home, url, log, witnesses [URL,SPKIHEX,VKEY], listen {…}. The command line counts more; witnesses of both count. */
 static clo_err read_config(clo_arena *arena, const arguments *a, clo_broker_options *options, const char **log)
 {
     clo_wire_fields f;
@@ -90,8 +122,11 @@ static clo_err read_config(clo_arena *arena, const arguments *a, clo_broker_opti
     if (clo_wire_has(&f, "home")) clo_wire_take_text(&f, "home", &home, 500);
     if (clo_wire_has(&f, "url")) clo_wire_take_text(&f, "url", &url, 250);
     if (clo_wire_has(&f, "log")) clo_wire_take_text(&f, "log", log, 500);
+    const clo_wire_node *list = NULL;
+    if (clo_wire_has(&f, "witnesses")) clo_wire_take_array(&f, "witnesses", &list, CLO_KMS_WITNESSES_MAX);
     clo_gateway_config_listen(&f, &options->listen);
     CLO_TRY(clo_gateway_config_end(&f, a->config));
+    CLO_TRY(read_witnesses(arena, a, list, options));
     options->home = a->home != NULL ? a->home : home;
     options->url = a->url != NULL ? a->url : url;
     if (a->log != NULL) *log = a->log;

@@ -337,6 +337,9 @@ static clo_err work_budgets(clo_broker *b, clo_gateway_request *request, clo_gat
     clo_wire_node *m = NULL;
     CLO_TRY(clo_wire_map(request->arena, &m));
     CLO_TRY(list_of(request->arena, m, "budgets", items, count, sizeof *items, view_budget));
+    clo_wire_node *ledger = NULL;
+    CLO_TRY(broker_view_ledger(request->arena, b, &ledger));
+    CLO_TRY(clo_wire_set(request->arena, m, "ledger", ledger));
     return clo_gateway_response_tree(response, m);
 }
 HANDLER(budgets, "budgets")

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { LISTEN_FILE_MAX = 1024, SWEEP_MS = 500 };
+enum { LISTEN_FILE_MAX = 1024, TICK_MS = 500 };
 
 /* The file "listen": address, port and URL, one line each. */
 static clo_err listen_write(const char *home, const char *address, uint16_t port, const char *url)
@@ -62,7 +62,9 @@ clo_err clo_broker_init(const char *home, clo_span owner_party, const char *list
     clo_kms *kms = NULL;
     CLO_TRY(clo_kms_open(&kms, home, NULL));
     memcpy(made.hpke, clo_kms_hpke(kms), sizeof made.hpke);
+    clo_err keyed = broker_ledger_key(kms, made.ledger);
     clo_kms_free(&kms);
+    CLO_TRY(keyed);
     clo_crypto_tls_context *tls = NULL;
     clo_err e = clo_gateway_identity_open(home, owner.name, clo_os_clock_wall(clo_os_clock_system()), true, &tls, made.spki);
     clo_crypto_tls_context_free(&tls);
@@ -71,34 +73,84 @@ clo_err clo_broker_init(const char *home, clo_span owner_party, const char *list
     return CLO_OK;
 }
 
-static void *sweep_run(void *context)
+clo_err clo_broker_witnesses_add(const char *home, const char *const *witnesses, size_t count)
 {
-    clo_broker *b = context;
-    pthread_mutex_lock(&b->sweep_lock);
-    while (!b->sweep_stop) {
-        pthread_mutex_unlock(&b->sweep_lock);
-        size_t ended = 0;
-        clo_err e = clo_kms_sweep(b->kms, &ended);
-        if (clo_failed(e)) clo_os_log_failure("sweep", NULL, e);
-        clo_gateway_metric_add(b->expired, ended);
-        pthread_mutex_lock(&b->sweep_lock);
+    clo_broker_witnesses kept = {.count = 0};
+    return broker_witnesses_load(home, witnesses, count, &kept);
+}
+
+/* ---- threads of its own ---- */
+
+static void *tick_run(void *context)
+{
+    broker_ticker *t = context;
+    pthread_mutex_lock(&t->lock);
+    while (!t->stop) {
+        pthread_mutex_unlock(&t->lock);
+        t->tick(t->broker);
+        pthread_mutex_lock(&t->lock);
         struct timespec until;
         (void)clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += SWEEP_MS * 1000000L;
+        until.tv_nsec += TICK_MS * 1000000L;
         until.tv_sec += until.tv_nsec / 1000000000L;
         until.tv_nsec %= 1000000000L;
-        if (!b->sweep_stop) (void)pthread_cond_timedwait(&b->sweep_wake, &b->sweep_lock, &until);
+        if (!t->stop) (void)pthread_cond_timedwait(&t->wake, &t->lock, &until);
     }
-    pthread_mutex_unlock(&b->sweep_lock);
+    pthread_mutex_unlock(&t->lock);
     return NULL;
 }
+
+static void ticker_init(broker_ticker *t, clo_broker *b, void (*tick)(clo_broker *b))
+{
+    pthread_condattr_t monotonic;
+    *t = (broker_ticker){.broker = b, .tick = tick};
+    (void)pthread_mutex_init(&t->lock, NULL);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&t->wake, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+}
+
+static clo_err ticker_start(broker_ticker *t)
+{
+    CLO_CHECK(pthread_create(&t->thread, NULL, tick_run, t) == 0, CLO_E_NOMEM);
+    t->running = true;
+    return CLO_OK;
+}
+
+static void ticker_stop(broker_ticker *t)
+{
+    if (t->running) {
+        pthread_mutex_lock(&t->lock);
+        t->stop = true;
+        pthread_cond_signal(&t->wake);
+        pthread_mutex_unlock(&t->lock);
+        (void)pthread_join(t->thread, NULL);
+    }
+    (void)pthread_cond_destroy(&t->wake);
+    (void)pthread_mutex_destroy(&t->lock);
+}
+
+static void sweep(clo_broker *b)
+{
+    size_t ended = 0;
+    clo_err e = clo_kms_sweep(b->kms, &ended);
+    if (clo_failed(e)) clo_os_log_failure("sweep", NULL, e);
+    clo_gateway_metric_add(b->expired, ended);
+}
+
+/* A thread of its own: a witness that does not answer keeps no lease from ending. */
+static void witness(clo_broker *b) { (void)clo_kms_ledger_witness(b->kms).code; /* logged by the key service */ }
 
 static bool ready(void *context, char why[160])
 {
     clo_broker *b = context;
     int64_t now = 0;
-    if (!clo_failed(clo_kms_now(b->kms, &now))) return true;
-    (void)snprintf(why, 160, "%s", clo_err_text());
+    clo_kms_witnessing w;
+    clo_kms_ledger_witnessing(b->kms, &w);
+    bool witnessed = w.state == CLO_KMS_WITNESSED_NONE || w.state == CLO_KMS_WITNESSED_CONFIRMED;
+    if (witnessed && !clo_failed(clo_kms_now(b->kms, &now))) return true;
+    (void)snprintf(why, 160, "%.159s", witnessed ? clo_err_text() : w.denial.actual);
     return false;
 }
 
@@ -128,6 +180,9 @@ static clo_err open_home(clo_broker *b, const clo_broker_options *options, clo_g
         CLO_TRY(clo_gateway_listen_url(moved ? NULL : url, listen->address, listen->port, b->identity.url));
     CLO_TRY(clo_kms_open(&b->kms, options->home, options->clock));
     memcpy(b->identity.hpke, clo_kms_hpke(b->kms), sizeof b->identity.hpke);
+    CLO_TRY(broker_ledger_key(b->kms, b->identity.ledger));
+    CLO_TRY(broker_witnesses_load(options->home, options->witnesses, options->witness_count, &b->witnesses));
+    CLO_TRY(broker_witnesses_use(b));
     int64_t now = 0;
     CLO_TRY(clo_kms_now(b->kms, &now));
     CLO_TRY(clo_gateway_identity_open(options->home, clo_kms_owner(b->kms)->name, now, true, &b->tls, b->identity.spki));
@@ -158,9 +213,8 @@ static clo_err serve(clo_broker *b, const clo_broker_options *options)
     }
     CLO_TRY(clo_gateway_server_start(&b->server, &g));
     CLO_TRY(make_metrics(b));
-    CLO_CHECK(pthread_create(&b->sweeper, NULL, sweep_run, b) == 0, CLO_E_NOMEM);
-    b->sweeping = true;
-    return CLO_OK;
+    CLO_TRY(ticker_start(&b->sweeper));
+    return b->witnesses.count > 0 ? ticker_start(&b->witnesser) : CLO_OK;
 }
 
 clo_err clo_broker_start(clo_broker **out, const clo_broker_options *options)
@@ -168,12 +222,8 @@ clo_err clo_broker_start(clo_broker **out, const clo_broker_options *options)
     assert(options->home != NULL);
     clo_broker *b = calloc(1, sizeof *b);
     CLO_CHECK(b != NULL, CLO_E_NOMEM);
-    (void)pthread_mutex_init(&b->sweep_lock, NULL);
-    pthread_condattr_t monotonic;
-    (void)pthread_condattr_init(&monotonic);
-    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&b->sweep_wake, &monotonic);
-    (void)pthread_condattr_destroy(&monotonic);
+    ticker_init(&b->sweeper, b, sweep);
+    ticker_init(&b->witnesser, b, witness);
     clo_err e = serve(b, options);
     if (clo_failed(e)) {
         clo_broker_stop(&b, 0);
@@ -191,17 +241,11 @@ void clo_broker_stop(clo_broker **broker, unsigned grace_ms)
     clo_broker *b = *broker;
     if (b == NULL) return;
     *broker = NULL;
-    if (b->sweeping) {
-        pthread_mutex_lock(&b->sweep_lock);
-        b->sweep_stop = true;
-        pthread_cond_signal(&b->sweep_wake);
-        pthread_mutex_unlock(&b->sweep_lock);
-        (void)pthread_join(b->sweeper, NULL);
-    }
+    ticker_stop(&b->sweeper);
+    ticker_stop(&b->witnesser);
     if (b->server != NULL) clo_gateway_server_stop(&b->server, grace_ms);
     clo_crypto_tls_context_free(&b->tls);
     clo_kms_free(&b->kms);
-    (void)pthread_cond_destroy(&b->sweep_wake);
-    (void)pthread_mutex_destroy(&b->sweep_lock);
+    broker_witnesses_close(b);
     free(b);
 }

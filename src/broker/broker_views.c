@@ -1,5 +1,6 @@
 /* What the service's things look like outside. */
 #include "broker/broker_int.h"
+#include <stdio.h>
 
 clo_err broker_set_time(clo_arena *a, clo_wire_node *map, const char *key, int64_t seconds)
 {
@@ -129,6 +130,31 @@ clo_err broker_view_denial(clo_arena *a, const clo_kms_denial *d, clo_wire_node 
     return CLO_OK;
 }
 
+clo_err broker_view_ledger(clo_arena *a, const clo_broker *b, clo_wire_node **out)
+{
+    static const char *const states[] = {"without witness", "not confirmed", "witnessed", "rolled back"};
+    clo_kms_witnessing w;
+    clo_wire_node *m = NULL;
+    clo_kms_ledger_witnessing(b->kms, &w);
+    CLO_TRY(clo_wire_map(a, &m));
+    CLO_TRY(clo_wire_set_text(a, m, "key", b->identity.ledger));
+    CLO_TRY(clo_wire_set_text(a, m, "state", states[w.state]));
+    if (w.state == CLO_KMS_WITNESSED_NONE)
+        CLO_TRY(clo_wire_set_text(a, m, "detail", "a rollback of this machine's disk is not found out: no witness is configured"));
+    if (w.witnessed_at != 0) {
+        CLO_TRY(clo_wire_set_int(a, m, "entries", (int64_t)w.entry_count));
+        CLO_TRY(broker_set_time(a, m, "witnessed_at", w.witnessed_at));
+    }
+    if (w.waiting) {
+        char detail[700];
+        (void)snprintf(detail, sizeof detail, "expected %s, found %s (%s); %s", w.denial.expected, w.denial.actual, w.denial.source,
+                       w.denial.remedy);
+        CLO_TRY(clo_wire_set_text(a, m, "detail", detail));
+    }
+    *out = m;
+    return CLO_OK;
+}
+
 clo_err broker_view_info(clo_arena *a, const clo_broker *b, clo_wire_node **out)
 {
     clo_wire_node *m = NULL;
@@ -140,6 +166,9 @@ clo_err broker_view_info(clo_arena *a, const clo_broker *b, clo_wire_node **out)
     CLO_TRY(set_id(a, m, "owner_kid", clo_kms_owner_kid(b->kms), 32));
     CLO_TRY(clo_wire_set_text(a, m, "audience", b->audience));
     CLO_TRY(clo_wire_set_text(a, m, "version", CLO_VERSION));
+    clo_wire_node *ledger = NULL;
+    CLO_TRY(broker_view_ledger(a, b, &ledger));
+    CLO_TRY(clo_wire_set(a, m, "ledger", ledger));
     *out = m;
     return CLO_OK;
 }
@@ -149,6 +178,6 @@ clo_err clo_broker_identity_json(const clo_broker_identity *identity, const char
     char spki[65], hpke[65];
     clo_hex_encode(spki, clo_span_of(identity->spki, sizeof identity->spki));
     clo_hex_encode(hpke, clo_span_of(identity->hpke, sizeof identity->hpke));
-    return clo_buf_printf(out, "{\"url\":\"%s\",\"spki\":\"%s\",\"hpke\":\"%s\",\"owner\":\"%s\"}", identity->url, spki, hpke,
-                          owner);
+    return clo_buf_printf(out, "{\"url\":\"%s\",\"spki\":\"%s\",\"hpke\":\"%s\",\"owner\":\"%s\",\"ledger\":\"%s\"}", identity->url, spki,
+                          hpke, owner, identity->ledger);
 }

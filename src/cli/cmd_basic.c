@@ -122,6 +122,10 @@ static clo_err status_of_kms(clo_cli *c, clo_wire_node *map)
         clo_cli_text_of(clo_wire_get(n, "epsilon_limit"), limit, sizeof limit);
         clo_cli_say(c, "  dataset %s: epsilon left %s of %s\n", clo_client_text(n, "name"), left, limit);
     }
+    const clo_wire_node *ledger = clo_wire_get(answer, "ledger");
+    const char *state = ledger == NULL ? NULL : clo_client_text(ledger, "state"),
+               *detail = ledger == NULL ? NULL : clo_client_text(ledger, "detail");
+    if (state != NULL) clo_cli_say(c, "  ledger %s%s%s\n", state, detail == NULL ? "" : ": ", detail == NULL ? "" : detail);
     return clo_wire_set(&c->arena, map, "kms", answer);
 }
 

@@ -13,7 +13,7 @@ static const char csv_name[] = "shared/wdbc.csv";
 
 static clo_err init_witness_and_operator(demo *d)
 {
-    const char *witness[] = {"cloisterd", "--role", "witness", "init", "--home", "home", NULL};
+    const char *witness[] = {"cloisterd", "--role", "witness", "init", "--home", "home", "--open-logs", "8", NULL};
     clo_wire_node *info = NULL;
     const char *url = NULL, *spki = NULL, *vkey = NULL;
     CLO_TRY(demo_program(d, "witness", witness));
@@ -48,7 +48,7 @@ static clo_err make_hospital(demo *d, size_t i)
     char party[80], kms[80], path[80];
     CLO_TRY(make_party(d, name));
     (void)snprintf(party, sizeof party, "../shared/%s.party", name);
-    const char *argv[] = {"cloister-kms", "init", "--home", "kms", "--owner", party, NULL};
+    const char *argv[] = {"cloister-kms", "init", "--home", "kms", "--owner", party, "--witness", d->witness, NULL};
     CLO_TRY(demo_program(d, name, argv));
     CLO_CHECKF(d->last.code == 0, CLO_E_CONFLICT, "cloister-kms init: %s", d->last.err);
     (void)snprintf(path, sizeof path, "shared/%s.kms.json", name);
@@ -78,7 +78,7 @@ clo_err demo_parties(demo *d)
     CLO_TRY(make_party(d, "analyst"));
     CLO_TRY(demo_cli(d, "analyst", "init", "--operator", "../shared/operator.json", NULL));
     CLO_TRY(import_parties(d));
-    demo_held(d, "cloisterd (operator), a witness of its log, and three cloister-kms (one per hospital) are running;");
+    demo_held(d, "cloisterd (operator), a witness of its log and of the hospitals' ledgers, and three cloister-kms (one per hospital) are running;");
     demo_say(d,
              "     hospital-a, hospital-b, hospital-c and analyst have made their own keys. Only public halves were exchanged.");
     demo_say(d, "     The TEE here is software (sim): it gives NO protection from the operator; code and protocol are those of "

@@ -171,7 +171,7 @@ static void set_options(clo_client_http *c, transfer *t, const char *url, struct
     (void)curl_easy_setopt(c->curl, CURLOPT_SSL_VERIFYPEER, 0L);
     (void)curl_easy_setopt(c->curl, CURLOPT_SSL_VERIFYHOST, 0L);
     (void)curl_easy_setopt(c->curl, CURLOPT_PINNEDPUBLICKEY, c->pin);
-    (void)curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT_MS, 10000L);
+    (void)curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT_MS, timeout < 10000 ? (long)timeout : 10000L);
     (void)curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
     (void)curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_TIME, (long)(timeout / 1000 + 1));
     /* A server that drips bytes must not hold whoever asked for a time. */

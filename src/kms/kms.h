@@ -6,6 +6,8 @@
  *  - a run id is released to one runtime signing key, once and for ever; a nonce counts once;
  *  - the ledger is append-only and hash-chained; each reservation ends in exactly one of commit or expire;
  *  - spent + reserved of a dataset never exceeds min(agreement's term, smallest limit ever seen or explicitly raised);
+ *  - where witnesses are set, no share of an output leaves before all of them cosigned the entry that paid for it, and nothing is
+ *    released or committed on a ledger that one of them knows longer or otherwise;
  *  - the service's time never goes back; a jump of the host's clock refuses, it never allows;
  *  - a release needs a checkpoint of the agreement's log that its witnesses cosigned at most CLO_KMS_WITNESSED_SECONDS ago: who
  *    cuts the service from log and witnesses ends its releases;
@@ -17,6 +19,7 @@
 #define CLO_KMS_H
 #include "collab/run.h"
 #include "os/clock.h"
+#include "wire/note.h"
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -138,9 +141,10 @@ CLO_R clo_kms_release(clo_kms *kms, clo_span body, const clo_kms_channel *channe
  * is the new end of the lease. Errors also: NOT_FOUND (no such release), EXPIRED, CONFLICT (committed). */
 CLO_R clo_kms_renew(clo_kms *kms, clo_span body, const clo_kms_channel *channel, clo_buf *reply);
 /** Phase two: body of POST /v1/commit -> encoded commit reply. The identical token again gets the identical reply; another one
- * CONFLICT; after the lease EXPIRED; under a stopped agreement DENIED. */
+ * CONFLICT; after the lease EXPIRED; under a stopped agreement DENIED. Where the witnesses of the ledger cannot be asked the spend is
+ * recorded and the reply is kept back: AGAIN, ask again. */
 CLO_R clo_kms_commit(clo_kms *kms, clo_span body, clo_buf *reply);
-/** The commit reply of a run once more (its shares are HPKE-sealed to their recipients). Errors: NOT_FOUND. */
+/** The commit reply of a run once more (its shares are HPKE-sealed to their recipients). Errors: NOT_FOUND, AGAIN (not cosigned yet). */
 CLO_R clo_kms_shares(clo_kms *kms, const uint8_t run_id[16], clo_buf *reply);
 /** End the leases that are over: each becomes one `expire` entry per dataset (refund). Call it every second or so. *ended may be
  * NULL. */
@@ -197,6 +201,45 @@ typedef struct {
  * ended at most once, no entry without its reservation, balances, releases and their reservations, no limit exceeded. Works
  * beside a running service. An untrue ledger is a report, not an error. */
 CLO_R clo_kms_ledger_check(const char *database, clo_kms_ledger_report *out);
+
+/* ---- witnesses of the ledger ---- */
+
+/* The ledger is a log (RFC 6962) of this service: leaf data = a row's hash, origin "cloister-kms/" ‖ hex of the first 16 bytes of
+ * SHA-256(the log's key). Witnesses remember the longest checkpoint that they cosigned: a disk that was set back is found out. */
+enum { CLO_KMS_WITNESSES_MAX = 4 };
+typedef struct {
+    size_t count; /* 0: a rollback of this service's disk is not found out */
+    clo_wire_note_key keys[CLO_KMS_WITNESSES_MAX];
+    unsigned patience_ms; /* how long a commit waits for witnesses that do not answer before it says AGAIN */
+    /** Ask every witness to cosign `note`, a checkpoint of `size` entries; append their signature lines. Called by one thread at a
+     *  time; it may call clo_kms_ledger_consistency. Errors: CONFLICT with claim log.history where a witness knows a longer or
+     *  another log, which is final; anything else is tried again. */
+    clo_err (*cosign)(void *context, clo_kms *kms, clo_span note, uint64_t size, clo_buf *lines);
+    void *context;
+} clo_kms_witnesses;
+/** Before other threads use the service. Copied. */
+void clo_kms_witnesses_set(clo_kms *kms, const clo_kms_witnesses *witnesses);
+/** The log's verifier key; the same for the life of a home. */
+CLO_R clo_kms_ledger_key(const clo_kms *kms, clo_wire_note_key *out);
+/** From within cosign: proof that the tree of old_size entries begins the one of `size`. */
+CLO_R clo_kms_ledger_consistency(clo_kms *kms, uint64_t old_size, uint64_t size, clo_wire_hash *path, size_t *count);
+/** Have every entry that is there now cosigned; nothing to do where they are. Call it at start and every second or so. Errors:
+ *  DENIED claim ledger.rollback, AGAIN claim ledger.witness (not reached). */
+CLO_R clo_kms_ledger_witness(clo_kms *kms);
+typedef enum {
+    CLO_KMS_WITNESSED_NONE,       /* no witness is configured */
+    CLO_KMS_WITNESSED_NOT_YET,    /* not one round has held since the start: nothing is released */
+    CLO_KMS_WITNESSED_CONFIRMED,  /* entry_count entries are cosigned */
+    CLO_KMS_WITNESSED_ROLLED_BACK /* nothing is released or committed until the newest copy is restored */
+} clo_kms_witnessed_state;
+typedef struct {
+    clo_kms_witnessed_state state;
+    bool waiting; /* the last round failed */
+    uint64_t entry_count;
+    int64_t witnessed_at; /* by the witnesses' clocks; 0 = never since the start */
+    clo_denial denial;    /* why, where waiting or not confirmed */
+} clo_kms_witnessing;
+void clo_kms_ledger_witnessing(clo_kms *kms, clo_kms_witnessing *out);
 
 /* ---- runs as the owner sees them ---- */
 

@@ -252,7 +252,9 @@ clo_err clo_kms_commit(clo_kms *kms, clo_span body, clo_buf *reply)
     commit_claim c = {.repeated = false};
     clo_arena_init(&c.arena, COMMIT_ARENA);
     clo_buf_init(&c.reply, COMMIT_REPLY_MAX);
-    clo_err e = commit_message(kms, body, &c);
+    clo_err e = kms_witness_require_sound(kms, false);
+    if (!clo_failed(e)) e = commit_message(kms, body, &c);
+    if (!clo_failed(e)) e = kms_witness_require_commit(kms, c.run_id, true);
     if (!clo_failed(e)) e = clo_buf_put_span(reply, clo_buf_span(&c.reply));
     clo_buf_free(&c.reply);
     kms_agreement_drop(&c.ref);
@@ -279,6 +281,10 @@ static clo_err read_shares(clo_kms *kms, kms_db *db, int64_t now, void *context)
 
 clo_err clo_kms_shares(clo_kms *kms, const uint8_t run_id[16], clo_buf *reply)
 {
-    shares_read r = {run_id, reply};
-    return kms_read(kms, read_shares, &r);
+    CLO_AUTO(clo_buf_free) clo_buf kept;
+    clo_buf_init(&kept, COMMIT_REPLY_MAX);
+    shares_read r = {run_id, &kept};
+    CLO_TRY(kms_read(kms, read_shares, &r));
+    CLO_TRY(kms_witness_require_commit(kms, run_id, false));
+    return clo_buf_put_span(reply, clo_buf_span(&kept));
 }

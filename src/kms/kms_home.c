@@ -173,6 +173,8 @@ clo_err clo_kms_open(clo_kms **out, const char *home, const clo_os_clock *clock)
     (void)pthread_mutex_init(&k->cache_lock, NULL);
     (void)pthread_mutex_init(&k->time_lock, NULL);
     (void)pthread_mutex_init(&k->denials_lock, NULL);
+    (void)pthread_mutex_init(&k->witness_lock, NULL);
+    (void)pthread_cond_init(&k->witness_done, NULL);
     clo_err e = clo_attest_cache_new(&k->collateral);
     if (!clo_failed(e)) e = open_home(k, home);
     if (clo_failed(e)) {
@@ -203,6 +205,8 @@ void clo_kms_free(clo_kms **kms)
     (void)pthread_mutex_destroy(&k->cache_lock);
     (void)pthread_mutex_destroy(&k->time_lock);
     (void)pthread_mutex_destroy(&k->denials_lock);
+    (void)pthread_mutex_destroy(&k->witness_lock);
+    (void)pthread_cond_destroy(&k->witness_done);
     free(k);
 }
 

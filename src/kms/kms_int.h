@@ -1,7 +1,7 @@
 /* Shared inside the key service. Locks, in the order in which they may be taken:
  * rotation (KEK rotation, one at a time) > commit (the queue of writers; never held over a transaction) > the writer's connection
- * (the leader's alone) > reader > cache > secrets (read-write, KEK ring) > time > denials. None is held while evidence or
- * signatures are verified. */
+ * (the leader's alone) > reader > cache > secrets (read-write, KEK ring) > witness > time > denials. None is held while evidence or
+ * signatures are verified, or a witness is asked. */
 #ifndef CLO_KMS_INT_H
 #define CLO_KMS_INT_H
 #include "base/clo_own.h"
@@ -116,6 +116,12 @@ struct clo_kms {
     int64_t time_persisted;
     pthread_mutex_t denials_lock;
     kms_db denials;
+    clo_kms_witnesses witnesses; /* constant after the start */
+    pthread_mutex_t witness_lock;
+    pthread_cond_t witness_done;
+    uint64_t witness_rounds_begun, witness_rounds_ended;
+    clo_wire_merkle_range witness_range; /* over the entries that are cosigned; the asking thread alone */
+    clo_kms_witnessing witnessing;
 
     /* Tests stop the process, or fail, at a named point of a write. NULL in the product. */
     clo_err (*fault)(void *context, const char *point);
@@ -251,6 +257,13 @@ void kms_claim_free(kms_claim *c);
 
 /** A member of fixed size in the payload of a COSE_Sign1 that nobody has verified yet: only to find the key that verifies it. */
 clo_err kms_signed_peek(clo_span cose_bytes, const char *key, void *to, size_t n);
+
+/* ---- witnesses ---- */
+
+/** Refuse where the ledger is known to be rolled back; with `confirmed` also before the first round of this start has held. */
+clo_err kms_witness_require_sound(clo_kms *kms, bool confirmed);
+/** Refuse unless the entries of a committed run are cosigned; `ask` asks the witnesses where they are not yet. */
+clo_err kms_witness_require_commit(clo_kms *kms, const uint8_t run_id[16], bool ask);
 
 /* ---- words of denials ---- */
 

@@ -235,6 +235,7 @@ static clo_err renew_claim(clo_kms *kms, kms_claim *c, clo_buf *reply)
 static clo_err serve(clo_kms *kms, clo_span body, const clo_kms_channel *channel, bool renewal, clo_buf *reply)
 {
     int64_t now = 0;
+    CLO_TRY(kms_witness_require_sound(kms, true));
     CLO_TRY(clo_kms_now(kms, &now));
     kms_claim *c = calloc(1, sizeof *c);
     CLO_CHECK(c != NULL, CLO_E_NOMEM);

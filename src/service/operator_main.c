@@ -27,18 +27,6 @@ static clo_err defaults(clo_service_config *c, const clo_service_arguments *a)
     return CLO_OK;
 }
 
-/* "URL,SPKIHEX,VKEY" */
-static clo_err parse_witness(const char *text, clo_service_witness *out)
-{
-    const char *first = strchr(text, ','), *second = first == NULL ? NULL : strchr(first + 1, ',');
-    CLO_CHECKF(second != NULL, CLO_E_USAGE, "--witness takes URL,SPKIHEX,VKEY as the witness printed them at its init");
-    CLO_TRY(clo_str_set(out->url, sizeof out->url, clo_span_of(text, (size_t)(first - text))));
-    CLO_TRY(clo_hex_decode(out->spki, 32, clo_span_of(first + 1, (size_t)(second - first - 1))));
-    CLO_TRY(clo_str_set(out->vkey, sizeof out->vkey, clo_span_str(second + 1)));
-    clo_wire_note_key key;
-    return clo_wire_note_key_parse(out->vkey, &key);
-}
-
 static clo_err overrides(clo_service_config *c, const clo_service_arguments *a)
 {
     if (a->listen != NULL) CLO_TRY(clo_gateway_listen_parse(a->listen, c->address, &c->port));
@@ -46,7 +34,7 @@ static clo_err overrides(clo_service_config *c, const clo_service_arguments *a)
     if (a->enclave != NULL) CLO_TRY(clo_str_set(c->enclave, sizeof c->enclave, clo_span_str(a->enclave)));
     if (a->witness_count > 0) c->witness_count = 0;
     for (size_t i = 0; i < a->witness_count && i < SERVICE_WITNESSES_MAX; i++) {
-        CLO_TRY(parse_witness(a->witnesses[i], &c->witnesses[i]));
+        CLO_TRY(clo_client_witness_parse(a->witnesses[i], &c->witnesses[i]));
         c->witness_count = i + 1;
     }
     return CLO_OK;

@@ -39,8 +39,8 @@ extern "C" {
 /** The whole program.
  *   cloisterd init --home DIR [--name NAME] [--listen ADDRESS:PORT] [--url URL] [--enclave PATH] [--witness URL,SPKIHEX,VKEY]…   make a home; prints /api/v1/info as one JSON line
  *   cloisterd [--config FILE] [--home DIR] [--listen …]    serve until SIGTERM/SIGINT; prints "cloisterd: serving NAME at URL" once ready
- *   cloisterd --role witness init --home DIR [--name NAME] [--listen ADDRESS:PORT] [--log VKEY]…   prints {name, url, spki, vkey}
- *   cloisterd --role witness [--home DIR] [--log VKEY]…    serve as an independent witness: POST /add-checkpoint, GET /info
+ *   cloisterd --role witness init --home DIR [--name NAME] [--listen ADDRESS:PORT] [--log VKEY]… [--open-logs N]   prints {name, url, spki, vkey}
+ *   cloisterd --role witness [--home DIR] [--log VKEY]… [--open-logs N]   serve as an independent witness: POST /add-checkpoint, POST /logs, GET /info
  * Without init, a missing home is made with the embedded default. Exit codes as in interfaces.md §2. */
 int clo_service_main(int argc, char **argv);
 

@@ -12,7 +12,7 @@ static clo_err take(clo_service_arguments *a, const char *name, const char *valu
         const char *name;
         const char **to;
     } single[] = {{"--role", &a->role}, {"--home", &a->home},       {"--config", &a->config}, {"--name", &a->name},
-                  {"--url", &a->url},   {"--listen", &a->listen}, {"--enclave", &a->enclave}};
+                  {"--url", &a->url},   {"--listen", &a->listen}, {"--enclave", &a->enclave}, {"--open-logs", &a->open_logs}};
     for (size_t i = 0; i < sizeof single / sizeof single[0]; i++) {
         if (strcmp(single[i].name, name) != 0) continue;
         CLO_CHECKF(*single[i].to == NULL, CLO_E_USAGE, "%s is given twice", name);
@@ -46,8 +46,8 @@ CLO_R clo_service_arguments_parse(int argc, char **argv, clo_service_arguments *
     if (out->role == NULL) out->role = "operator";
     bool witness = strcmp(out->role, "witness") == 0;
     CLO_CHECKF(witness || strcmp(out->role, "operator") == 0, CLO_E_USAGE, "--role is operator or witness");
-    CLO_CHECKF(witness ? out->witness_count == 0 && out->enclave == NULL : out->log_count == 0, CLO_E_USAGE, "%s is not for the role %s; see cloisterd --help",
-               witness ? "--witness or --enclave" : "--log", out->role);
+    CLO_CHECKF(witness ? out->witness_count == 0 && out->enclave == NULL : out->log_count == 0 && out->open_logs == NULL, CLO_E_USAGE, "%s is not for the role %s; see cloisterd --help",
+               witness ? "--witness or --enclave" : "--log or --open-logs", out->role);
     CLO_CHECKF(out->verb == NULL || out->config == NULL, CLO_E_USAGE, "init writes the configuration: --config is for serving");
     CLO_CHECKF(out->verb != NULL || out->name == NULL || out->config == NULL, CLO_E_USAGE, "--name is for init; afterwards it stands in the configuration");
     return CLO_OK;

@@ -8,7 +8,7 @@
 enum { SERVICE_REPEATS_MAX = 8 };
 
 typedef struct {
-    const char *role, *verb, *home, *config, *name, *listen, *url, *enclave;
+    const char *role, *verb, *home, *config, *name, *listen, *url, *enclave, *open_logs;
     const char *witnesses[SERVICE_REPEATS_MAX]; /* URL,SPKIHEX,VKEY */
     size_t witness_count;
     const char *logs[SERVICE_REPEATS_MAX];      /* vkeys that a witness trusts */

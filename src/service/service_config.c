@@ -41,7 +41,7 @@ CLO_R clo_service_config_make(clo_service_config *c)
     return clo_os_file_write_new(path, clo_buf_span(&text), 0600);
 }
 
-static clo_err read_witness(clo_arena *a, const clo_wire_node *node, clo_service_witness *out)
+static clo_err read_witness(clo_arena *a, const clo_wire_node *node, clo_client_witness *out)
 {
     clo_wire_fields f;
     clo_wire_fields_open(&f, a, node, "witnesses");

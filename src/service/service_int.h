@@ -2,6 +2,7 @@
 #ifndef CLO_SERVICE_INT_H
 #define CLO_SERVICE_INT_H
 #include "audit/tlog.h"
+#include "client/witness_client.h"
 #include "gateway/server.h"
 #include "os/loop.h"
 #include "service/service.h"
@@ -13,20 +14,13 @@
 enum { SERVICE_WITNESSES_MAX = 4, SERVICE_RUNS_MAX = 16, SERVICE_ARENA_MAX = 64 << 20, SERVICE_PROOF_MS = 15000,
        SERVICE_WITNESSED_MS = 60000 /* an agreement's proof for a run is younger: key services take none that is old */ };
 
-typedef struct {
-    char url[256];
-    uint8_t spki[32];
-    char vkey[512];
-    uint64_t size; /* as the witness last said; the log's witness thread only */
-} clo_service_witness;
-
 /* cloisterd.yaml */
 typedef struct {
     char home[512], name[64], url[256], address[64], enclave[512];
     uint16_t port;
     int64_t runs_max;
     size_t witness_count;
-    clo_service_witness witnesses[SERVICE_WITNESSES_MAX];
+    clo_client_witness witnesses[SERVICE_WITNESSES_MAX]; /* questions: the log's witness thread only */
     clo_gateway_options listen; /* limits and timeouts of "listen"; address and port stand above */
 } clo_service_config;
 

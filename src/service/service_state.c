@@ -75,6 +75,7 @@ void clo_service_close(clo_service *s)
     if (s->server != NULL) clo_gateway_server_stop(&s->server, 5000);
     clo_crypto_tls_context_free(&s->listen.tls);
     clo_audit_log_close(&s->log);
+    for (size_t i = 0; i < s->config.witness_count; i++) clo_client_witness_close(&s->config.witnesses[i]);
     clo_gateway_hub_free(&s->hub);
     clo_gateway_replay_store_free(&s->replay);
     clo_tee_sim_free(&s->sim);

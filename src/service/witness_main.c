@@ -1,6 +1,7 @@
 #include "audit/witness.h"
 #include "base/clo_own.h"
 #include "base/clo_text.h"
+#include "crypto/hash.h"
 #include "gateway/config.h"
 #include "gateway/listen_address.h"
 #include "gateway/server.h"
@@ -8,13 +9,14 @@
 #include "service/serve.h"
 #include "service/service_arguments.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOGS_MAX = 16 };
+enum { LOGS_MAX = 64 };
 
-/* witness.yaml: name, url, listen, logs. */
+/* witness.yaml: name, url, listen, logs, open_logs. */
 typedef struct {
     char home[512], name[64], url[256], address[64];
     uint16_t port;
@@ -24,6 +26,8 @@ typedef struct {
     clo_wire_note_key key;
     char vkey[512];
     uint8_t spki[32];
+    int64_t open_logs; /* how many ledgers of key services may make themselves known */
+    pthread_mutex_t lock; /* logs and the file that holds them, while serving */
     clo_audit_witness *witness;
     clo_gateway_server *server;
     clo_gateway_options listen;
@@ -42,9 +46,68 @@ static clo_err add_checkpoint(void *context, clo_gateway_request *request, clo_g
     return clo_gateway_response_bytes(response, status == 409 ? "text/x.tlog.size" : "text/plain", clo_buf_span(&lines));
 }
 
+/* The name of a ledger's log is made from its key, so nobody can take another's. */
+static clo_err require_ledger_key(const clo_wire_note_key *key)
+{
+    static const char prefix[] = "cloister-kms/";
+    uint8_t digest[32];
+    char wanted[sizeof prefix + 32];
+    CLO_TRY(clo_crypto_sha256(clo_span_of(key->key.bytes, key->key.n), digest));
+    (void)snprintf(wanted, sizeof wanted, "%s", prefix);
+    clo_hex_encode(wanted + sizeof prefix - 1, clo_span_of(digest, 16));
+    if (key->type == 1 && strcmp(key->name, wanted) == 0) return CLO_OK;
+    return CLO_DENY(CLO_E_DENIED, "log.origin", wanted, key->name, "this witness",
+                    "only ledgers of key services make themselves known; the witness's operator adds other logs with --log");
+}
+
+static size_t ledgers_known(const witness *w)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < w->log_count; i++) count += strncmp(w->logs[i], "cloister-kms/", 13) == 0;
+    return count;
+}
+
+static clo_err write_config(const witness *w, const char *path);
+
+static clo_err introduce(witness *w, const char *vkey)
+{
+    clo_wire_note_key key;
+    char path[600], most[40], known[40];
+    CLO_TRY(clo_wire_note_key_parse(vkey, &key));
+    CLO_TRY(require_ledger_key(&key));
+    for (size_t i = 0; i < w->log_count; i++)
+        if (strcmp(w->logs[i], vkey) == 0) return CLO_OK;
+    size_t count = ledgers_known(w);
+    (void)snprintf(most, sizeof most, "at most %lld ledgers", (long long)w->open_logs);
+    (void)snprintf(known, sizeof known, "%zu are known already", count);
+    if ((int64_t)count >= w->open_logs || w->log_count == LOGS_MAX)
+        return CLO_DENY(CLO_E_DENIED, "witness.open_logs", most, known, "this witness's configuration",
+                        "ask the witness's operator to add this log with --log VKEY, or to raise --open-logs");
+    CLO_TRY(clo_audit_witness_add_log(w->witness, &key));
+    CLO_TRY(clo_str_set(w->logs[w->log_count++], sizeof w->logs[0], clo_span_str(vkey)));
+    CLO_TRY(clo_os_path_join(path, sizeof path, w->home, "witness.yaml"));
+    return write_config(w, path);
+}
+
+static clo_err add_log(void *context, clo_gateway_request *request, clo_gateway_response *response)
+{
+    witness *w = context;
+    char vkey[sizeof w->logs[0]];
+    clo_span line = request->body;
+    if (line.n > 0 && line.p[line.n - 1] == '\n') line.n--;
+    CLO_TRY(clo_str_set(vkey, sizeof vkey, line));
+    (void)pthread_mutex_lock(&w->lock);
+    clo_err e = introduce(w, vkey);
+    (void)pthread_mutex_unlock(&w->lock);
+    CLO_TRY(e);
+    return clo_gateway_response_bytes(response, "text/plain", clo_span_str("known\n"));
+}
+
 static const clo_gateway_route routes[] = {
     {CLO_GATEWAY_POST, "/add-checkpoint", CLO_GATEWAY_AUTH_NONE, 0, 128 * 1024, NULL, NULL, add_checkpoint, NULL, "witness",
      "Cosign a checkpoint that extends the last one (C2SP tlog-witness)", NULL, NULL, 0},
+    {CLO_GATEWAY_POST, "/logs", CLO_GATEWAY_AUTH_NONE, 0, 1024, NULL, NULL, add_log, NULL, "witness",
+     "Make the ledger of a key service known, by its verifier key, where the witness is open to that", NULL, NULL, 0},
     {CLO_GATEWAY_GET, "/info", CLO_GATEWAY_AUTH_NONE, 0, 0, NULL, NULL, get_info, NULL, "witness", "Name, URL, keys", NULL, NULL, 0},
 };
 
@@ -69,8 +132,8 @@ static clo_err write_config(const witness *w, const char *path)
     CLO_AUTO(clo_buf_free) clo_buf text;
     clo_buf_init(&text, 32768);
     CLO_TRY(clo_buf_printf(&text, "# An independent witness. `logs` are the verifier keys of the logs that it cosigns.\nname: %s\nurl: \"%s\"\n"
-                                  "listen: {address: \"%s\", port: %u}\nlogs:%s",
-                           w->name, w->url, w->address, (unsigned)w->port, w->log_count == 0 ? " []" : ""));
+                                  "listen: {address: \"%s\", port: %u}\nopen_logs: %lld\nlogs:%s",
+                           w->name, w->url, w->address, (unsigned)w->port, (long long)w->open_logs, w->log_count == 0 ? " []" : ""));
     for (size_t i = 0; i < w->log_count; i++) CLO_TRY(clo_buf_printf(&text, "\n  - \"%s\"", w->logs[i]));
     CLO_TRY(clo_buf_put_str(&text, "\n"));
     return clo_os_file_write_atomic(path, clo_buf_span(&text), 0600);
@@ -91,6 +154,7 @@ static clo_err read_config(witness *w, const char *path)
     if (listen.port != 0) w->port = listen.port;
     w->listen = listen;
     w->listen.address = NULL; /* its text ends with the arena */
+    if (clo_wire_has(&f, "open_logs")) clo_wire_take_int(&f, "open_logs", &w->open_logs, 0, LOGS_MAX);
     if (clo_wire_has(&f, "logs")) clo_wire_take_array(&f, "logs", &list, LOGS_MAX);
     CLO_TRY(clo_gateway_config_end(&f, path));
     w->log_count = 0;
@@ -137,6 +201,16 @@ static clo_err open_key(witness *w)
     return clo_str_set(w->vkey, sizeof w->vkey, clo_buf_span(&text));
 }
 
+static clo_err take_open_logs(witness *w, const clo_service_arguments *a)
+{
+    uint64_t count = 0;
+    if (a->open_logs == NULL) return CLO_OK;
+    if (clo_failed(clo_u64_parse(&count, clo_span_str(a->open_logs))) || count > LOGS_MAX)
+        return CLO_FAILF(CLO_E_USAGE, "--open-logs takes a number of 0..%d", LOGS_MAX);
+    w->open_logs = (int64_t)count;
+    return CLO_OK;
+}
+
 static clo_err prepare(witness *w, const clo_service_arguments *a)
 {
     char path[600];
@@ -148,16 +222,19 @@ static clo_err prepare(witness *w, const clo_service_arguments *a)
     CLO_CHECKF(a->verb == NULL || !clo_os_file_exists(path), CLO_E_EXISTS, "%s is a witness's home already; start it with: cloisterd --role witness --home %s",
                w->home, w->home);
     if (!clo_os_file_exists(path)) {
+        CLO_TRY(take_open_logs(w, a));
         CLO_TRY(clo_gateway_listen_choose(w->address, &w->port));
         CLO_TRY(clo_gateway_listen_url(a->url, w->address, w->port, w->url));
         CLO_TRY(write_config(w, path));
     }
     CLO_TRY(read_config(w, a->config != NULL ? a->config : path));
+    int64_t open_before = w->open_logs;
+    CLO_TRY(take_open_logs(w, a));
     if (a->listen != NULL) CLO_TRY(clo_gateway_listen_parse(a->listen, w->address, &w->port));
     if (a->url != NULL) CLO_TRY(clo_gateway_listen_url(a->url, w->address, w->port, w->url));
     size_t before = w->log_count;
     CLO_TRY(add_logs(w, a));
-    if (w->log_count > before && a->config == NULL) CLO_TRY(write_config(w, path)); /* trusted from now on */
+    if ((w->log_count > before || w->open_logs != open_before) && a->config == NULL) CLO_TRY(write_config(w, path)); /* trusted from now on */
     CLO_TRY(open_key(w));
     return clo_gateway_identity_open(w->home, w->name, clo_os_clock_wall(clo_os_clock_system()), false, &w->listen.tls, w->spki);
 }
@@ -191,6 +268,7 @@ CLO_R clo_service_witness_main(const clo_service_arguments *a)
     witness *w = calloc(1, sizeof *w);
     CLO_CHECK(w != NULL, CLO_E_NOMEM);
     int lock = -1;
+    (void)pthread_mutex_init(&w->lock, NULL);
     clo_service_signals_block();
     clo_err e = clo_service_arguments_home(a, ".cloister-witness", w->home);
     if (!clo_failed(e)) e = clo_service_home_lock(w->home, &lock);
@@ -208,6 +286,7 @@ CLO_R clo_service_witness_main(const clo_service_arguments *a)
     clo_crypto_tls_context_free(&w->listen.tls);
     clo_audit_witness_close(&w->witness);
     clo_crypto_private_key_wipe(&w->sk);
+    (void)pthread_mutex_destroy(&w->lock);
     clo_os_fd_close(&lock);
     free(w);
     return e;

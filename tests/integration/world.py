@@ -304,10 +304,11 @@ class World:
 
     def _start_operator(self):
         cloisterd = program("cloisterd")
-        self.witness_info = self.init([cloisterd, "--role", "witness", "init", "--home", self.witness_home, "--name", "witness.example"])
+        self.witness_info = self.init([cloisterd, "--role", "witness", "init", "--home", self.witness_home, "--name", "witness.example", "--open-logs", "16"])
         w = self.witness_info
+        self.witness_place = f"{w['url']},{w['spki']},{w['vkey']}"
         self.operator_info = self.init([cloisterd, "init", "--home", self.operator_home, "--name", "operator", "--enclave", program("cloister-enclave"),
-                                        "--witness", f"{w['url']},{w['spki']},{w['vkey']}"])
+                                        "--witness", self.witness_place])
         self.write("operator.json", json.dumps(self.operator_info))
         self.witness = self.daemon("witness", [cloisterd, "--role", "witness", "--home", self.witness_home, "--log", self.operator_info["log"]["vkey"]])
         self.operator = self.daemon("operator", [cloisterd, "--home", self.operator_home])
@@ -319,7 +320,7 @@ class World:
             party.must("party", "new", party.name)
             shutil.copy(party.party_file, self.folder)
         for owner in self.owners:
-            owner.info = self.init([program("cloister-kms"), "init", "--home", owner.kms_home, "--owner", owner.party_file])
+            owner.info = self.init([program("cloister-kms"), "init", "--home", owner.kms_home, "--owner", owner.party_file, "--witness", self.witness_place])
             self.write(owner.name + "-kms.json", json.dumps(owner.info))
             owner.kms = self.daemon(owner.name + "-kms", [program("cloister-kms"), "--home", owner.kms_home]).start()
             owner.must("init", "--operator", self.path("operator.json"), "--kms", self.path(owner.name + "-kms.json"))
