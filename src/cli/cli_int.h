@@ -107,8 +107,6 @@ void clo_cli_text_of(const clo_wire_node *n, char *to, size_t size);
 void clo_cli_say_denial(clo_cli *c, const char *claim, const char *expected, const char *actual, const char *source,
                         const char *remedy);
 void clo_cli_progress(void *cli, uint64_t done, uint64_t total);
-/** Exit code of an error. */
-int clo_cli_exit_code(clo_err e);
 
 /* ---- commands, by file ---- */
 clo_err clo_cli_init(clo_cli *c);
@@ -145,6 +143,7 @@ clo_err clo_cli_run_cancel(clo_cli *c);
 clo_err clo_cli_output_open(clo_cli *c);
 clo_err clo_cli_output_list(clo_cli *c);
 clo_err clo_cli_receipt_verify(clo_cli *c);
+clo_err clo_cli_receipt_compare(clo_cli *c);
 clo_err clo_cli_receipt_show(clo_cli *c);
 clo_err clo_cli_receipt_fetch(clo_cli *c);
 clo_err clo_cli_receipt_list(clo_cli *c);

@@ -144,6 +144,7 @@ const clo_cli_command clo_cli_commands[] = {
      clo_cli_output_open},
     {"output", "list", "", 0, 0, NO_OPTIONS, "results that you are a recipient of", clo_cli_output_list},
     {"receipt", "verify", "FILE", 1, 1, verify_options, "check a receipt offline, everything in it", clo_cli_receipt_verify},
+    {"receipt", "compare", "FILE FILE", 2, 2, NO_OPTIONS, "do two receipts of one log belong to one history of it?", clo_cli_receipt_compare},
     {"receipt", "show", "FILE", 1, 1, NO_OPTIONS, "what it states (not whether it is true)", clo_cli_receipt_show},
     {"receipt", "fetch", "ID", 1, 1, out_options, "get the receipt of a run", clo_cli_receipt_fetch},
     {"receipt", "list", "", 0, 0, NO_OPTIONS, "runs with a receipt", clo_cli_receipt_list},

@@ -118,6 +118,23 @@ clo_err clo_cli_receipt_verify(clo_cli *c)
     return clo_cli_emit(c, map);
 }
 
+clo_err clo_cli_receipt_compare(clo_cli *c)
+{
+    clo_span one, two;
+    clo_wire_node *map = NULL;
+    clo_collab_receipt_comparison r;
+    CLO_TRY(clo_cli_read(c, c->args[0], &one));
+    CLO_TRY(clo_cli_read(c, c->args[1], &two));
+    CLO_TRY(clo_collab_receipt_compare(&c->arena, one, two, &r));
+    CLO_TRY(clo_wire_map(&c->arena, &map));
+    CLO_TRY(clo_wire_set_text(&c->arena, map, "verdict", r.contradict ? "contradiction" : r.whole ? "consistent" : "undecided"));
+    CLO_TRY(clo_wire_set_bool(&c->arena, map, "same_log", r.same_log));
+    CLO_TRY(clo_wire_set_text(&c->arena, map, "detail", r.detail));
+    clo_cli_say(c, "%s: %s\n", r.contradict ? "CONTRADICTION" : r.whole ? "CONSISTENT" : "UNDECIDED", r.detail);
+    c->negative = r.contradict;
+    return clo_cli_emit(c, map);
+}
+
 clo_err clo_cli_receipt_show(clo_cli *c)
 {
     clo_span file;

@@ -229,6 +229,17 @@ typedef struct {
  *  statement signature by the attested key, all digests, inclusion and witnesses of both proofs, roots. Never stops at the first failure where it can go on. */
 CLO_R clo_collab_receipt_verify(clo_arena *a, clo_span file, const clo_collab_roots *roots, clo_collab_receipt_verdict *out);
 
+/* Two receipts against each other: do their proofs belong to one history of one log? */
+typedef struct {
+    bool same_log;          /* both name one log, by its key and name */
+    bool contradict;        /* the log signed two histories */
+    bool whole;             /* the larger tree was shown to continue the smaller one; else some entries could not be compared */
+    char detail[240];
+} clo_collab_receipt_comparison;
+/** The log's signatures and the inclusions are verified (without them nothing follows); nothing else of the receipts is. Errors: those of reading, and
+ *  the denials of clo_wire_tlog_proof_verify. */
+CLO_R clo_collab_receipt_compare(clo_arena *a, clo_span one, clo_span two, clo_collab_receipt_comparison *out);
+
 /** The workload digest (architecture §5): SHA-384 of the deterministic CBOR {runtime: measurement, program: digest, schemas: [digests], capabilities: [...],
  *  output: {min_rows, recipients}, version: 1}. The platform carries its SHA-256 in HOST_DATA, set by the host at launch. */
 CLO_R clo_collab_workload_digest(const clo_collab_agreement *g, const clo_collab_run_terms *terms, const uint8_t measurement[48], uint8_t digest[48],

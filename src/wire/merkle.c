@@ -91,6 +91,35 @@ clo_err clo_wire_merkle_inclusion(const clo_wire_hash *leaf, uint64_t index, uin
     return sn == 0 && same(&r, root) ? CLO_OK : not_proved("log.inclusion");
 }
 
+clo_err clo_wire_merkle_inclusion_parts(const clo_wire_hash *leaf, uint64_t index, uint64_t size, const clo_wire_hash *path,
+                                        size_t path_count, clo_wire_merkle_part parts[CLO_MERKLE_PARTS_MAX], size_t *count)
+{
+    CLO_CHECKF(index < size && path_count <= CLO_MERKLE_PATH_MAX, CLO_E_RANGE, "leaf %llu is beyond the tree of %llu leaves",
+               (unsigned long long)index, (unsigned long long)size);
+    /* Down from the root: where the way goes, and what is left beside it (RFC 9162 §2.1.3.1). */
+    clo_wire_merkle_part on_way[CLO_MERKLE_PATH_MAX + 1] = {{.start = 0, .end = size}}, beside[CLO_MERKLE_PATH_MAX];
+    size_t depth = 0;
+    for (uint64_t start = 0, end = size; end - start > 1; depth++) {
+        if (depth == path_count) return not_proved("log.inclusion");
+        uint64_t middle = start + (UINT64_C(1) << (63 - __builtin_clzll(end - start - 1)));
+        bool left = index < middle;
+        beside[depth] = (clo_wire_merkle_part){.start = left ? middle : start, .end = left ? end : middle, .hash = path[path_count - 1 - depth]};
+        if (left) end = middle;
+        else start = middle;
+        on_way[depth + 1] = (clo_wire_merkle_part){.start = start, .end = end};
+    }
+    if (depth != path_count) return not_proved("log.inclusion");
+    on_way[depth].hash = *leaf;
+    for (size_t i = depth; i > 0; i--) {
+        bool left = on_way[i].start < beside[i - 1].start;
+        CLO_TRY(clo_wire_merkle_node(left ? &on_way[i].hash : &beside[i - 1].hash, left ? &beside[i - 1].hash : &on_way[i].hash, &on_way[i - 1].hash));
+    }
+    memcpy(parts, on_way, (depth + 1) * sizeof *parts);
+    memcpy(parts + depth + 1, beside, depth * sizeof *parts);
+    *count = 2 * depth + 1;
+    return CLO_OK;
+}
+
 clo_err clo_wire_merkle_consistency(uint64_t size1, uint64_t size2, const clo_wire_hash *path, size_t path_count,
                                     const clo_wire_hash *root1, const clo_wire_hash *root2)
 {

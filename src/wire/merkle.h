@@ -26,6 +26,16 @@ CLO_R clo_wire_merkle_range_root(const clo_wire_merkle_range *r, clo_wire_hash *
 /** RFC 9162 §2.1.3.2. path_count hashes. Errors: DENIED (does not prove), RANGE (index >= size). */
 CLO_R clo_wire_merkle_inclusion(const clo_wire_hash *leaf, uint64_t index, uint64_t size, const clo_wire_hash *path,
                                 size_t path_count, const clo_wire_hash *root);
+/* The hash over leaves [start, end) of a log. */
+typedef struct {
+    uint64_t start, end;
+    clo_wire_hash hash;
+} clo_wire_merkle_part;
+enum { CLO_MERKLE_PARTS_MAX = 2 * CLO_MERKLE_PATH_MAX + 1 };
+/** Every part of the tree whose hash a (verified) inclusion proof shows: the leaf, what lies beside the way, what lies on it, the root. Two proofs of one
+ *  log, whatever their sizes, show equal hashes for equal parts. Errors: RANGE, DENIED (a path of another length). */
+CLO_R clo_wire_merkle_inclusion_parts(const clo_wire_hash *leaf, uint64_t index, uint64_t size, const clo_wire_hash *path,
+                                      size_t path_count, clo_wire_merkle_part parts[CLO_MERKLE_PARTS_MAX], size_t *count);
 /** RFC 9162 §2.1.4.2. size1 = 0 is refused (RANGE): every tree continues the empty one, so there is nothing to prove. */
 CLO_R clo_wire_merkle_consistency(uint64_t size1, uint64_t size2, const clo_wire_hash *path, size_t path_count,
                                   const clo_wire_hash *root1, const clo_wire_hash *root2);

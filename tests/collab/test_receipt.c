@@ -162,9 +162,11 @@ static void world_log(world *w)
 static void world_verify(world *w)
 {
     CLO_AUTO(clo_buf_free) clo_buf file;
+    CLO_AUTO(clo_arena_free) clo_arena a;
+    clo_arena_init(&a, 16 << 20);
     clo_buf_init(&file, 4 << 20);
     assert_ok(clo_collab_receipt_encode(&w->receipt, &file));
-    assert_ok(clo_collab_receipt_verify(&w->f.arena, clo_buf_span(&file), &w->roots, &w->verdict));
+    assert_ok(clo_collab_receipt_verify(&a, clo_buf_span(&file), &w->roots, &w->verdict));
 }
 
 static void expect_valid(world *w)
@@ -391,6 +393,206 @@ static void test_malformed(void **state)
     fixture_close(&w.f);
 }
 
+/* ---- two receipts ---- */
+
+static clo_err subtree(void *context, unsigned level, uint64_t index, clo_wire_hash *out)
+{
+    const clo_wire_hash *leaves = context;
+    return clo_wire_merkle_root(leaves + (index << level), UINT64_C(1) << level, out);
+}
+
+/* The proof for a leaf of a log of any size, signed by the log; as prove() for larger trees. */
+static clo_span prove_in(world *x, clo_wire_hash *leaves, uint64_t size, uint64_t index)
+{
+    clo_wire_checkpoint c = {.origin = "log.example", .size = size};
+    clo_wire_hash path[CLO_MERKLE_PATH_MAX];
+    size_t count = 0;
+    assert_ok(clo_wire_merkle_root(leaves, size, &c.root));
+    assert_ok(clo_wire_merkle_prove_inclusion(index, size, subtree, leaves, path, &count));
+    CLO_AUTO(clo_buf_free) clo_buf body;
+    CLO_AUTO(clo_buf_free) clo_buf note;
+    CLO_AUTO(clo_buf_free) clo_buf proof;
+    clo_buf_init(&body, 4096);
+    clo_buf_init(&note, 8192);
+    clo_buf_init(&proof, 16384);
+    assert_ok(clo_wire_checkpoint_write(&c, &body));
+    assert_ok(clo_wire_note_sign(clo_buf_span(&body), "log.example", &x->f.log_key, &note));
+    assert_ok(clo_wire_note_cosign(clo_buf_span(&body), "witness.example", &x->f.witness_key, (uint64_t)x->now + 5, &note));
+    assert_ok(clo_wire_tlog_proof_write(index, path, count, clo_buf_span(&note), &proof));
+    return keep(x, &proof);
+}
+
+enum { LOG_MAX = 40 };
+static void other_leaves(clo_wire_hash *leaves, uint64_t from, uint64_t to, uint8_t history)
+{
+    for (uint64_t i = from; i < to; i++) {
+        memset(leaves[i].b, history, sizeof leaves[i].b);
+        leaves[i].b[0] = (uint8_t)i;
+    }
+}
+
+/* The receipt's statement as entry `index` of a log of `size` entries, whose others are `leaves`; the agreement is entry 0. */
+static clo_span receipt_in(world *x, clo_wire_hash *leaves, uint64_t size, uint64_t index, uint64_t agreement_size)
+{
+    leaves[0] = leaf_of(CLO_LEAF_AGREEMENT, x->receipt.agreement_file);
+    leaves[index] = leaf_of(CLO_LEAF_STATEMENT, x->receipt.statement);
+    x->receipt.agreement_proof = prove_in(x, leaves, agreement_size, 0);
+    x->receipt.proof = prove_in(x, leaves, size, index);
+    CLO_AUTO(clo_buf_free) clo_buf file;
+    clo_buf_init(&file, 4 << 20);
+    assert_ok(clo_collab_receipt_encode(&x->receipt, &file));
+    return keep(x, &file);
+}
+
+static void compared(clo_span one, clo_span two, bool contradict)
+{
+    for (int turn = 0; turn < 2; turn++) {
+        CLO_AUTO(clo_arena_free) clo_arena a;
+        clo_arena_init(&a, 16 << 20);
+        clo_collab_receipt_comparison c;
+        assert_ok(clo_collab_receipt_compare(&a, turn == 0 ? one : two, turn == 0 ? two : one, &c));
+        assert_true(c.same_log);
+        if (c.contradict != contradict) fail_msg("%s", c.detail);
+    }
+}
+
+/* Each of two clients is shown a log of its own: same key, same length, another entry somewhere. Both receipts verify, even with a witness that
+ * signs anything; side by side they convict the log, whatever the entry. */
+static void T22_split_view_is_seen_from_two_receipts(void **state)
+{
+    (void)state;
+    static clo_wire_hash one[LOG_MAX], two[LOG_MAX];
+    world_open(&w);
+    world_run(&w);
+    world_log(&w);
+    for (uint64_t size = 3; size <= LOG_MAX; size += 12) {
+        for (uint64_t differs = 1; differs < size - 1; differs++) {
+            other_leaves(one, 1, LOG_MAX, 1);
+            other_leaves(two, 1, LOG_MAX, 1);
+            other_leaves(two, differs, differs + 1, 2);
+            clo_span a = receipt_in(&w, one, size, size - 1, 1), b = receipt_in(&w, two, size, size - 1, 1);
+            if (size == 9) expect_valid(&w);
+            compared(a, b, true);
+            compared(a, a, false);
+        }
+    }
+    fixture_close(&w.f);
+}
+
+/* The log is cut to `kept` entries ("recovered") and grown again past its old length. */
+static void T22_truncated_and_regrown_is_seen_from_two_receipts(void **state)
+{
+    (void)state;
+    static clo_wire_hash one[LOG_MAX], two[LOG_MAX];
+    world_open(&w);
+    world_run(&w);
+    world_log(&w);
+    size_t seen = 0, all = 0;
+    for (uint64_t before = 4; before <= 32; before += 7) {
+        for (uint64_t kept = 1; kept + 1 < before; kept++) {
+            for (uint64_t after = before + 1; after <= LOG_MAX; after += 9) {
+                other_leaves(one, 1, LOG_MAX, 1);
+                other_leaves(two, 1, LOG_MAX, 1);
+                other_leaves(two, kept, LOG_MAX, 2);
+                clo_span a = receipt_in(&w, one, before, before - 1, 1), b = receipt_in(&w, two, after, before - 1, 1);
+                clo_collab_receipt_comparison c;
+                CLO_AUTO(clo_arena_free) clo_arena arena;
+                clo_arena_init(&arena, 16 << 20);
+                assert_ok(clo_collab_receipt_compare(&arena, a, b, &c));
+                assert_true(c.same_log && (c.contradict || !c.whole)); /* never "one history" */
+                seen += c.contradict ? 1 : 0;
+                all++;
+            }
+            fixture_close(&w.f);
+            world_open(&w);
+            world_run(&w);
+            world_log(&w);
+        }
+    }
+    print_message("# %zu of %zu pairs show the contradiction\n", seen, all);
+    assert_true(seen * 2 > all);
+    fixture_close(&w.f);
+}
+
+/* A log that only grows is never accused, and named one history where the two proofs show it. */
+static void T22_an_honest_log_is_never_accused(void **state)
+{
+    (void)state;
+    static clo_wire_hash leaves[LOG_MAX];
+    world_open(&w);
+    world_run(&w);
+    world_log(&w);
+    other_leaves(leaves, 1, LOG_MAX, 1);
+    clo_span a = receipt_in(&w, leaves, 8, 7, 3), b = receipt_in(&w, leaves, 16, 7, 5);
+    clo_collab_receipt_comparison c;
+    assert_ok(clo_collab_receipt_compare(&w.f.arena, a, b, &c));
+    assert_true(!c.contradict && c.whole);
+    for (uint64_t size = 8; size <= LOG_MAX; size++) compared(a, receipt_in(&w, leaves, size, 7, size / 2), false);
+    fixture_close(&w.f);
+}
+
+/* Every part of one valid receipt in the place of the other's: no mixture verifies (CVE-2022-36056: the entry is valid, but about something else). */
+static void CVE_2022_36056_parts_of_another_receipt(void **state)
+{
+    (void)state;
+    static world other;
+    world_open(&w);
+    world_run(&w);
+    world_log(&w);
+    world_open(&other);
+    other.runtime.bytes[0] = 0x46;
+    memset(other.request.run_id, 0x77, sizeof other.request.run_id);
+    memcpy(other.statement.run_id, other.request.run_id, 16);
+    memset(other.statement.output, 0x98, 32);
+    world_run(&other);
+    world_log(&other);
+    expect_valid(&w);
+    expect_valid(&other);
+    enum { PARTS = 6 };
+    clo_span *const ours[PARTS] = {&w.receipt.statement, &w.receipt.proof, &w.receipt.request, &w.receipt.evidence, &w.receipt.agreement_proof, &w.receipt.agreement_file};
+    const clo_span theirs[PARTS] = {other.receipt.statement, other.receipt.proof, other.receipt.request, other.receipt.evidence,
+                                    other.receipt.agreement_proof, other.receipt.agreement_file};
+    const clo_collab_receipt kept = w.receipt;
+    size_t refused = 0;
+    for (unsigned mask = 1; mask < 1u << (PARTS + 1); mask++) {
+        w.receipt = kept;
+        for (unsigned i = 0; i < PARTS; i++)
+            if ((mask >> i & 1) != 0) *ours[i] = theirs[i];
+        if ((mask >> PARTS & 1) != 0) w.receipt.binding = other.receipt.binding;
+        /* What is common to both runs (the agreement, its proof) may be exchanged; so may everything at once. */
+        unsigned own = mask & 0x0f, bound = mask >> PARTS & 1;
+        bool fine = (own == 0 && bound == 0) || (own == 0x0f && bound == 1);
+        world_verify(&w);
+        if (w.verdict.valid != fine) fail_msg("mixture %x is %s", mask, w.verdict.valid ? "valid" : "refused");
+        refused += fine ? 0 : 1;
+    }
+    assert_int_equal(refused, 127 - 7);
+    fixture_close(&w.f);
+    fixture_close(&other.f);
+}
+
+/* Single members of the binding from the other receipt. */
+static void CVE_2022_36056_members_of_another_binding(void **state)
+{
+    (void)state;
+    world_open(&w);
+    world_run(&w);
+    world_log(&w);
+    expect_valid(&w);
+    const clo_collab_binding kept = w.receipt.binding;
+    uint8_t *const members[] = {w.receipt.binding.agreement, w.receipt.binding.request, w.receipt.binding.hpke, w.receipt.binding.sign,
+                                w.receipt.binding.leaf_spki, w.receipt.binding.nonces[0].bytes, w.receipt.binding.nonces[2].bytes};
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
+        memset(members[i], 0x3c, 32);
+        world_verify(&w);
+        assert_false(w.verdict.valid);
+        w.receipt.binding = kept;
+    }
+    w.receipt.binding.configuration = fixture_configuration(&w.f, w.g, "train");
+    expect_failed(&w, "evidence");
+    fixture_close(&w.f);
+}
+
 /* A receipt of this version, with the root of its software TEE before it: it must verify for ever. */
 static void test_golden(void **state)
 {
@@ -441,7 +643,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_valid),     cmocka_unit_test(test_parts),         cmocka_unit_test(test_spoilt),
         cmocka_unit_test(test_binding),   cmocka_unit_test(test_other_runtime), cmocka_unit_test(test_appraise),
-        cmocka_unit_test(test_malformed), cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_malformed), cmocka_unit_test(T22_split_view_is_seen_from_two_receipts),
+                                       cmocka_unit_test(T22_truncated_and_regrown_is_seen_from_two_receipts),
+                                       cmocka_unit_test(T22_an_honest_log_is_never_accused),
+                                       cmocka_unit_test(CVE_2022_36056_parts_of_another_receipt),
+                                       cmocka_unit_test(CVE_2022_36056_members_of_another_binding),
+                                       cmocka_unit_test(test_golden),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,11 +1,7 @@
 /* Proves that roots, inclusion and consistency proofs of every tree up to 70 leaves verify, agree with the definition of RFC 9162
  * written as a recursion, and fail when index, size, root or any hash is changed. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "cmocka_all.h"
 
-#include <cmocka.h>
 #include <string.h>
 
 #include "wire/merkle.h"
@@ -134,9 +130,113 @@ static void test_subtrees(void **state)
     assert_int_equal(clo_wire_merkle_subtree_inclusion(&leaves[5], 6, 4, 7, path, 2, &root).code, CLO_E_DENIED);
 }
 
+/* ---- a server that lies (CVE-2022-36111: a forged proof between two states was believed) ---- */
+
+enum { LIES_MAX = 64 };
+typedef struct {
+    clo_wire_hash leaves[LIES_MAX];
+} history;
+static clo_err of_history(void *context, unsigned level, uint64_t index, clo_wire_hash *out)
+{
+    const history *h = context;
+    return clo_wire_merkle_root(h->leaves + (index << level), UINT64_C(1) << level, out);
+}
+
+typedef struct {
+    uint64_t from, to;
+    const clo_wire_hash *root1, *root2;
+    size_t tried, believed;
+} lie;
+static void tell(lie *l, const clo_wire_hash *path, size_t count)
+{
+    l->tried++;
+    if (!clo_failed(clo_wire_merkle_consistency(l->from, l->to, path, count, l->root1, l->root2))) l->believed++;
+}
+
+/* What a server with both histories can put together: each one's proof, one with any prefix of the other, with a hash less, twice, or of its roots. */
+static void tell_all(lie *l, const clo_wire_hash *one, const clo_wire_hash *two, size_t count)
+{
+    clo_wire_hash path[CLO_MERKLE_PATH_MAX + 1];
+    tell(l, NULL, 0);
+    for (size_t cut = 0; cut <= count; cut++) {
+        memcpy(path, one, cut * sizeof *path);
+        memcpy(path + cut, two + cut, (count - cut) * sizeof *path);
+        tell(l, path, count);
+        memcpy(path, two, cut * sizeof *path);
+        memcpy(path + cut, one + cut, (count - cut) * sizeof *path);
+        tell(l, path, count);
+        tell(l, path, cut);
+        if (cut == count) break;
+        memcpy(path, two, count * sizeof *path);
+        memmove(path + cut + 1, path + cut, (count - cut) * sizeof *path);
+        tell(l, path, count + 1);
+        path[cut] = *l->root1;
+        tell(l, path, count + 1);
+        path[cut] = *l->root2;
+        tell(l, path, count);
+    }
+}
+
+static void CVE_2022_36111_no_lie_between_two_histories_is_believed(void **state)
+{
+    (void)state;
+    static history one, two;
+    clo_wire_hash root1, root2, p1[CLO_MERKLE_PATH_MAX], p2[CLO_MERKLE_PATH_MAX];
+    size_t n1 = 0, n2 = 0, tried = 0;
+    for (uint64_t to = 1; to <= LIES_MAX; to++) {
+        for (uint64_t from = 1; from <= to; from++) {
+            for (unsigned i = 0; i < LIES_MAX; i++) memset(one.leaves[i].b, (int)i, 32);
+            two = one;
+            two.leaves[(from * 7 + to) % from].b[0] ^= 0x80; /* an entry that the client has seen */
+            assert_ok(clo_wire_merkle_root(one.leaves, from, &root1));
+            assert_ok(clo_wire_merkle_root(two.leaves, to, &root2));
+            assert_ok(clo_wire_merkle_prove_consistency(from, to, of_history, &one, p1, &n1));
+            assert_ok(clo_wire_merkle_prove_consistency(from, to, of_history, &two, p2, &n2));
+            assert_int_equal(n1, n2);
+            lie l = {.from = from, .to = to, .root1 = &root1, .root2 = &root2};
+            tell_all(&l, p1, p2, n1);
+            if (l.believed != 0) fail_msg("%llu to %llu: %zu of %zu lies were believed", (unsigned long long)from, (unsigned long long)to, l.believed, l.tried);
+            tried += l.tried;
+            /* The entry of one history is not included in the other. */
+            uint64_t at = (from * 7 + to) % from;
+            assert_ok(clo_wire_merkle_prove_inclusion(at, to, of_history, &two, p2, &n2));
+            assert_ok(clo_wire_merkle_inclusion(&two.leaves[at], at, to, p2, n2, &root2));
+            assert_true(clo_failed(clo_wire_merkle_inclusion(&one.leaves[at], at, to, p2, n2, &root2)));
+        }
+    }
+    print_message("# %zu lies\n", tried);
+}
+
+/* The parts that a proof shows are those of the tree, for every leaf of every tree. */
+static void parts_are_those_of_the_tree(void **state)
+{
+    (void)state;
+    static history h;
+    clo_wire_hash path[CLO_MERKLE_PATH_MAX], wanted;
+    clo_wire_merkle_part parts[CLO_MERKLE_PARTS_MAX];
+    size_t n = 0, count = 0;
+    for (unsigned i = 0; i < LIES_MAX; i++) memset(h.leaves[i].b, (int)i, 32);
+    for (uint64_t size = 1; size <= LIES_MAX; size++) {
+        for (uint64_t at = 0; at < size; at++) {
+            assert_ok(clo_wire_merkle_prove_inclusion(at, size, of_history, &h, path, &n));
+            assert_ok(clo_wire_merkle_inclusion_parts(&h.leaves[at], at, size, path, n, parts, &count));
+            assert_int_equal(count, 2 * n + 1);
+            for (size_t i = 0; i < count; i++) {
+                assert_ok(clo_wire_merkle_root(h.leaves + parts[i].start, parts[i].end - parts[i].start, &wanted));
+                assert_memory_equal(&wanted, &parts[i].hash, sizeof wanted);
+            }
+            assert_true(clo_failed(clo_wire_merkle_inclusion_parts(&h.leaves[at], at, size, path, n + 1, parts, &count)));
+            if (n > 0) assert_true(clo_failed(clo_wire_merkle_inclusion_parts(&h.leaves[at], at, size, path, n - 1, parts, &count)));
+        }
+    }
+    assert_code(clo_wire_merkle_inclusion_parts(&h.leaves[0], 3, 3, path, 2, parts, &count), CLO_E_RANGE);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_roots), cmocka_unit_test(test_inclusion),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(CVE_2022_36111_no_lie_between_two_histories_is_believed),
+                                       cmocka_unit_test(parts_are_those_of_the_tree),
+                                       cmocka_unit_test(test_roots), cmocka_unit_test(test_inclusion),
                                        cmocka_unit_test(test_consistency), cmocka_unit_test(test_subtrees)};
     return cmocka_run_group_tests(tests, make_leaves, NULL);
 }

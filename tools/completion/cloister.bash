@@ -11,7 +11,7 @@ _cloister()
         agreement) words="new check show diff sign submit status stop resume terminate list" ;;
         run) words="start list show watch cancel" ;;
         output) words="open list" ;;
-        receipt) words="verify show fetch list" ;;
+        receipt) words="verify compare show fetch list" ;;
         attest) words="verify inspect fetch" ;;
         key) words="list import disable enable revoke destroy rotate" ;;
         budget) words="list set" ;;
