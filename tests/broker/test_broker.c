@@ -125,7 +125,8 @@ static void pump(session *s, clo_crypto_tls_status got)
         fail_msg("tls: %s", clo_err_text());
 }
 
-static void session_open(session *s, bool with_leaf)
+/* leaf_of: the session whose leaf, with its private key, this one uses too; NULL = a fresh one. */
+static void session_open_as(session *s, bool with_leaf, const session *leaf_of)
 {
     memset(s, 0, sizeof *s);
     clo_buf der;
@@ -141,6 +142,12 @@ static void session_open(session *s, bool with_leaf)
     assert_ok(clo_crypto_cert_to_pem(c, &s->certificate));
     clo_crypto_cert_free(&c);
     clo_buf_free(&der);
+    if (leaf_of != NULL) {
+        clo_buf_clear(&s->key);
+        clo_buf_clear(&s->certificate);
+        assert_ok(clo_buf_put_span(&s->key, clo_buf_span(&leaf_of->key)));
+        assert_ok(clo_buf_put_span(&s->certificate, clo_buf_span(&leaf_of->certificate)));
+    }
     clo_crypto_tls_options o = {.pinned_spki = identity.spki};
     if (with_leaf) {
         o.certificate_pem = clo_buf_span(&s->certificate);
@@ -151,6 +158,8 @@ static void session_open(session *s, bool with_leaf)
     assert_ok(clo_crypto_tls_on_socket(&s->tls, s->context, s->fd));
     for (clo_crypto_tls_status got; (got = clo_crypto_tls_handshake(s->tls)) != CLO_TLS_DONE;) pump(s, got);
 }
+
+static void session_open(session *s, bool with_leaf) { session_open_as(s, with_leaf, NULL); }
 
 static void session_close(session *s)
 {
@@ -294,6 +303,101 @@ static void test_relayed_session(void **state)
     session_close(&outer);
     session_close(&inner);
     clo_buf_free(&answer);
+    broker_end();
+}
+
+/* What a proxy sends on its own session, and the claim that the refusal names. */
+static void refused_at(session *s, clo_span body, const char *claim)
+{
+    clo_buf answer;
+    clo_wire_node *problem = NULL;
+    clo_buf_init(&answer, 1 << 20);
+    assert_int_equal(session_post(s, "/v1/release", "application/cbor", body, &answer), 403);
+    assert_ok(clo_wire_cbor_decode(&w.arena, clo_buf_span(&answer), NULL, &problem));
+    assert_string_equal(text_of(problem, "claim"), claim);
+    assert_true(text_of(problem, "expected")[0] != '\0' && text_of(problem, "actual")[0] != '\0');
+    clo_buf_free(&answer);
+}
+
+/* The proxy holds the runtime's leaf key itself, so that its own session shows the attested leaf: the exporter still is another. */
+static void T01_proxy_with_the_leaf_key(void **state)
+{
+    (void)state;
+    session inner, outer;
+    broker_begin();
+    put_key();
+    runtime_make(&r);
+    session_open(&inner, true);
+    bind_session(&inner, &m, &r);
+    clo_span body = message_finish(&w, &m);
+    session_open_as(&outer, true, &inner);
+    uint8_t spki[32];
+    assert_true(clo_crypto_tls_own_spki(outer.tls, spki));
+    assert_memory_equal(spki, r.leaf, 32);
+    refused_at(&outer, body, "channel.binding");
+    session_close(&outer);
+    /* Nor does what was proved to another server, or for the other end of a session, count here. */
+    for (int i = 0; i < 2; i++) {
+        session_open_as(&outer, true, &inner);
+        bind_session(&outer, &m, &r);
+        if (i == 0) m.channel.server_spki[7] ^= 1;
+        body = message_finish(&w, &m);
+        if (i == 1) {
+            clo_buf reflected, encoded;
+            clo_buf_init(&reflected, 4096);
+            clo_buf_init(&encoded, 8 << 20);
+            assert_ok(clo_collab_channel_message(m.channel.exporter, m.channel.server_spki, m.channel.client_spki, "key-service",
+                                                 m.m.evidence, &reflected));
+            assert_ok(clo_crypto_sign(&r.sign, clo_buf_span(&reflected), m.m.channel_proof));
+            assert_ok(clo_collab_release_request_encode(&m.m, &encoded));
+            refused_at(&outer, clo_buf_span(&encoded), "channel.binding");
+            clo_buf_free(&reflected);
+            clo_buf_free(&encoded);
+        } else {
+            refused_at(&outer, body, "channel.binding");
+        }
+        session_close(&outer);
+    }
+    session_close(&inner);
+    clo_kms_run *runs = NULL;
+    size_t count = 1;
+    assert_ok(clo_kms_run_list(w.kms, &w.arena, 10, &runs, &count));
+    assert_int_equal(count, 0);
+    broker_end();
+}
+
+/* Even a runtime that proves the proxy's session for it gives the proxy nothing: what comes over is sealed to the attested key. */
+static void T01_forced_relay_yields_ciphertext(void **state)
+{
+    (void)state;
+    session inner, outer;
+    runtime proxy;
+    clo_buf answer, info;
+    static clo_collab_release_reply got;
+    uint8_t dek[32];
+    clo_buf_init(&answer, 1 << 20);
+    clo_buf_init(&info, 1024);
+    broker_begin();
+    put_key();
+    runtime_make(&r);
+    runtime_make(&proxy);
+    session_open(&inner, true);
+    session_open_as(&outer, true, &inner);
+    bind_session(&outer, &m, &r); /* the runtime signs the proxy's exporter */
+    assert_int_equal(session_post(&outer, "/v1/release", "application/cbor", message_finish(&w, &m), &answer), 200);
+    assert_ok(clo_collab_release_reply_decode(&w.arena, clo_buf_span(&answer), &got));
+    assert_null(memmem(answer.p, answer.len, w.dek.b, 32));
+    assert_ok(clo_collab_release_info(w.g->id, m.request.run_id, w.manifest_a.id, m.m.binding.nonces[0].bytes, m.m.evidence,
+                                      got.expires, &info));
+    clo_span sealed = got.keys[0].sealed_dek;
+    assert_code(clo_crypto_hpke_open(&proxy.hpke.secret, clo_buf_span(&info), clo_span_of(NULL, 0), sealed, dek, 32),
+                CLO_E_AUTHENTICATION);
+    assert_ok(clo_crypto_hpke_open(&r.hpke.secret, clo_buf_span(&info), clo_span_of(NULL, 0), sealed, dek, 32));
+    assert_memory_equal(dek, w.dek.b, 32);
+    session_close(&outer);
+    session_close(&inner);
+    clo_buf_free(&answer);
+    clo_buf_free(&info);
     broker_end();
 }
 
@@ -446,6 +550,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole_run),
         cmocka_unit_test(test_relayed_session),
+        cmocka_unit_test(T01_proxy_with_the_leaf_key),
+        cmocka_unit_test(T01_forced_relay_yields_ciphertext),
         cmocka_unit_test(test_credentials),
         cmocka_unit_test(test_owner_work),
     };
