@@ -1,6 +1,9 @@
 /* Proves digests, HMAC, HKDF and the random generator: published values, empty input, each limit and each refusal. */
 #include "crypto/hash.h"
 #include "crypto_test.h"
+#include <sched.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static void hash_known(void **state)
 {
@@ -117,11 +120,100 @@ static void random_differs(void **state)
     free(p);
 }
 
+/* ---- T12: randomness is never used twice ---- */
+
+enum { DRAW = 32, COPIES = 2 };
+
+/* A copy of this process's memory under the same process id: what a restored snapshot of a machine is. The generator cannot notice. Draws twice, the second
+ * time seeded afresh, and writes both. */
+static void copy_draws(int out)
+{
+    uint8_t both[2 * DRAW] = {0};
+    bool good = !clo_failed(clo_crypto_random(both, DRAW)) && !clo_failed(clo_crypto_reseed()) && !clo_failed(clo_crypto_random(both + DRAW, DRAW));
+    _exit(good && write(out, both, sizeof both) == (ssize_t)sizeof both ? 0 : 1);
+}
+
+/* Runs `body` as process 1 of a process id namespace of its own; -1 where that is not allowed. */
+static int as_first_process(void (*body)(int), int out)
+{
+    int status = 0;
+    pid_t outer = fork();
+    if (outer == 0) {
+        if (unshare(CLONE_NEWPID) != 0) _exit(77);
+        pid_t inner = fork();
+        if (inner == 0) body(out);
+        if (inner < 0 || waitpid(inner, &status, 0) != inner) _exit(1);
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+    }
+    if (outer < 0 || waitpid(outer, &status, 0) != outer || !WIFEXITED(status)) return 1;
+    return WEXITSTATUS(status) == 77 ? -1 : WEXITSTATUS(status);
+}
+
+/* Process 1: its generator has this process id, and so have its copies. */
+static void make_copies(int out)
+{
+    uint8_t warm[8];
+    if (clo_failed(clo_crypto_random(warm, sizeof warm))) _exit(1);
+    for (int i = 0; i < COPIES; i++) {
+        int code = as_first_process(copy_draws, out);
+        if (code != 0) _exit(code < 0 ? 77 : code);
+    }
+    _exit(0);
+}
+
+static void T12_copied_state_is_reseeded(void **state)
+{
+    (void)state;
+    int ends[2];
+    uint8_t drawn[COPIES][2 * DRAW];
+    assert_int_equal(pipe(ends), 0);
+    int code = as_first_process(make_copies, ends[1]);
+    if (code < 0 || code == 77) {
+        print_message("# namespaces of process ids need root\n");
+        skip();
+    }
+    assert_int_equal(code, 0);
+    assert_int_equal(read(ends[0], drawn, sizeof drawn), sizeof drawn);
+    close(ends[0]);
+    close(ends[1]);
+    /* The danger is real: unnoticed copies draw the same. Seeded afresh they do not, as the runtime does before it makes its keys. */
+    assert_memory_equal(drawn[0], drawn[1], DRAW);
+    assert_memory_not_equal(drawn[0] + DRAW, drawn[1] + DRAW, DRAW);
+}
+
+/* A fork, as of the program child, is noticed without our doing. */
+static void T12_fork_draws_its_own(void **state)
+{
+    (void)state;
+    uint8_t drawn[3][DRAW];
+    assert_ok(clo_crypto_random(drawn[2], DRAW));
+    for (int i = 0; i < 2; i++) {
+        int ends[2], status = 1;
+        assert_int_equal(pipe(ends), 0);
+        pid_t child = fork();
+        if (child == 0) {
+            uint8_t mine[DRAW] = {0};
+            _exit(!clo_failed(clo_crypto_random(mine, DRAW)) && write(ends[1], mine, DRAW) == DRAW ? 0 : 1);
+        }
+        assert_true(child > 0);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+        assert_int_equal(read(ends[0], drawn[i], DRAW), DRAW);
+        close(ends[0]);
+        close(ends[1]);
+    }
+    assert_ok(clo_crypto_random(drawn[2], DRAW));
+    assert_memory_not_equal(drawn[0], drawn[1], DRAW);
+    assert_memory_not_equal(drawn[0], drawn[2], DRAW);
+    assert_memory_not_equal(drawn[1], drawn[2], DRAW);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hash_known), cmocka_unit_test(hash_empty_span), cmocka_unit_test(unknown_algorithm),
         cmocka_unit_test(hmac_known), cmocka_unit_test(hkdf_limits),     cmocka_unit_test(random_differs),
+        cmocka_unit_test(T12_copied_state_is_reseeded), cmocka_unit_test(T12_fork_draws_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
