@@ -212,6 +212,8 @@ static clo_err statement_make(clo_enclave *e, clo_buf *out)
 clo_err clo_enclave_output_release(clo_enclave *e, clo_span result)
 {
     CLO_TRY(guards_check(e, result));
+    /* Two copies of a machine in this state would seal two outputs under one key: the key of the released one would open the other. */
+    CLO_TRY(clo_crypto_reseed());
     CLO_TRY(seal(e, result));
     CLO_TRY(split(e));
     CLO_TRY(output_send(e));

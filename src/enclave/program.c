@@ -12,6 +12,7 @@
 
 #include "base/clo_ct.h"
 #include "base/clo_own.h"
+#include "crypto/hash.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/sandbox.h"
@@ -84,6 +85,7 @@ static clo_err child_compute(const clo_enclave_program *p, const clo_enclave_tas
     /* The result is written straight into the shared region: a buffer whose memory is fixed never grows. */
     clo_buf out = {.p = p->result.p, .len = 0, .cap = p->result.size, .max = p->result.size};
     clo_dp_progress progress = {.context = report, .step = child_step};
+    CLO_TRY(clo_crypto_reseed()); /* the generator is a copy of the runtime's */
     CLO_TRY(engine->run(task, clo_enclave_engine_rng(), progress, &out));
     CLO_CHECK(out.p == p->result.p, CLO_E_BUG);
     *size = out.len;
