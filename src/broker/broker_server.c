@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { LISTEN_FILE_MAX = 1024, TICK_MS = 500 };
+enum { LISTEN_FILE_MAX = 1024, TICK_MS = 500, WORKERS = 16 /* most wait for the disk, and one sync serves all that do */ };
 
 /* The file "listen": address, port and URL, one line each. */
 static clo_err listen_write(const char *home, const char *address, uint16_t port, const char *url)
@@ -206,6 +206,7 @@ static clo_err serve(clo_broker *b, const clo_broker_options *options)
     g.standard_routes = true;
     g.ready = ready;
     g.clock = options->clock;
+    if (g.workers == 0) g.workers = WORKERS;
     bool limited = g.limits.peer_per_second > 0 || g.limits.principal_per_second > 0;
     if (!limited) {
         g.limits.peer_per_second = 500;

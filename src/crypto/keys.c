@@ -48,6 +48,8 @@ static BIGNUM *scalar_of(const EC_GROUP *group, const uint8_t *scalar, size_t n)
     return d;
 }
 
+static const char scalar_refused[] = "the private key is not a number between 1 and the order of its curve";
+
 clo_err clo_crypto_ec_public(clo_crypto_sign_alg alg, const uint8_t *scalar, uint8_t *point)
 {
     const curve_facts *curve = curve_of(alg);
@@ -55,8 +57,7 @@ clo_err clo_crypto_ec_public(clo_crypto_sign_alg alg, const uint8_t *scalar, uin
     CLO_AUTO(group_auto) EC_GROUP *group = EC_GROUP_new_by_curve_name(curve->nid);
     CLO_CHECK(group != NULL, CLO_E_NOMEM);
     CLO_AUTO(bn_auto) BIGNUM *d = scalar_of(group, scalar, curve->scalar);
-    if (d == NULL)
-        return clo_crypto_fail(CLO_E_MALFORMED, "the private key is not a number between 1 and the order of its curve");
+    if (d == NULL) return clo_crypto_fail(CLO_E_MALFORMED, scalar_refused);
     CLO_AUTO(point_auto) EC_POINT *q = EC_POINT_new(group);
     if (q == NULL || EC_POINT_mul(group, q, d, NULL, NULL, NULL) != 1 ||
         EC_POINT_point2oct(group, q, POINT_CONVERSION_UNCOMPRESSED, point, curve->point, NULL) != curve->point)
@@ -64,14 +65,16 @@ clo_err clo_crypto_ec_public(clo_crypto_sign_alg alg, const uint8_t *scalar, uin
     return CLO_OK;
 }
 
-static clo_err ec_key_make(const char *group, int selection, const BIGNUM *d, clo_span point, EVP_PKEY **out)
+/* point: empty for a private key, which signs and agrees without its public half. */
+static clo_err ec_key_make(const char *group, const BIGNUM *d, clo_span point, EVP_PKEY **out)
 {
     CLO_AUTO(bld_auto) OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
     bool ok = build != NULL && OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, group, 0) == 1 &&
-              OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point.p, point.n) == 1 &&
+              (point.n == 0 || OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point.p, point.n) == 1) &&
               (d == NULL || OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_PRIV_KEY, d) == 1);
     CLO_AUTO(params_auto) OSSL_PARAM *params = ok ? OSSL_PARAM_BLD_to_param(build) : NULL;
     CLO_AUTO(clo_crypto_pkey_ctx_auto) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+    int selection = d == NULL ? EVP_PKEY_PUBLIC_KEY : EVP_PKEY_KEYPAIR;
     EVP_PKEY *key = NULL;
     if (params == NULL || ctx == NULL || EVP_PKEY_fromdata_init(ctx) != 1 || EVP_PKEY_fromdata(ctx, &key, selection, params) != 1)
         return clo_crypto_fail(CLO_E_MALFORMED, "the key is not a point of its curve");
@@ -91,7 +94,7 @@ clo_err clo_crypto_pkey_public(const clo_crypto_public_key *pk, EVP_PKEY **out)
     }
     CLO_CHECKF(pk->n == curve->point && pk->bytes[0] == 4, CLO_E_MALFORMED,
                "a %s public key is an uncompressed point of %zu bytes", curve->group, curve->point);
-    return ec_key_make(curve->group, EVP_PKEY_PUBLIC_KEY, NULL, clo_crypto_public_key_span(pk), out);
+    return ec_key_make(curve->group, NULL, clo_crypto_public_key_span(pk), out);
 }
 
 clo_err clo_crypto_pkey_private(const clo_crypto_private_key *sk, EVP_PKEY **out)
@@ -103,13 +106,11 @@ clo_err clo_crypto_pkey_private(const clo_crypto_private_key *sk, EVP_PKEY **out
         *out = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, sk->bytes, 32);
         return *out != NULL ? CLO_OK : clo_crypto_fail(CLO_E_NOMEM, "the private key could not be loaded");
     }
-    uint8_t point[CLO_SIGN_PUBLIC_MAX];
-    CLO_TRY(clo_crypto_ec_public(sk->alg, sk->bytes, point));
-    CLO_AUTO(bn_auto) BIGNUM *d = BN_secure_new();
-    if (d == NULL || BN_bin2bn(sk->bytes, (int)curve->scalar, d) == NULL)
-        return clo_crypto_fail(CLO_E_NOMEM, "the private key could not be loaded");
-    BN_set_flags(d, BN_FLG_CONSTTIME);
-    return ec_key_make(curve->group, EVP_PKEY_KEYPAIR, d, clo_span_of(point, curve->point), out);
+    CLO_AUTO(group_auto) EC_GROUP *group = EC_GROUP_new_by_curve_name(curve->nid);
+    CLO_CHECK(group != NULL, CLO_E_NOMEM);
+    CLO_AUTO(bn_auto) BIGNUM *d = scalar_of(group, sk->bytes, curve->scalar);
+    if (d == NULL) return clo_crypto_fail(CLO_E_MALFORMED, scalar_refused);
+    return ec_key_make(curve->group, d, clo_span_of(NULL, 0), out);
 }
 
 clo_err clo_crypto_sign_public_of(const clo_crypto_private_key *sk, clo_crypto_public_key *pk)

@@ -201,8 +201,8 @@ enum { SWEEP_MAX = 256 };
 static clo_err sweep_due(kms_db *db, int64_t now, bool all, uint8_t runs[][16], size_t *count)
 {
     CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
-    CLO_TRY(kms_db_query(db, &s, "SELECT run FROM releases WHERE state = 1 AND (expires <= ?1 OR ?2) ORDER BY expires LIMIT 256",
-                         "ii", now, (int64_t)all));
+    CLO_TRY(kms_db_query(db, &s, "SELECT run FROM releases WHERE state = 1 AND expires <= ?1 ORDER BY expires LIMIT 256", "i",
+                         all ? INT64_MAX : now)); /* a range of the index: nothing is read where nothing is due */
     *count = 0;
     for (bool row = true; *count < SWEEP_MAX; ++*count) {
         CLO_TRY(kms_db_row(s, &row));
