@@ -4,7 +4,7 @@ T ?= 60
 ONLY ?=
 PROGRAMS = cloister cloisterd cloister-kms cloister-enclave
 
-.PHONY: all setup test unit integration demo bench fuzz asan ct lint deb clean
+.PHONY: all setup test unit integration demo bench fuzz faults asan ct lint deb clean
 
 all: setup
 	@scripts/build $(BUILD)
@@ -30,6 +30,10 @@ bench: setup
 
 fuzz: setup
 	@scripts/fuzz $(BUILD)-fuzz $(T)
+
+# A fault at every write, sync and rename of ledger, store and log (the suite takes every sixteenth).
+faults: all
+	@FAULT_STRIDE=1 python3 tests/integration/test_faults_disk.py $(BUILD)
 
 asan: setup
 	@scripts/test $(BUILD) --only asan

@@ -38,6 +38,7 @@ static clo_err open_files(clo_audit_log *log)
     char path[600];
     CLO_TRY(clo_os_path_join(path, sizeof path, log->directory, "lock"));
     CLO_TRY(clo_os_lock_take(path, &log->lock_fd));
+    CLO_TRY(clo_os_dir_sweep(log->directory));
     CLO_TRY(clo_os_path_join(log->checkpoint_path, sizeof log->checkpoint_path, log->directory, "checkpoint"));
     CLO_TRY(clo_os_path_join(path, sizeof path, log->directory, "journal"));
     CLO_TRY(clo_os_file_open(&log->fd, path, CLO_OS_OPEN_CREATE, 0600));

@@ -38,6 +38,7 @@ CLO_R clo_audit_witness_open(clo_audit_witness **out, const char *directory, con
     clo_err e = clo_str_set(w->directory, sizeof w->directory, clo_span_str(directory));
     if (!clo_failed(e)) e = clo_str_set(w->name, sizeof w->name, clo_span_str(name));
     if (!clo_failed(e)) e = clo_os_dir_make(directory);
+    if (!clo_failed(e)) e = clo_os_dir_sweep(directory);
     if (clo_failed(e)) {
         clo_audit_witness_close(&w);
         return e;

@@ -57,14 +57,47 @@ static clo_err database_make(const char *path, const char *schema, bool durable)
 
 static clo_err home_path(const char *home, const char *name, char path[640]) { return clo_os_path_join(path, 640, home, name); }
 
+/* Does this database hold keys or budget? One whose making broke off has no tables. */
+static bool database_used(const char *path)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *s = NULL;
+    int code = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, NULL);
+    if (code == SQLITE_OK) code = sqlite3_prepare_v2(db, "SELECT 1 FROM ledger UNION ALL SELECT 1 FROM deks LIMIT 1", -1, &s, NULL);
+    if (code == SQLITE_OK) code = sqlite3_step(s);
+    (void)sqlite3_finalize(s);
+    (void)sqlite3_close(db);
+    return code != SQLITE_ERROR && code != SQLITE_DONE; /* ERROR: no such table; what cannot be read may be of worth */
+}
+
+/* A home without an identity is one whose making broke off: what it left is removed, unless there is anything of worth in it. */
+static clo_err clear_half_made(const char *home)
+{
+    static const char *const names[] = {"owner.pin", "kms.db", "kms.db-wal", "kms.db-shm", "denials.db", "denials.db-wal", "denials.db-shm"};
+    char path[640];
+    CLO_TRY(home_path(home, "kms.db", path));
+    CLO_CHECKF(!clo_os_file_exists(path) || !database_used(path), CLO_E_CONFLICT,
+               "%s holds a key service's ledger but its identity.kms is missing; put that back from a backup", home);
+    CLO_TRY(clo_os_dir_sweep(home));
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        CLO_TRY(home_path(home, names[i], path));
+        CLO_TRY(clo_os_file_remove(path));
+    }
+    return CLO_OK;
+}
+
 clo_err clo_kms_init(const char *home, const clo_collab_party *owner)
 {
     char path[640];
+    CLO_AUTO(clo_os_fd_close) int lock = -1;
     CLO_TRY(clo_crypto_init());
     CLO_TRY(clo_os_dir_make(home));
     CLO_TRY(home_path(home, "identity.kms", path));
     CLO_CHECKF(!clo_os_file_exists(path), CLO_E_EXISTS, "%s is the home of a key service already; choose another directory",
                home);
+    CLO_TRY(home_path(home, "lock", path));
+    CLO_TRY(clo_os_lock_take(path, &lock));
+    CLO_TRY(clear_half_made(home));
     CLO_TRY(home_path(home, "owner.pin", path));
     CLO_TRY(owner_write(path, owner));
     CLO_TRY(home_path(home, "kms.db", path));
@@ -155,6 +188,7 @@ static clo_err open_home(clo_kms *k, const char *home)
                home);
     CLO_TRY(home_path(home, "lock", path));
     CLO_TRY(clo_os_lock_take(path, &k->lock_fd));
+    CLO_TRY(clo_os_dir_sweep(home));
     CLO_TRY(open_identity(k));
     return open_databases(k);
 }

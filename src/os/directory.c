@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,17 +19,31 @@ static clo_err fail_errno(const char *path, const char *doing)
     return CLO_FAILF(CLO_E_IO, "cannot %s %s: %s", doing, path, strerrordesc_np(why));
 }
 
+/* The name that was just made must outlive a power cut: sync the directory that holds it, the first n bytes of the path. */
+static clo_err sync_parent(const char *path, size_t n)
+{
+    char parent[PATH_TEXT_MAX] = ".";
+    if (n > 0) {
+        memcpy(parent, path, n);
+        parent[n] = 0;
+    }
+    return clo_os_dir_sync(parent);
+}
+
 clo_err clo_os_dir_make(const char *path)
 {
     char part[PATH_TEXT_MAX];
-    size_t n = strlen(path);
+    size_t n = strlen(path), parent = path[0] == '/' ? 1 : 0;
     CLO_CHECKF(n != 0 && n < sizeof part, CLO_E_TOO_LARGE, "this path is empty or too long");
     memcpy(part, path, n + 1);
     for (size_t i = 1; i <= n; i++) {
         if (part[i] != '/' && part[i] != 0) continue;
         char was = part[i];
         part[i] = 0;
-        if (mkdir(part, 0700) != 0 && errno != EEXIST) return fail_errno(part, "make");
+        bool made = mkdir(part, 0700) == 0;
+        if (!made && errno != EEXIST) return fail_errno(part, "make");
+        if (made) CLO_TRY(sync_parent(part, parent));
+        parent = i;
         part[i] = was;
     }
     CLO_CHECKF(clo_os_dir_exists(path), CLO_E_IO, "cannot make %s: a file of this name is in the way", path);
@@ -103,6 +118,28 @@ clo_err clo_os_dir_list(const char *path, clo_os_dir_fn each, void *context)
     CLO_AUTO(entries_free) entries all = {0};
     CLO_TRY(entries_read(&all, path));
     for (size_t i = 0; i < all.count; i++) CLO_TRY(each(context, all.items[i].name, all.items[i].is_directory));
+    return CLO_OK;
+}
+
+static bool is_temporary(const char *name)
+{
+    enum { LETTERS = 6, TAIL = sizeof CLO_OS_TEMPORARY - 1 + LETTERS };
+    size_t n = strlen(name);
+    return n > TAIL && memcmp(name + n - TAIL, CLO_OS_TEMPORARY, TAIL - LETTERS) == 0;
+}
+
+clo_err clo_os_dir_sweep(const char *path)
+{
+    CLO_AUTO(entries_free) entries all = {0};
+    clo_err e = entries_read(&all, path);
+    if (e.code == CLO_E_NOT_FOUND) return CLO_OK;
+    CLO_TRY(e);
+    for (size_t i = 0; i < all.count; i++) {
+        char child[PATH_TEXT_MAX];
+        if (all.items[i].is_directory || !is_temporary(all.items[i].name)) continue;
+        CLO_TRY(clo_os_path_join(child, sizeof child, path, all.items[i].name));
+        CLO_TRY(clo_os_file_remove(child));
+    }
     return CLO_OK;
 }
 

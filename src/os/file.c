@@ -182,7 +182,7 @@ static clo_err write_temporary(char *temporary, clo_span bytes, unsigned permiss
 
 static clo_err temporary_name(const char *path, char temporary[PATH_TEXT_MAX])
 {
-    int n = snprintf(temporary, PATH_TEXT_MAX, "%s.XXXXXX", path);
+    int n = snprintf(temporary, PATH_TEXT_MAX, "%s" CLO_OS_TEMPORARY "XXXXXX", path);
     CLO_CHECKF(n > 0 && n < PATH_TEXT_MAX, CLO_E_TOO_LARGE, "this path is too long");
     return CLO_OK;
 }

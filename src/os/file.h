@@ -29,6 +29,8 @@ CLO_R clo_os_file_read(const char *path, size_t max, clo_buf *out);
 /** A secret file (key): refuses one that group or others may read, and reads into memory of the caller that is wiped on
  *  error. *n = bytes. Errors: NOT_FOUND, DENIED (permissions), TOO_LARGE (more than size), IO. */
 CLO_R clo_os_file_read_secret(const char *path, void *to, size_t size, size_t *n);
+/** What stands between a file's name and six random letters while the file is being written. */
+#define CLO_OS_TEMPORARY ".tmp-"
 /** Replace path by these bytes or leave it as it was: temporary file beside it, fsync, rename, fsync of the directory. */
 CLO_R clo_os_file_write_atomic(const char *path, clo_span bytes, unsigned permissions);
 /** Make a new file with these bytes, durable. Errors: EXISTS, IO. */
@@ -54,7 +56,7 @@ CLO_R clo_os_file_remove(const char *path);
 /** Copy a regular file (durable, replaces `to` atomically). */
 CLO_R clo_os_file_copy(const char *from, const char *to, unsigned permissions);
 
-/** Make the directory and its missing parents, mode 0700 (existing ones keep their mode). */
+/** Make the directory and its missing parents, mode 0700 (existing ones keep their mode); durable like a file. */
 CLO_R clo_os_dir_make(const char *path);
 /** fsync a directory. */
 CLO_R clo_os_dir_sync(const char *path);
@@ -62,6 +64,8 @@ CLO_R clo_os_dir_sync(const char *path);
  *  Errors: NOT_FOUND, TOO_MANY (more than 100,000 entries), IO. */
 typedef clo_err (*clo_os_dir_fn)(void *context, const char *name, bool is_directory);
 CLO_R clo_os_dir_list(const char *path, clo_os_dir_fn each, void *context);
+/** Remove the temporary files that interrupted writes left in this directory. Only for who holds the directory's lock. Missing is no error. */
+CLO_R clo_os_dir_sweep(const char *path);
 /** Remove a directory with everything in it (symbolic links are removed, never followed). Missing is no error. */
 CLO_R clo_os_tree_remove(const char *path);
 /** Copy a tree of regular files and directories to a path that does not exist (modes kept). */

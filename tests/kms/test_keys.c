@@ -56,6 +56,11 @@ static void test_home(void **state)
     assert_ok(clo_os_file_write_atomic(path, clo_buf_span(&b), 0644));
     assert_true(clo_failed(kms_secrets_read(path, &s)));
     clo_buf_free(&b);
+    /* A ledger that has lost its identity is never taken for a home that was half made. */
+    assert_ok(clo_os_file_remove(path));
+    assert_code(clo_kms_init(w.home, &w.a.public_half), CLO_E_CONFLICT);
+    (void)snprintf(path, sizeof path, "%s/kms.db", w.home);
+    assert_true(clo_os_file_exists(path));
 }
 
 static clo_err import(const clo_collab_manifest *mf, clo_span bytes, const clo_key32 *dek, const uint8_t hpke[32])

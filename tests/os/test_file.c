@@ -36,6 +36,19 @@ static const char *at(const char *name)
 #define OK(expr) assert_int_equal((expr).code, 0)
 #define FAILS(expr, wanted) assert_int_equal((expr).code, (wanted))
 
+/* Only what an interrupted write left goes. */
+static void test_sweep(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"x.tmp-AbC123", "x.tmp-AbC12", "x.tmp-AbC1234", "tmp-AbC123", ".tmp-AbC123", "x.pinned"};
+    for (size_t i = 0; i < 6; i++) OK(clo_os_file_write_new(at(names[i]), clo_span_str("x"), 0600));
+    OK(clo_os_dir_make(at("d.tmp-AbC123")));
+    OK(clo_os_dir_sweep(home));
+    OK(clo_os_dir_sweep(at("none")));
+    for (size_t i = 0; i < 6; i++) assert_int_equal(clo_os_file_exists(at(names[i])), i != 0);
+    assert_true(clo_os_dir_exists(at("d.tmp-AbC123")));
+}
+
 static void test_read_write(void **state)
 {
     (void)state;
@@ -168,7 +181,7 @@ static void test_lock(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_read_write), cmocka_unit_test(test_offsets), cmocka_unit_test(test_secret),
+        cmocka_unit_test(test_sweep), cmocka_unit_test(test_read_write), cmocka_unit_test(test_offsets), cmocka_unit_test(test_secret),
         cmocka_unit_test(test_links),      cmocka_unit_test(test_trees),   cmocka_unit_test(test_lock),
     };
     return cmocka_run_group_tests(tests, make_home, remove_home);
