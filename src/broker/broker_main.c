@@ -2,9 +2,9 @@
 #include "broker/broker_int.h"
 #include "gateway/config.h"
 #include "gateway/listen_address.h"
+#include "os/ending.h"
 #include "os/file.h"
 #include "os/log.h"
-#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -147,42 +147,15 @@ static clo_err run_serve(const arguments *a)
         options.listen.address = address;
     }
     CLO_TRY(clo_os_log_open("cloister-kms", log, CLO_OS_LOG_INFO));
-    /* Blocked before threads start, so that only this one takes them. */
-    sigset_t ends;
-    (void)sigemptyset(&ends);
-    (void)sigaddset(&ends, SIGTERM);
-    (void)sigaddset(&ends, SIGINT);
-    (void)pthread_sigmask(SIG_BLOCK, &ends, NULL);
-    (void)signal(SIGPIPE, SIG_IGN);
+    clo_os_ending_block();
     clo_broker *b = NULL;
     CLO_TRY(clo_broker_start(&b, &options));
-    (void)printf("cloister-kms: serving %s at %s\n", clo_kms_owner(clo_broker_kms(b))->name, clo_broker_identity_of(b)->url);
-    (void)fflush(stdout);
-    int got = 0;
-    (void)sigwait(&ends, &got);
-    clo_os_log(CLO_OS_LOG_INFO, "stopping", NULL, "signal %d", got);
+    char line[400];
+    (void)snprintf(line, sizeof line, "cloister-kms: serving %s at %s", clo_kms_owner(clo_broker_kms(b))->name, clo_broker_identity_of(b)->url);
+    clo_err e = clo_os_ending_wait(line);
+    clo_os_log(CLO_OS_LOG_INFO, "stopping", NULL, "asked to end");
     clo_broker_stop(&b, 5000);
-    return CLO_OK;
-}
-
-static int exit_code(clo_err e)
-{
-    if (e.code == CLO_E_NOT_FOUND) return 3; /* what is not there could not be reached */
-    switch (clo_err_class(e)) {
-    case CLO_CLASS_OK:
-        return 0;
-    case CLO_CLASS_DENIED:
-        return 1;
-    case CLO_CLASS_INPUT:
-        return 2;
-    case CLO_CLASS_LIMIT:
-        return 4;
-    case CLO_CLASS_AGAIN:
-    case CLO_CLASS_ENV:
-    case CLO_CLASS_BUG:
-        break;
-    }
-    return 3;
+    return e;
 }
 
 int clo_broker_main(int argc, char **argv)
@@ -205,5 +178,5 @@ int clo_broker_main(int argc, char **argv)
             e = CLO_FAILF(CLO_E_USAGE, "\"%.60s\" is not understood; see cloister-kms --help", a.verb);
     }
     if (clo_failed(e)) (void)fprintf(stderr, "cloister-kms: %s\n", clo_err_text());
-    return exit_code(e);
+    return clo_os_exit_code(e);
 }

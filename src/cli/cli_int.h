@@ -89,7 +89,7 @@ CLO_R clo_cli_agreement_keep(clo_cli *c, const clo_collab_agreement *g, clo_span
 /* ---- saying things ---- */
 /** Much of what is shown was written by others: replace by '?' what would steer the terminal. `lines`: line breaks and tabs may stay. */
 void clo_cli_clean(char *text, bool lines);
-/** Results for people: nothing with --json. */
+/** Results for people: nothing with --json; with --quiet nothing of commands that are called for what they do. */
 void clo_cli_say(clo_cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /** Remarks: nothing with --json or --quiet. */
 void clo_cli_note(clo_cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

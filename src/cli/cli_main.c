@@ -2,30 +2,11 @@
 #include "cli/cli_int.h"
 
 #include "os/clock.h"
+#include "os/ending.h"
 
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
-
-int clo_cli_exit_code(clo_err e)
-{
-    if (e.code == CLO_E_NOT_FOUND) return 3; /* a file or thing that is not there could not be reached */
-    switch (clo_err_class(e)) {
-    case CLO_CLASS_OK:
-        return 0;
-    case CLO_CLASS_DENIED:
-        return 1;
-    case CLO_CLASS_INPUT:
-        return 2;
-    case CLO_CLASS_LIMIT:
-        return 4;
-    case CLO_CLASS_AGAIN:
-    case CLO_CLASS_ENV:
-    case CLO_CLASS_BUG:
-        break;
-    }
-    return 3;
-}
 
 static bool noun_known(const char *noun)
 {
@@ -268,7 +249,7 @@ int clo_cli_main(int argc, char **argv)
         clo_os_progress_end(&c->progress);
         if (clo_failed(e)) {
             print_error(c, e);
-            code = clo_cli_exit_code(e);
+            code = clo_os_exit_code(e);
         } else if (c->unreached)
             code = 3;
         else if (c->negative)

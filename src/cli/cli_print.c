@@ -24,9 +24,21 @@ __attribute__((format(printf, 1, 0))) static void print_clean(const char *fmt, v
     free(text);
 }
 
+/* Commands that are called for what they do, not for what they say: with --quiet their success needs no words. */
+static bool only_does(const clo_cli_command *k)
+{
+    static const char *const verbs[] = {"new",    "export",    "import", "seal",   "rekey",  "push",   "sign",    "submit", "stop",
+                                        "resume", "terminate", "cancel", "fetch",  "rotate", "enable", "disable", "revoke", "destroy",
+                                        "set"};
+    if (k->verb == NULL) return strcmp(k->noun, "init") == 0;
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
+        if (strcmp(k->verb, verbs[i]) == 0) return true;
+    return false;
+}
+
 void clo_cli_say(clo_cli *c, const char *fmt, ...)
 {
-    if (c->json) return;
+    if (c->json || (c->quiet && only_does(c->command))) return;
     va_list list;
     va_start(list, fmt);
     print_clean(fmt, list);

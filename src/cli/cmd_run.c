@@ -117,7 +117,8 @@ clo_err clo_cli_run_start(clo_cli *c)
     const char *id = clo_client_text(run, "id");
     CLO_CHECKF(id != NULL && clo_cli_is_run_id(id), CLO_E_MALFORMED, "the operator's answer names no run");
     if (!clo_cli_flag(c, "--watch")) {
-        CLO_TRY(say_run(c, run));
+        if (c->quiet) clo_cli_say(c, "%s\n", id);
+        else CLO_TRY(say_run(c, run));
         clo_cli_note(c, "Follow it with: cloister run watch %s\n", id);
         return clo_cli_emit(c, run);
     }

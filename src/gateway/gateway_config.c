@@ -79,12 +79,36 @@ void clo_gateway_config_listen(clo_wire_fields *fields, clo_gateway_options *opt
     take_unsigned(&f, "idle_timeout_ms", 100, 3600000, &options->idle_timeout_ms);
     take_rate(&f, "rate_per_peer", &options->limits.peer_per_second, &options->limits.peer_burst);
     take_rate(&f, "rate_per_principal", &options->limits.principal_per_second, &options->limits.principal_burst);
+    take_rate(&f, "failures_per_peer", &options->limits.failures_per_second, &options->limits.failures_burst);
     options->port = (uint16_t)port;
     clo_err e = clo_wire_fields_end(&f);
     /* The outer cursor latches it, so that one place looks at errors. */
     if (!clo_failed(e) || clo_failed(fields->err)) return;
     fields->err = e;
     (void)snprintf(fields->text, sizeof fields->text, "%s", clo_err_text());
+}
+
+static clo_err put_option(clo_buf *out, const char *key, uint64_t value)
+{
+    return value == 0 ? CLO_OK : clo_buf_printf(out, ", %s: %llu", key, (unsigned long long)value);
+}
+
+static clo_err put_rate(clo_buf *out, const char *key, double rate) { return rate > 0.0 ? clo_buf_printf(out, ", %s: %.9g", key, rate) : CLO_OK; }
+
+clo_err clo_gateway_config_listen_write(const char *address, uint16_t port, const clo_gateway_options *o, clo_buf *out)
+{
+    CLO_TRY(clo_buf_printf(out, "listen: {address: \"%s\", port: %u", address, (unsigned)port));
+    CLO_TRY(put_option(out, "loops", o->loops));
+    CLO_TRY(put_option(out, "workers", o->workers));
+    CLO_TRY(put_option(out, "queue", o->queue_max));
+    CLO_TRY(put_option(out, "connections", o->connections_max));
+    CLO_TRY(put_option(out, "connections_per_peer", o->connections_per_peer_max));
+    CLO_TRY(put_option(out, "head_timeout_ms", o->head_timeout_ms));
+    CLO_TRY(put_option(out, "idle_timeout_ms", o->idle_timeout_ms));
+    CLO_TRY(put_rate(out, "rate_per_peer", o->limits.peer_per_second));
+    CLO_TRY(put_rate(out, "rate_per_principal", o->limits.principal_per_second));
+    CLO_TRY(put_rate(out, "failures_per_peer", o->limits.failures_per_second));
+    return clo_buf_put_str(out, "}\n");
 }
 
 static clo_err make_leaf(const char *key_path, const char *cert_path, const char *common_name, int64_t now)

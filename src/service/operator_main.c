@@ -4,6 +4,7 @@
 #include "base/clo_text.h"
 #include "gateway/config.h"
 #include "gateway/listen_address.h"
+#include "os/ending.h"
 #include "os/file.h"
 #include "service/serve.h"
 #include "service/service_arguments.h"
@@ -32,8 +33,9 @@ static clo_err overrides(clo_service_config *c, const clo_service_arguments *a)
     if (a->listen != NULL) CLO_TRY(clo_gateway_listen_parse(a->listen, c->address, &c->port));
     if (a->url != NULL && c->url[0] != 0) CLO_TRY(clo_gateway_listen_url(a->url, c->address, c->port, c->url));
     if (a->enclave != NULL) CLO_TRY(clo_str_set(c->enclave, sizeof c->enclave, clo_span_str(a->enclave)));
+    CLO_CHECKF(a->witness_count <= SERVICE_WITNESSES_MAX, CLO_E_TOO_MANY, "--witness is given more than %d times", SERVICE_WITNESSES_MAX);
     if (a->witness_count > 0) c->witness_count = 0;
-    for (size_t i = 0; i < a->witness_count && i < SERVICE_WITNESSES_MAX; i++) {
+    for (size_t i = 0; i < a->witness_count; i++) {
         CLO_TRY(clo_client_witness_parse(a->witnesses[i], &c->witnesses[i]));
         c->witness_count = i + 1;
     }
@@ -104,7 +106,7 @@ static clo_err serve(clo_service *s)
     CLO_TRY(start_server(s));
     CLO_TRY(clo_service_scheduler_start(s));
     (void)snprintf(line, sizeof line, "cloisterd: serving %s at %s (software TEE (sim): no protection from the operator)", s->config.name, s->config.url);
-    return clo_service_signals_wait(line);
+    return clo_os_ending_wait(line);
 }
 
 static clo_err show(clo_service *s)
@@ -126,12 +128,15 @@ CLO_R clo_service_operator_main(const clo_service_arguments *a)
     char path[600] = "";
     s->clock = clo_os_clock_system();
     bool init = a->verb != NULL;
-    clo_service_signals_block();
+    clo_os_ending_block();
     clo_err e = defaults(&s->config, a);
     if (!clo_failed(e)) e = clo_service_home_lock(s->config.home, &lock);
     if (!clo_failed(e)) e = clo_os_path_join(path, sizeof path, s->config.home, "cloisterd.yaml");
     if (!clo_failed(e) && init && clo_os_file_exists(path)) e = CLO_FAILF(CLO_E_EXISTS, "%s is a home already; start it with: cloisterd --home %s", s->config.home, s->config.home);
-    if (!clo_failed(e) && !clo_os_file_exists(path) && a->config == NULL) e = make_home(&s->config, a);
+    if (!clo_failed(e) && !clo_os_file_exists(path) && a->config == NULL) {
+        if (!init) clo_service_home_say_new(s->config.home, "an operator");
+        e = make_home(&s->config, a);
+    }
     if (!clo_failed(e)) e = clo_service_config_load(&s->config, a->config);
     if (!clo_failed(e)) e = overrides(&s->config, a);
     if (!clo_failed(e)) e = init ? show(s) : serve(s);

@@ -4,34 +4,12 @@
 #include "os/file.h"
 #include "wire/json.h"
 
-#include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 
-static void ending(sigset_t *set)
+void clo_service_home_say_new(const char *home, const char *role)
 {
-    (void)sigemptyset(set);
-    (void)sigaddset(set, SIGTERM);
-    (void)sigaddset(set, SIGINT);
-}
-
-void clo_service_signals_block(void)
-{
-    sigset_t set;
-    ending(&set);
-    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
-    (void)signal(SIGPIPE, SIG_IGN);
-}
-
-CLO_R clo_service_signals_wait(const char *line)
-{
-    sigset_t set;
-    ending(&set);
-    CLO_CHECKF(printf("%s\n", line) > 0 && fflush(stdout) == 0, CLO_E_IO, "cannot write to standard output");
-    while (sigwaitinfo(&set, NULL) < 0)
-        CLO_CHECK(errno == EINTR, CLO_E_IO);
-    return CLO_OK;
+    (void)fprintf(stderr, "cloisterd: %s is not the home of %s yet; making a new one, with new keys (was another meant? stop, remove this one, give --home DIR)\n",
+                  home, role);
 }
 
 CLO_R clo_service_print(const clo_wire_node *tree)

@@ -22,13 +22,17 @@ CLO_R clo_service_config_make(clo_service_config *c)
 {
     CLO_TRY(check_quotable("the url", c->url));
     CLO_TRY(check_quotable("the runtime's path", c->enclave));
-    for (size_t i = 0; i < c->witness_count; i++) CLO_TRY(check_quotable("a witness", c->witnesses[i].url));
+    for (size_t i = 0; i < c->witness_count; i++) {
+        CLO_TRY(check_quotable("a witness's url", c->witnesses[i].url));
+        CLO_TRY(check_quotable("a witness's key", c->witnesses[i].vkey));
+    }
     CLO_AUTO(clo_buf_free) clo_buf text;
     clo_buf_init(&text, 16384);
     CLO_TRY(clo_buf_printf(&text,
                            "# The operator's daemon. A key that is not known here is an error.\n"
-                           "name: %s\nurl: \"%s\"\nlisten: {address: \"%s\", port: %u}\nenclave: \"%s\"\nruns_max: %lld\nwitnesses:",
-                           c->name, c->url, c->address, (unsigned)c->port, c->enclave, (long long)c->runs_max));
+                           "name: %s\nurl: \"%s\"\n", c->name, c->url));
+    CLO_TRY(clo_gateway_config_listen_write(c->address, c->port, &c->listen, &text));
+    CLO_TRY(clo_buf_printf(&text, "enclave: \"%s\"\nruns_max: %lld\nwitnesses:", c->enclave, (long long)c->runs_max));
     if (c->witness_count == 0) CLO_TRY(clo_buf_put_str(&text, " []"));
     for (size_t i = 0; i < c->witness_count; i++) {
         char hex[65];

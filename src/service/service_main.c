@@ -1,6 +1,7 @@
 /* The program cloisterd. */
 #include "service/service.h"
 
+#include "os/ending.h"
 #include "os/log.h"
 #include "service/service_arguments.h"
 
@@ -24,21 +25,6 @@ static const char usage[] =
     "\n"
     "Exit: 0 success; 1 refused; 2 bad usage or configuration; 3 a file or address could not be used; 4 a limit was hit.\n";
 
-static int exit_code(clo_err e)
-{
-    if (e.code == CLO_E_NOT_FOUND) return 3; /* for a daemon that is always a file */
-    switch (clo_err_class(e)) {
-    case CLO_CLASS_OK: return 0;
-    case CLO_CLASS_DENIED: return 1;
-    case CLO_CLASS_INPUT: return 2;
-    case CLO_CLASS_LIMIT: return 4;
-    case CLO_CLASS_AGAIN:
-    case CLO_CLASS_ENV:
-    case CLO_CLASS_BUG:
-    default: return 3;
-    }
-}
-
 int clo_service_main(int argc, char **argv)
 {
     (void)umask(077); /* also for the files that SQLite makes */
@@ -49,5 +35,5 @@ int clo_service_main(int argc, char **argv)
     if (!clo_failed(e)) e = clo_os_log_open(strcmp(a.role, "witness") == 0 ? "cloister-witness" : "cloisterd", NULL, CLO_OS_LOG_INFO);
     if (!clo_failed(e)) e = strcmp(a.role, "witness") == 0 ? clo_service_witness_main(&a) : clo_service_operator_main(&a);
     if (clo_failed(e)) (void)fprintf(stderr, "cloisterd: %s\n", clo_err_text());
-    return exit_code(e);
+    return clo_os_exit_code(e);
 }

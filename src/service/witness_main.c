@@ -5,6 +5,7 @@
 #include "gateway/config.h"
 #include "gateway/listen_address.h"
 #include "gateway/server.h"
+#include "os/ending.h"
 #include "os/file.h"
 #include "service/serve.h"
 #include "service/service_arguments.h"
@@ -131,9 +132,9 @@ static clo_err write_config(const witness *w, const char *path)
 {
     CLO_AUTO(clo_buf_free) clo_buf text;
     clo_buf_init(&text, 32768);
-    CLO_TRY(clo_buf_printf(&text, "# An independent witness. `logs` are the verifier keys of the logs that it cosigns.\nname: %s\nurl: \"%s\"\n"
-                                  "listen: {address: \"%s\", port: %u}\nopen_logs: %lld\nlogs:%s",
-                           w->name, w->url, w->address, (unsigned)w->port, (long long)w->open_logs, w->log_count == 0 ? " []" : ""));
+    CLO_TRY(clo_buf_printf(&text, "# An independent witness. `logs` are the verifier keys of the logs that it cosigns.\nname: %s\nurl: \"%s\"\n", w->name, w->url));
+    CLO_TRY(clo_gateway_config_listen_write(w->address, w->port, &w->listen, &text));
+    CLO_TRY(clo_buf_printf(&text, "open_logs: %lld\nlogs:%s", (long long)w->open_logs, w->log_count == 0 ? " []" : ""));
     for (size_t i = 0; i < w->log_count; i++) CLO_TRY(clo_buf_printf(&text, "\n  - \"%s\"", w->logs[i]));
     CLO_TRY(clo_buf_put_str(&text, "\n"));
     return clo_os_file_write_atomic(path, clo_buf_span(&text), 0600);
@@ -222,6 +223,7 @@ static clo_err prepare(witness *w, const clo_service_arguments *a)
     CLO_CHECKF(a->verb == NULL || !clo_os_file_exists(path), CLO_E_EXISTS, "%s is a witness's home already; start it with: cloisterd --role witness --home %s",
                w->home, w->home);
     if (!clo_os_file_exists(path)) {
+        if (a->verb == NULL) clo_service_home_say_new(w->home, "a witness");
         CLO_TRY(take_open_logs(w, a));
         CLO_TRY(clo_gateway_listen_choose(w->address, &w->port));
         CLO_TRY(clo_gateway_listen_url(a->url, w->address, w->port, w->url));
@@ -260,7 +262,7 @@ static clo_err serve(witness *w)
     o->standard_routes = true;
     CLO_TRY(clo_gateway_server_start(&w->server, o));
     (void)snprintf(line, sizeof line, "cloisterd: witness %s at %s", w->name, w->url);
-    return clo_service_signals_wait(line);
+    return clo_os_ending_wait(line);
 }
 
 CLO_R clo_service_witness_main(const clo_service_arguments *a)
@@ -269,7 +271,7 @@ CLO_R clo_service_witness_main(const clo_service_arguments *a)
     CLO_CHECK(w != NULL, CLO_E_NOMEM);
     int lock = -1;
     (void)pthread_mutex_init(&w->lock, NULL);
-    clo_service_signals_block();
+    clo_os_ending_block();
     clo_err e = clo_service_arguments_home(a, ".cloister-witness", w->home);
     if (!clo_failed(e)) e = clo_service_home_lock(w->home, &lock);
     if (!clo_failed(e)) e = prepare(w, a);

@@ -133,6 +133,21 @@ static void a_party_travels(void **state)
     "{\"url\":\"https://127.0.0.1:2\",\"spki\":\"854abe3524a6fd793c8e83a23b1b35ef6033b30818b3fced4351e722ac59eb25\","            \
     "\"hpke\":\"c9313b50b0ff06907b73eeb60dc925a1af19b5385c581d8e5c8111aa899de62e\",\"owner\":\"hospital-a\"}"
 
+static void quiet_is_quiet(void **state)
+{
+    fixture *f = *state;
+    static const char *const silent[] = {"--quiet party new lab", "--quiet party export --out @lab.party", "--quiet party import @lab.party", "--quiet init"};
+    for (size_t i = 0; i < sizeof silent / sizeof silent[0]; i++) {
+        expect(f, silent[i], 0);
+        assert_string_equal(f->out, "");
+        assert_string_equal(f->err, "");
+    }
+    expect(f, "--quiet party show", 0); /* what it was asked for */
+    assert_non_null(strstr(f->out, "lab"));
+    expect(f, "--quiet party new lab", 1);
+    expect_error(f, "is there already");
+}
+
 static void rows_are_sealed_and_checked(void **state)
 {
     fixture *f = *state;
@@ -273,6 +288,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(failures_have_their_exit_codes, setup, teardown),
         cmocka_unit_test_setup_teardown(json_is_one_document, setup, teardown),
         cmocka_unit_test_setup_teardown(a_party_travels, setup, teardown),
+        cmocka_unit_test_setup_teardown(quiet_is_quiet, setup, teardown),
         cmocka_unit_test_setup_teardown(rows_are_sealed_and_checked, setup, teardown),
         cmocka_unit_test_setup_teardown(noise_is_priced, setup, teardown),
         cmocka_unit_test_setup_teardown(models_are_trained_and_used, setup, teardown),

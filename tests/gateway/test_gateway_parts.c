@@ -214,6 +214,27 @@ static void test_config(void **state)
     assert_code(read_config("lisden:\n  port: 1\n", &o, &a), CLO_E_UNKNOWN_FIELD);
     assert_true(clo_failed(read_config("listen:\n  port: 70000\n", &o, &a)));
     assert_true(clo_failed(read_config("- a\n", &o, &a)));
+    /* What is written anew reads the same. */
+    CLO_AUTO(clo_buf_free) clo_buf written;
+    clo_buf_init(&written, 1000);
+    const char *text = NULL;
+    const clo_gateway_options all = {.loops = 2, .workers = 9, .queue_max = 11, .connections_max = 12, .connections_per_peer_max = 13, .head_timeout_ms = 140,
+                                     .idle_timeout_ms = 150, .limits = {.peer_per_second = 2.5, .principal_per_second = 0.125}};
+    clo_gateway_options again = {0};
+    assert_ok(clo_gateway_config_listen_write("0.0.0.0", 77, &all, &written));
+    assert_ok(clo_buf_cstr(&written, &text));
+    assert_ok(read_config(text, &again, &a));
+    assert_string_equal(again.address, "0.0.0.0");
+    assert_int_equal(again.port, 77);
+    assert_int_equal(again.loops, 2);
+    assert_int_equal(again.workers, 9);
+    assert_int_equal(again.queue_max, 11);
+    assert_int_equal(again.connections_max, 12);
+    assert_int_equal(again.connections_per_peer_max, 13);
+    assert_int_equal(again.head_timeout_ms, 140);
+    assert_int_equal(again.idle_timeout_ms, 150);
+    assert_true(again.limits.peer_per_second > 2.4 && again.limits.peer_per_second < 2.6);
+    assert_true(again.limits.principal_per_second > 0.12 && again.limits.principal_per_second < 0.13);
     clo_wire_fields f;
     assert_ok(clo_gateway_config_open(&a, NULL, &f));
     clo_gateway_config_listen(&f, &o);

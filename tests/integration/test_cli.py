@@ -7,7 +7,7 @@ import re
 import subprocess
 
 from scenario import check, equal, main, scenario
-from world import World, program, rows_text, run
+from world import Daemon, World, program, rows_text, run
 
 
 class Line:
@@ -31,6 +31,23 @@ class Line:
 
     def close(self):
         self.world.close()
+
+
+@scenario("a daemon whose --home is no home yet says so, makes it, and says nothing the second time")
+def new_homes(line):
+    for words, role in ((["--enclave", program("cloister-enclave")], "an operator"), (["--role", "witness"], "a witness")):
+        home, log = line.world.path("typo-" + role.split()[1]), line.world.path("typo.log")
+        daemon = Daemon("typo", [program("cloisterd"), *words, "--home", home], log)
+        daemon.start()
+        equal(daemon.stop(), 0)
+        check(f"{home} is not the home of {role} yet; making a new one" in daemon.tail(), daemon.tail())
+        os.unlink(log)
+        daemon.start()
+        equal(daemon.stop(), 0)
+        check("making a new one" not in daemon.tail(), daemon.tail())
+        os.unlink(log)
+    done = run([program("cloister-kms"), "--home", line.world.path("typo-kms")])
+    check(done.code == 3 and "is no home of a key service; make one with" in done.err, repr(done))
 
 
 @scenario("help on every level, and the version")
@@ -160,7 +177,9 @@ def progress(line):
     done = north.must(*words, "long1")
     check("\r" not in done.out + done.err and "\x1b" not in done.out + done.err, repr(done))
     quiet = north.must("--quiet", *words, "long2")
-    check("\r" not in quiet.out + quiet.err, repr(quiet))
+    equal(quiet.out + quiet.err, "", repr(quiet))
+    started = line.analyst.must("--quiet", "run", "start", w.agreement, "means")
+    check(re.fullmatch(r"[0-9a-f]{32}\n", started.out), repr(started))
     master, slave = pty.openpty()
     child = subprocess.Popen([program("cloister"), "--home", north.home] + words + ["long3"], stdin=subprocess.DEVNULL, stdout=slave, stderr=slave,
                              env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "TERM": "xterm"})
