@@ -255,9 +255,11 @@ static clo_err take_order(clo_service *s, clo_gateway_request *request, clo_stor
     clo_store_agreement changed = *r;
     CLO_TRY(apply_order(&changed, g, &order));
     CLO_TRY(clo_store_order_put(s->store, r->id, order.party, order.verb, order.sequence, request->body));
+    /* What counts is in the log: an order that could not be registered changes nothing, and is given again. */
+    CLO_TRY(clo_service_log_append(s, CLO_LEAF_ORDER, request->body, &index));
     CLO_TRY(save(s, request->arena, &changed, g));
     *r = changed;
-    return clo_service_log_append(s, CLO_LEAF_ORDER, request->body, &index);
+    return CLO_OK;
 }
 
 CLO_HANDLER(clo_service_post_order)

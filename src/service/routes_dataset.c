@@ -62,7 +62,8 @@ CLO_HANDLER(clo_service_get_datasets)
 {
     clo_service *s = context;
     clo_store_dataset *list = NULL;
-    size_t count = 0;
+    size_t count = 0, max = 0;
+    int64_t before = 0, next = 0;
     const char *wanted = NULL;
     clo_wire_node *array = NULL;
     /* ?id=HEX: the newest complete version of one dataset, for a member who is about to start a run on it. */
@@ -76,15 +77,17 @@ CLO_HANDLER(clo_service_get_datasets)
         CLO_TRY(clo_store_dataset_latest(s->store, request->arena, id, list));
         CLO_TRY(require_visible(s, request, list));
         count = 1;
-    } else
-        CLO_TRY(clo_store_dataset_list(s->store, request->arena, request->principal.key, &list, &count));
+    } else {
+        CLO_TRY(clo_service_page(request, &before, &max));
+        CLO_TRY(clo_store_dataset_list(s->store, request->arena, request->principal.key, before, max, &list, &count, &next));
+    }
     CLO_TRY(clo_wire_array(request->arena, &array));
     for (size_t i = 0; i < count; i++) {
         clo_wire_node *tree = NULL;
         CLO_TRY(view(request->arena, &list[i], &tree));
         CLO_TRY(clo_wire_append(array, tree));
     }
-    return clo_service_answer_list(request, response, "datasets", array, 0);
+    return clo_service_answer_list(request, response, "datasets", array, next);
 }
 
 static clo_err load(clo_service *s, const clo_gateway_request *request, clo_store_dataset *d)

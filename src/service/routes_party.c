@@ -34,14 +34,16 @@ CLO_HANDLER(clo_service_get_parties)
 {
     clo_service *s = context;
     clo_store_party *list = NULL;
-    size_t count = 0;
+    size_t count = 0, max = 0;
+    int64_t before = 0, next = 0;
     clo_wire_node *array = NULL;
-    CLO_TRY(clo_store_party_list(s->store, request->arena, &list, &count));
+    CLO_TRY(clo_service_page(request, &before, &max));
+    CLO_TRY(clo_store_party_list(s->store, request->arena, before, max, &list, &count, &next));
     CLO_TRY(clo_wire_array(request->arena, &array));
     for (size_t i = 0; i < count; i++) {
         clo_wire_node *tree = NULL;
         CLO_TRY(view(request->arena, list[i].name, list[i].kid, &tree));
         CLO_TRY(clo_wire_append(array, tree));
     }
-    return clo_service_answer_list(request, response, "parties", array, 0);
+    return clo_service_answer_list(request, response, "parties", array, next);
 }

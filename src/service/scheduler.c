@@ -1,6 +1,7 @@
 #include "service/service_int.h"
 
 #include "base/clo_own.h"
+#include "os/clock.h"
 #include "os/loop.h"
 
 #include <string.h>
@@ -39,7 +40,12 @@ static void work(void *context)
         CLO_AUTO(clo_arena_free) clo_arena a;
         clo_arena_init(&a, SERVICE_ARENA_MAX);
         void *run = NULL;
-        if (clo_failed(clo_arena_alloc(&a, sizeof(clo_store_run), &run)) || !next_run(s, &a, run, w->index)) return;
+        if (clo_failed(clo_arena_alloc(&a, sizeof(clo_store_run), &run))) {
+            if (clo_service_stopping(s)) return;
+            clo_os_sleep_ms(100); /* memory that is short now must not cost a worker */
+            continue;
+        }
+        if (!next_run(s, &a, run, w->index)) return;
         clo_service_run_execute(s, run, &s->slots[w->index].cancel);
         (void)pthread_mutex_lock(&s->lock);
         s->slots[w->index].used = false;

@@ -29,7 +29,8 @@ typedef struct {
 /** Insert. The same file again is success; another key: CONFLICT. */
 CLO_R clo_store_party_put(clo_store *s, const clo_store_party *p);
 CLO_R clo_store_party_by_kid(clo_store *s, clo_arena *a, const uint8_t kid[32], clo_store_party *out); /* NOT_FOUND */
-CLO_R clo_store_party_list(clo_store *s, clo_arena *a, clo_store_party **out, size_t *count);
+/** Names and keys (no files), newest first; pages as below. */
+CLO_R clo_store_party_list(clo_store *s, clo_arena *a, int64_t before, size_t max, clo_store_party **out, size_t *count, int64_t *next);
 
 /* Agreements and who may see them. */
 typedef struct {
@@ -77,7 +78,9 @@ CLO_R clo_store_dataset_progress(clo_store *s, const uint8_t version[32], uint64
 /** The content was wrong and is gone: start again from byte 0. */
 CLO_R clo_store_dataset_reset(clo_store *s, const uint8_t version[32]);
 CLO_R clo_store_dataset_get(clo_store *s, clo_arena *a, const uint8_t version[32], clo_store_dataset *out); /* NOT_FOUND */
-CLO_R clo_store_dataset_list(clo_store *s, clo_arena *a, const uint8_t owner_kid[32], clo_store_dataset **out, size_t *count);
+/** All versions of an owner's datasets, newest first; pages as above. */
+CLO_R clo_store_dataset_list(clo_store *s, clo_arena *a, const uint8_t owner_kid[32], int64_t before, size_t max, clo_store_dataset **out,
+                             size_t *count, int64_t *next);
 /** The newest complete version of a dataset id. */
 CLO_R clo_store_dataset_latest(clo_store *s, clo_arena *a, const uint8_t id[32], clo_store_dataset *out); /* NOT_FOUND */
 

@@ -46,22 +46,28 @@ CLO_R clo_store_party_by_kid(clo_store *s, clo_arena *a, const uint8_t kid[32], 
     return CLO_OK;
 }
 
-CLO_R clo_store_party_list(clo_store *s, clo_arena *a, clo_store_party **out, size_t *count)
+CLO_R clo_store_party_list(clo_store *s, clo_arena *a, int64_t before, size_t max, clo_store_party **out, size_t *count, int64_t *next)
 {
-    enum { MAX = 10000 };
     void *array = NULL;
-    clo_store_query q;
-    clo_store_query_begin(&q, s, "SELECT count(*) FROM party");
-    int64_t have = clo_store_query_row(&q) ? clo_store_column_int(&q) : 0;
-    CLO_TRY(clo_store_query_end(&q));
-    size_t max = have > MAX ? MAX : (size_t)have, n = 0;
+    size_t n = 0;
+    int64_t last = 0;
+    bool more = false;
     CLO_TRY(clo_arena_array(a, max + 1, sizeof(clo_store_party), &array));
     clo_store_party *list = array;
-    clo_store_query_begin(&q, s, "SELECT name, kid, file, created FROM party ORDER BY name");
-    while (n < max && clo_store_query_row(&q)) read_party(&q, a, &list[n++]);
+    clo_store_query q;
+    clo_store_query_begin(&q, s, "SELECT rowid, name, kid, created FROM party WHERE ?1 = 0 OR rowid < ?1 ORDER BY rowid DESC");
+    clo_store_bind_int(&q, before);
+    for (; clo_store_query_page(&q, n, max, &more); n++) {
+        last = clo_store_column_int(&q);
+        clo_store_column_str(&q, list[n].name, sizeof list[n].name);
+        clo_store_column_fixed(&q, list[n].kid, sizeof list[n].kid);
+        list[n].file = clo_span_of(NULL, 0);
+        list[n].created = clo_store_column_int(&q);
+    }
     CLO_TRY(clo_store_query_end(&q));
     *out = list;
     *count = n;
+    *next = more ? last : 0;
     return CLO_OK;
 }
 
@@ -172,11 +178,7 @@ CLO_R clo_store_agreement_list(clo_store *s, clo_arena *a, const uint8_t kid[32]
     clo_store_bind_blob(&q, clo_store_kid(kid));
     clo_store_bind_int(&q, before);
     bool more = false;
-    while (clo_store_query_row(&q)) {
-        more = n == max;
-        if (more) break;
-        last = read_agreement(&q, &list[n++]);
-    }
+    while (clo_store_query_page(&q, n, max, &more)) last = read_agreement(&q, &list[n++]);
     CLO_TRY(clo_store_query_end(&q));
     *out = list;
     *count = n;

@@ -84,19 +84,26 @@ CLO_R clo_store_dataset_latest(clo_store *s, clo_arena *a, const uint8_t id[32],
     return get_one(s, a, "SELECT " COLUMNS " FROM dataset WHERE id = ? AND complete = 1 ORDER BY row DESC LIMIT 1", id, out);
 }
 
-CLO_R clo_store_dataset_list(clo_store *s, clo_arena *a, const uint8_t owner_kid[32], clo_store_dataset **out, size_t *count)
+CLO_R clo_store_dataset_list(clo_store *s, clo_arena *a, const uint8_t owner_kid[32], int64_t before, size_t max, clo_store_dataset **out,
+                             size_t *count, int64_t *next)
 {
-    enum { MAX = 1000 };
     void *array = NULL;
     size_t n = 0;
-    CLO_TRY(clo_arena_array(a, MAX, sizeof(clo_store_dataset), &array));
+    int64_t last = 0;
+    bool more = false;
+    CLO_TRY(clo_arena_array(a, max + 1, sizeof(clo_store_dataset), &array));
     clo_store_dataset *list = array;
     clo_store_query q;
-    clo_store_query_begin(&q, s, "SELECT " COLUMNS " FROM dataset WHERE owner_kid = ? ORDER BY row DESC");
+    clo_store_query_begin(&q, s, "SELECT " COLUMNS ", row FROM dataset WHERE owner_kid = ?1 AND (?2 = 0 OR row < ?2) ORDER BY row DESC");
     clo_store_bind_blob(&q, clo_store_kid(owner_kid));
-    while (n < MAX && clo_store_query_row(&q)) read_dataset(&q, a, &list[n++]);
+    clo_store_bind_int(&q, before);
+    while (clo_store_query_page(&q, n, max, &more)) {
+        read_dataset(&q, a, &list[n++]);
+        last = clo_store_column_int(&q);
+    }
     CLO_TRY(clo_store_query_end(&q));
     *out = list;
     *count = n;
+    *next = more ? last : 0;
     return CLO_OK;
 }

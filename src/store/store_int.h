@@ -26,6 +26,8 @@ void clo_store_bind_blob(clo_store_query *q, clo_span v);
 void clo_store_bind_int(clo_store_query *q, int64_t v);
 /** The next row? The first error latches and ends the rows. */
 bool clo_store_query_row(clo_store_query *q);
+/** The next row of a page that has `have` of `max` rows; *more = there is one, but the page is full. */
+bool clo_store_query_page(clo_store_query *q, size_t have, size_t max, bool *more);
 /* Columns in order of the row; a value that does not fit latches DATABASE. */
 int64_t clo_store_column_int(clo_store_query *q);
 void clo_store_column_str(clo_store_query *q, char *to, size_t size);

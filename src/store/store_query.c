@@ -46,6 +46,13 @@ bool clo_store_query_row(clo_store_query *q)
     return false;
 }
 
+bool clo_store_query_page(clo_store_query *q, size_t have, size_t max, bool *more)
+{
+    bool row = clo_store_query_row(q);
+    *more = row && have == max;
+    return row && have < max;
+}
+
 int64_t clo_store_column_int(clo_store_query *q) { return sqlite3_column_int64(q->stmt, q->column++); }
 
 void clo_store_column_str(clo_store_query *q, char *to, size_t size)

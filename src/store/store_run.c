@@ -134,11 +134,7 @@ CLO_R clo_store_run_list(clo_store *s, clo_arena *a, const uint8_t kid[32], cons
     clo_store_bind_int(&q, before);
     clo_store_bind_blob(&q, agreement != NULL ? clo_store_kid(agreement) : clo_span_of(NULL, 0));
     bool more = false;
-    while (clo_store_query_row(&q)) {
-        more = n == max;
-        if (more) break;
-        last = read_short(&q, &list[n++]);
-    }
+    while (clo_store_query_page(&q, n, max, &more)) last = read_short(&q, &list[n++]);
     CLO_TRY(clo_store_query_end(&q));
     *out = list;
     *count = n;

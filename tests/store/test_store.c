@@ -54,6 +54,7 @@ static void parties(void **state)
     place *p = *state;
     clo_store_party a = {.name = "alice", .file = clo_span_of("FILE-A", 6), .created = 7}, out, *list = NULL;
     size_t count = 0;
+    int64_t next = 0;
     fill(a.kid, 32, 1);
     assert_ok(clo_store_party_put(p->store, &a));
     assert_ok(clo_store_party_put(p->store, &a)); /* the same again */
@@ -79,9 +80,19 @@ static void parties(void **state)
         fill(more.kid, 32, 100 + i);
         assert_ok(clo_store_party_put(p->store, &more));
     }
-    assert_ok(clo_store_party_list(p->store, &p->arena, &list, &count));
+    assert_ok(clo_store_party_list(p->store, &p->arena, 0, 200, &list, &count, &next));
     assert_int_equal(count, 6);
-    for (size_t i = 1; i < count; i++) assert_true(strcmp(list[i - 1].name, list[i].name) < 0);
+    assert_int_equal(next, 0);
+    assert_string_equal(list[0].name, "p1"); /* the newest first */
+    assert_string_equal(list[5].name, "alice");
+    size_t seen = 0, pages = 0;
+    do {
+        assert_ok(clo_store_party_list(p->store, &p->arena, next, 2, &list, &count, &next));
+        seen += count;
+        pages++;
+    } while (next != 0);
+    assert_true(seen == 6 && pages == 3);
+    assert_string_equal(list[1].name, "alice");
 }
 
 static void make_agreement(clo_store_agreement *g, unsigned seed)
@@ -219,6 +230,7 @@ static void datasets(void **state)
 {
     place *p = *state;
     clo_store_dataset d, out, *list = NULL;
+    int64_t next = 0;
     size_t count = 0;
     make_dataset(&d, 1);
     assert_ok(clo_store_dataset_put(p->store, &d));
@@ -254,12 +266,19 @@ static void datasets(void **state)
     assert_ok(clo_store_dataset_progress(p->store, other.version, 100, true));
     assert_ok(clo_store_dataset_latest(p->store, &p->arena, d.id, &out));
     assert_memory_equal(out.version, other.version, 32);
-    assert_ok(clo_store_dataset_list(p->store, &p->arena, d.owner_kid, &list, &count));
+    assert_ok(clo_store_dataset_list(p->store, &p->arena, d.owner_kid, 0, 200, &list, &count, &next));
     assert_int_equal(count, 2);
     assert_memory_equal(list[0].manifest.p, "manifest", 8);
+    assert_int_equal(next, 0);
+    assert_ok(clo_store_dataset_list(p->store, &p->arena, d.owner_kid, 0, 1, &list, &count, &next));
+    assert_true(count == 1 && next > 0);
+    assert_memory_equal(list[0].version, other.version, 32);
+    assert_ok(clo_store_dataset_list(p->store, &p->arena, d.owner_kid, next, 1, &list, &count, &next));
+    assert_true(count == 1 && next == 0);
+    assert_memory_equal(list[0].version, d.version, 32);
     uint8_t nobody[32];
     fill(nobody, 32, 77);
-    assert_ok(clo_store_dataset_list(p->store, &p->arena, nobody, &list, &count));
+    assert_ok(clo_store_dataset_list(p->store, &p->arena, nobody, 0, 200, &list, &count, &next));
     assert_int_equal(count, 0);
     assert_code(clo_store_dataset_get(p->store, &p->arena, nobody, &out), CLO_E_NOT_FOUND);
 }
@@ -467,6 +486,7 @@ static void a_wrong_size_in_the_database_is_an_error(void **state)
     char path[300];
     sqlite3 *db = NULL;
     clo_store_party a = {.name = "alice", .file = clo_span_of("F", 1)}, *list = NULL;
+    int64_t next = 0;
     size_t count = 0;
     fill(a.kid, 32, 1);
     assert_ok(clo_store_party_put(p->store, &a));
@@ -474,7 +494,7 @@ static void a_wrong_size_in_the_database_is_an_error(void **state)
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, "UPDATE party SET kid = x'00'", NULL, NULL, NULL), SQLITE_OK);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
-    assert_code(clo_store_party_list(p->store, &p->arena, &list, &count), CLO_E_DATABASE);
+    assert_code(clo_store_party_list(p->store, &p->arena, 0, 200, &list, &count, &next), CLO_E_DATABASE);
     assert_ok(clo_store_ping(p->store)); /* the connection is not stuck */
 }
 
