@@ -1,7 +1,9 @@
 #include "client/seal.h"
 
 #include "base/clo_own.h"
+#include "base/clo_ct.h"
 #include "base/clo_text.h"
+#include "client/chunks.h"
 #include "collab/key_import.h"
 #include "crypto/hash.h"
 #include "os/file.h"
@@ -11,106 +13,104 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PIECE = 256 * 1024, BATCH_BYTES = 4 * 1024 * 1024, TAG = 16, PATH_MAX_HERE = 700 };
+enum { PIECE = 256 * 1024, TAG = 16, PATH_MAX_HERE = 700, SPILL_MAX = 64 * 1024 * 1024 };
 
 typedef struct {
     const clo_client_seal_options *o;
     int csv, out;
     uint64_t csv_size, done;
-    uint64_t plain_size; /* counted by the first pass */
-    /* second pass */
     clo_collab_manifest manifest;
     clo_crypto_stream *stream;
-    clo_wire_merkle_range range;
-    uint8_t *plain, *sealed;
-    size_t plain_used, batch_chunks;
-    uint64_t next_chunk, written, offset;
+    uint64_t offset; /* of chunk 0 in the sealed file */
+    /* second pass: rows as they are parsed */
+    clo_wire_csv *reader;
+    uint8_t *piece;
+    uint64_t at;       /* of the CSV */
+    uint64_t produced; /* plain bytes */
+    uint8_t *to;       /* of the batch that is being filled */
+    size_t room;
+    clo_buf spill; /* rows of the last piece that did not fit */
+    size_t spill_at;
 } sealing;
 
 static void sealing_end(sealing *s)
 {
     clo_crypto_stream_free(&s->stream);
-    if (s->plain != NULL) clo_wipe(s->plain, (size_t)s->manifest.chunk_size * s->batch_chunks);
-    free(s->plain);
-    free(s->sealed);
+    clo_wire_csv_free(&s->reader);
+    if (s->piece != NULL) clo_wipe(s->piece, PIECE);
+    free(s->piece);
+    if (s->spill.p != NULL) clo_wipe(s->spill.p, s->spill.cap);
+    clo_buf_free(&s->spill);
     clo_os_fd_close(&s->csv);
     clo_os_fd_close(&s->out);
 }
 
-/* The whole file through the CSV reader. */
-static clo_err feed_all(sealing *s, clo_wire_csv_sink sink, uint64_t *rows)
+/* The next piece of the file through the reader; at the end of the file its end. */
+static clo_err feed_piece(sealing *s, clo_wire_csv *csv, uint64_t *rows)
 {
-    clo_wire_csv *csv = NULL;
-    CLO_TRY(clo_wire_csv_new(&csv, s->o->schema, sink, s));
-    uint8_t *piece = malloc(PIECE);
-    clo_err e = piece == NULL ? CLO_FAIL(CLO_E_NOMEM) : CLO_OK;
-    for (uint64_t at = 0; !clo_failed(e) && at < s->csv_size;) {
-        size_t n = s->csv_size - at < PIECE ? (size_t)(s->csv_size - at) : PIECE;
-        e = clo_os_file_pread(s->csv, at, piece, n);
-        if (!clo_failed(e)) e = clo_wire_csv_feed(csv, clo_span_of(piece, n));
-        at += n;
-        s->done += n;
-        if (s->o->progress != NULL) s->o->progress(s->o->context, s->done, 2 * s->csv_size);
-    }
-    if (!clo_failed(e)) e = clo_wire_csv_end(csv, rows);
-    if (piece != NULL) clo_wipe(piece, PIECE);
-    free(piece);
-    clo_wire_csv_free(&csv);
+    size_t n = s->csv_size - s->at < PIECE ? (size_t)(s->csv_size - s->at) : PIECE;
+    if (n != 0) CLO_TRY(clo_os_file_pread(s->csv, s->at, s->piece, n));
+    clo_err e = clo_wire_csv_feed(csv, clo_span_of(s->piece, n));
+    s->at += n;
+    s->done += n;
+    if (s->o->progress != NULL) s->o->progress(s->o->context, s->done, 2 * s->csv_size);
+    if (!clo_failed(e) && s->at == s->csv_size) e = clo_wire_csv_end(csv, rows);
     return clo_failed(e) ? clo_err_prefix(e, s->o->csv_path) : CLO_OK;
 }
 
-static clo_err count_row(void *context, clo_span row)
+/* First pass: the sizes alone, which every chunk is bound to. Cells are read, and checked, in the second. */
+static clo_err count(sealing *s, uint64_t *rows, uint64_t *bytes)
+{
+    CLO_AUTO(clo_wire_csv_free) clo_wire_csv *csv = NULL;
+    CLO_TRY(clo_wire_csv_new(&csv, s->o->schema, NULL, NULL));
+    s->at = 0;
+    do CLO_TRY(feed_piece(s, csv, rows));
+    while (s->at < s->csv_size);
+    *bytes = clo_wire_csv_bytes(csv);
+    s->at = 0;
+    return CLO_OK;
+}
+
+static clo_err take_bytes(void *context, clo_span bytes)
 {
     sealing *s = context;
-    CLO_CHECK(!__builtin_add_overflow(s->plain_size, (uint64_t)row.n, &s->plain_size), CLO_E_OVERFLOW);
-    return CLO_OK;
+    size_t n = bytes.n < s->room ? bytes.n : s->room;
+    if (n != 0) memcpy(s->to, bytes.p, n);
+    s->to += n;
+    s->room -= n;
+    return n == bytes.n ? CLO_OK : clo_buf_put(&s->spill, bytes.p + n, bytes.n - n);
 }
 
-/* Seal and write what is in the plain buffer: whole chunks, and at the end the last one. */
-static clo_err flush(sealing *s)
+static clo_err changed(const sealing *s)
 {
-    const clo_collab_manifest *m = &s->manifest;
-    uint64_t count = s->plain_used / m->chunk_size, left = m->chunk_count - s->next_chunk;
-    bool last = s->written + s->plain_used == m->plain_size;
-    if (last) count = left;
-    CLO_CHECK(count <= left && count <= s->batch_chunks, CLO_E_BUG);
-    if (count == 0) return CLO_OK;
-    size_t plain = last ? s->plain_used : (size_t)count * m->chunk_size;
-    CLO_TRY(clo_crypto_stream_seal_many(s->stream, s->next_chunk, count, clo_span_of(s->plain, plain), s->sealed,
-                                        s->o->threads == 0 ? 2 : s->o->threads));
-    size_t sealed = plain + (size_t)count * TAG;
-    for (size_t i = 0, at = 0; i < count; i++) {
-        clo_wire_hash leaf;
-        size_t n = sealed - at < (size_t)m->chunk_size + TAG ? sealed - at : (size_t)m->chunk_size + TAG;
-        CLO_TRY(clo_wire_merkle_leaf(clo_span_of(s->sealed + at, n), &leaf));
-        CLO_TRY(clo_wire_merkle_range_add(&s->range, &leaf));
-        at += n;
-    }
-    CLO_TRY(clo_os_file_pwrite(s->out, s->offset, clo_span_of(s->sealed, sealed)));
-    s->offset += sealed;
-    s->written += plain;
-    s->next_chunk += count;
-    s->plain_used -= plain;
-    if (s->plain_used > 0) memmove(s->plain, s->plain + plain, s->plain_used);
-    return CLO_OK;
+    return CLO_FAILF(CLO_E_CONFLICT, "%s changed while it was read; seal it again", s->o->csv_path);
 }
 
-static clo_err put_plain(sealing *s, clo_span bytes)
+/* clo_client_plain_source: exactly as many rows as were counted, or the file is not the one that was counted. */
+static clo_err next_rows(void *context, uint8_t *to, size_t n)
 {
-    size_t room = (size_t)s->manifest.chunk_size * s->batch_chunks;
-    CLO_CHECKF(s->written + s->plain_used + bytes.n <= s->manifest.plain_size, CLO_E_CONFLICT,
-               "%s changed while it was read; seal it again", s->o->csv_path);
-    while (bytes.n > 0) {
-        size_t n = room - s->plain_used < bytes.n ? room - s->plain_used : bytes.n;
-        memcpy(s->plain + s->plain_used, bytes.p, n);
-        s->plain_used += n;
-        bytes = clo_span_of(bytes.p + n, bytes.n - n);
-        if (s->plain_used == room) CLO_TRY(flush(s));
+    sealing *s = context;
+    uint64_t rows = 0;
+    s->to = to;
+    s->room = n;
+    s->produced += n;
+    bool last = s->produced == s->manifest.plain_size, ended = s->at == s->csv_size;
+    size_t kept = s->spill.len - s->spill_at, taken = kept < n ? kept : n;
+    if (taken != 0) memcpy(to, s->spill.p + s->spill_at, taken);
+    s->to += taken;
+    s->room -= taken;
+    s->spill_at += taken;
+    if (s->spill_at == s->spill.len) {
+        clo_buf_clear(&s->spill);
+        s->spill_at = 0;
     }
-    return CLO_OK;
+    while (!ended && (s->room > 0 || last)) {
+        CLO_TRY(feed_piece(s, s->reader, &rows));
+        ended = s->at == s->csv_size;
+        if (ended && rows != s->manifest.row_count) return changed(s);
+    }
+    return s->room > 0 || (last && s->spill.len != s->spill_at) ? changed(s) : CLO_OK;
 }
-
-static clo_err seal_row(void *context, clo_span row) { return put_plain(context, row); }
 
 static clo_err write_head(sealing *s, clo_span manifest)
 {
@@ -124,7 +124,7 @@ static clo_err write_head(sealing *s, clo_span manifest)
 }
 
 /* Everything of the manifest but its root; the stream that seals the chunks. */
-static clo_err prepare(sealing *s, uint64_t rows, clo_key32 *dek)
+static clo_err prepare(sealing *s, uint64_t rows, uint64_t bytes, clo_key32 *dek)
 {
     const clo_client_seal_options *o = s->o;
     clo_collab_manifest *m = &s->manifest;
@@ -137,37 +137,29 @@ static clo_err prepare(sealing *s, uint64_t rows, clo_key32 *dek)
     CLO_TRY(clo_crypto_random(dek->b, sizeof dek->b));
     memcpy(m->schema_digest, o->schema->digest, sizeof m->schema_digest);
     m->chunk_size = o->chunk_size == 0 ? (uint32_t)CLO_STREAM_CHUNK_DEFAULT : o->chunk_size;
-    m->plain_size = CLO_TABLE_HEAD + s->plain_size;
+    CLO_CHECK(!__builtin_add_overflow(bytes, (uint64_t)CLO_TABLE_HEAD, &m->plain_size), CLO_E_OVERFLOW);
     m->row_count = rows;
     m->created = o->now;
     clo_collab_manifest_stream(m, &info);
     m->chunk_count = clo_crypto_stream_chunk_count(&info);
     CLO_CHECKF(m->chunk_count > 0, CLO_E_RANGE, "the table is too large for chunks of %u bytes", m->chunk_size);
-    CLO_TRY(clo_crypto_stream_new(&s->stream, dek, &info, m->commitment));
-    s->batch_chunks = BATCH_BYTES / m->chunk_size == 0 ? 1 : BATCH_BYTES / m->chunk_size;
-    if (s->batch_chunks > m->chunk_count) s->batch_chunks = (size_t)m->chunk_count;
-    s->plain = malloc((size_t)m->chunk_size * s->batch_chunks);
-    s->sealed = malloc(((size_t)m->chunk_size + TAG) * s->batch_chunks);
-    CLO_CHECK(s->plain != NULL && s->sealed != NULL, CLO_E_NOMEM);
-    return CLO_OK;
+    return clo_crypto_stream_new(&s->stream, dek, &info, m->commitment);
 }
 
 static clo_err write_chunks(sealing *s, clo_buf *manifest)
 {
     uint8_t head[CLO_TABLE_HEAD];
-    uint64_t rows = 0;
     clo_wire_hash root;
     /* The manifest's size does not depend on the root: sign once to know where the chunks begin. */
     CLO_TRY(clo_collab_manifest_sign(&s->manifest, s->o->owner, manifest));
     size_t size = manifest->len;
     CLO_TRY(write_head(s, clo_buf_span(manifest)));
     CLO_TRY(clo_wire_table_head(s->o->schema, s->manifest.row_count, head));
-    CLO_TRY(put_plain(s, clo_span_of(head, sizeof head)));
-    CLO_TRY(feed_all(s, seal_row, &rows));
-    CLO_CHECKF(rows == s->manifest.row_count && s->written + s->plain_used == s->manifest.plain_size, CLO_E_CONFLICT,
-               "%s changed while it was read; seal it again", s->o->csv_path);
-    CLO_TRY(flush(s));
-    CLO_TRY(clo_wire_merkle_range_root(&s->range, &root));
+    CLO_TRY(clo_buf_put(&s->spill, head, sizeof head));
+    CLO_TRY(clo_wire_csv_new(&s->reader, s->o->schema, take_bytes, s));
+    clo_client_chunks chunks = {.fd = s->out, .offset = s->offset, .stream = s->stream, .source = next_rows, .context = s, .threads = s->o->threads};
+    clo_collab_manifest_stream(&s->manifest, &chunks.info);
+    CLO_TRY(clo_client_chunks_write(&chunks, &root));
     memcpy(s->manifest.version, root.b, sizeof s->manifest.version);
     clo_buf_clear(manifest);
     CLO_TRY(clo_collab_manifest_sign(&s->manifest, s->o->owner, manifest));
@@ -177,13 +169,13 @@ static clo_err write_chunks(sealing *s, clo_buf *manifest)
     return clo_os_fd_finish(&s->out);
 }
 
-static clo_err seal_into(sealing *s, const char *temporary, uint64_t rows)
+static clo_err seal_into(sealing *s, const char *temporary, uint64_t rows, uint64_t bytes)
 {
     CLO_KEY32(dek);
     CLO_AUTO(clo_buf_free) clo_buf manifest, key;
     clo_buf_init(&manifest, CLO_MANIFEST_MAX);
     clo_buf_init(&key, CLO_MANIFEST_MAX + 1024);
-    CLO_TRY(prepare(s, rows, &dek));
+    CLO_TRY(prepare(s, rows, bytes, &dek));
     CLO_TRY(clo_os_file_open(&s->out, temporary, CLO_OS_OPEN_CREATE, 0600));
     CLO_TRY(clo_os_file_truncate(s->out, 0));
     CLO_TRY(write_chunks(s, &manifest));
@@ -192,10 +184,25 @@ static clo_err seal_into(sealing *s, const char *temporary, uint64_t rows)
     return clo_os_file_rename(temporary, s->o->sealed_path);
 }
 
+static clo_err seal(sealing *s, const char *temporary)
+{
+    uint64_t rows = 0, bytes = 0;
+    s->piece = malloc(PIECE);
+    CLO_CHECK(s->piece != NULL, CLO_E_NOMEM);
+    CLO_TRY(clo_os_file_open(&s->csv, s->o->csv_path, CLO_OS_OPEN_READ, 0));
+    CLO_TRY(clo_os_file_size_fd(s->csv, &s->csv_size));
+    CLO_TRY(count(s, &rows, &bytes));
+    clo_err e = seal_into(s, temporary, rows, bytes);
+    if (clo_failed(e)) {
+        clo_os_fd_close(&s->out);
+        (void)clo_os_file_remove(temporary).code;
+    }
+    return e;
+}
+
 clo_err clo_client_dataset_seal(const clo_client_seal_options *options, clo_collab_manifest *out)
 {
     char temporary[PATH_MAX_HERE];
-    uint64_t rows = 0;
     CLO_CHECKF(clo_name_valid(options->name), CLO_E_MALFORMED, "\"%.70s\" is no name of a dataset; use 1 to 63 of a-z 0-9 . _ -",
                options->name);
     int n = snprintf(temporary, sizeof temporary, "%s.part", options->sealed_path);
@@ -204,16 +211,8 @@ clo_err clo_client_dataset_seal(const clo_client_seal_options *options, clo_coll
     CLO_CHECK(s != NULL, CLO_E_NOMEM);
     s->o = options;
     s->csv = s->out = -1;
-    clo_err e = clo_os_file_open(&s->csv, options->csv_path, CLO_OS_OPEN_READ, 0);
-    if (!clo_failed(e)) e = clo_os_file_size_fd(s->csv, &s->csv_size);
-    if (!clo_failed(e)) e = feed_all(s, count_row, &rows);
-    if (!clo_failed(e)) {
-        e = seal_into(s, temporary, rows);
-        if (clo_failed(e)) {
-            clo_os_fd_close(&s->out);
-            (void)clo_os_file_remove(temporary).code;
-        }
-    }
+    clo_buf_init(&s->spill, SPILL_MAX);
+    clo_err e = seal(s, temporary);
     if (!clo_failed(e)) *out = s->manifest;
     sealing_end(s);
     free(s);

@@ -21,8 +21,8 @@ typedef struct {
     void *context;
 } clo_client_seal_options;
 
-/** Read the CSV twice: once to check every cell and count, once to seal. The data key is made here, sealed to the key service and
- * forgotten. Errors: those of wire/table.h with the file's name, line and column; CONFLICT where the file changed meanwhile; IO.
+/** Read the CSV twice: once to count (every chunk is bound to the whole size), once to check every cell and seal what it says. On an error
+ * nothing is left. The data key is made here, sealed to the key service and forgotten. Errors: those of wire/table.h with the file's name, line and column; CONFLICT where the file changed meanwhile; IO.
  */
 CLO_R clo_client_dataset_seal(const clo_client_seal_options *options, clo_collab_manifest *out);
 

@@ -244,6 +244,11 @@ clo_err clo_os_file_pwrite(int fd, uint64_t offset, clo_span bytes)
     return CLO_OK;
 }
 
+void clo_os_file_write_early(int fd, uint64_t offset, size_t n)
+{
+    (void)sync_file_range(fd, (off_t)offset, (off_t)n, SYNC_FILE_RANGE_WRITE);
+}
+
 clo_err clo_os_file_sync(int fd)
 {
     if (fsync(fd) != 0) return fail_fd("sync a file");

@@ -118,7 +118,7 @@ static void rows_come_back(void **state)
 static void every_size_is_sealed_whole(void **state)
 {
     fixture *f = *state;
-    static const size_t counts[] = {0, 1, 56, 57, 58, 129, 130, 131, 5000, 50000};
+    static const size_t counts[] = {0, 1, 56, 57, 58, 129, 130, 131, 5000, 50000, 250000};
     f->options.chunk_size = CLO_STREAM_CHUNK_MIN;
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
         CLO_AUTO(clo_buf_free) clo_buf csv;
@@ -132,6 +132,7 @@ static void every_size_is_sealed_whole(void **state)
         assert_ok(clo_buf_put_str(&csv, "age,dose,ward\n"));
         for (size_t k = 0; k < counts[i]; k++) assert_ok(clo_buf_printf(&csv, "%zu,1.5,north\n", k % 121));
         assert_ok(clo_buf_cstr(&csv, &text));
+        f->options.threads = (unsigned)i % 4;
         assert_ok(seal(f, text, &m));
         assert_ok(clo_client_sealed_check(&f->base.arena, f->options.sealed_path, &f->owner.public_half.sign, &again, &manifest));
         assert_memory_equal(again.version, m.version, 32);
@@ -190,6 +191,30 @@ static void bad_rows_leave_nothing(void **state)
     f->options.name = "No Name";
     assert_code(seal(f, "age,dose,ward\n1,2,north\n", &m), CLO_E_MALFORMED);
     f->options.name = "rows";
+}
+
+/* Found when most of the file has been sealed already, whichever thread reads it. */
+static void a_late_bad_row_leaves_nothing(void **state)
+{
+    fixture *f = *state;
+    CLO_AUTO(clo_buf_free) clo_buf csv;
+    clo_collab_manifest m;
+    const char *text = NULL;
+    clo_buf_init(&csv, 32 << 20);
+    assert_ok(clo_buf_put_str(&csv, "age,dose,ward\n"));
+    for (size_t k = 0; k < 200000; k++) assert_ok(clo_buf_printf(&csv, "%zu,1.5,north\n", k == 199990 ? 121 : k % 121));
+    assert_ok(clo_buf_cstr(&csv, &text));
+    for (unsigned threads = 1; threads <= 3; threads++) {
+        f->options.threads = threads;
+        assert_code(seal(f, text, &m), CLO_E_RANGE);
+        if (strstr(clo_err_text(), "line 199992, column \"age\"") == NULL) fail_msg("%s", clo_err_text());
+        assert_false(clo_os_file_exists(client_path(&f->base, "rows.sealed")));
+        assert_false(clo_os_file_exists(client_path(&f->base, "rows.sealed.part")));
+        assert_false(clo_os_file_exists(client_path(&f->base, "rows.key")));
+    }
+    f->options.threads = 17;
+    assert_code(seal(f, "age,dose,ward\n1,2,north\n", &m), CLO_E_RANGE);
+    assert_false(clo_os_file_exists(client_path(&f->base, "rows.sealed.part")));
 }
 
 static void a_failure_keeps_the_version_before(void **state)
@@ -259,6 +284,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_size_is_sealed_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(each_seal_is_a_version_of_its_own, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_rows_leave_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_late_bad_row_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failure_keeps_the_version_before, setup, teardown),
         cmocka_unit_test_setup_teardown(a_line_without_end_is_a_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_is_noticed, setup, teardown),

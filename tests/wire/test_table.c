@@ -30,6 +30,19 @@ static clo_err read_schema(clo_arena *a, const char *text, clo_wire_schema *out)
 
 static clo_err to_buffer(void *context, clo_span row) { return clo_buf_put_span(context, row); }
 
+/* Counting alone gives the rows and bytes of what was read. */
+static void count_same(const clo_wire_schema *s, const char *text, size_t n, size_t piece, uint64_t rows, uint64_t bytes)
+{
+    CLO_AUTO(clo_wire_csv_free) clo_wire_csv *csv = NULL;
+    uint64_t count = 0;
+    assert_int_equal(clo_wire_csv_new(&csv, s, NULL, NULL).code, 0);
+    for (size_t at = 0; at < n; at += piece)
+        assert_int_equal(clo_wire_csv_feed(csv, clo_span_of(text + at, n - at < piece ? n - at : piece)).code, 0);
+    assert_int_equal(clo_wire_csv_end(csv, &count).code, 0);
+    assert_int_equal(count, rows);
+    assert_int_equal(clo_wire_csv_bytes(csv), bytes);
+}
+
 /* The whole table of a CSV text that is fed in pieces of `piece` bytes. */
 static clo_err make_table(const clo_wire_schema *s, const char *text, size_t n, size_t piece, clo_buf *out)
 {
@@ -41,6 +54,8 @@ static clo_err make_table(const clo_wire_schema *s, const char *text, size_t n, 
     for (size_t at = 0; at < n; at += piece)
         CLO_TRY(clo_wire_csv_feed(csv, clo_span_of(text + at, n - at < piece ? n - at : piece)));
     CLO_TRY(clo_wire_csv_end(csv, &count));
+    assert_int_equal(clo_wire_csv_bytes(csv), rows.len);
+    count_same(s, text, n, piece, count, rows.len);
     uint8_t head[CLO_TABLE_HEAD];
     CLO_TRY(clo_wire_table_head(s, count, head));
     CLO_TRY(clo_buf_put(out, head, sizeof head));
@@ -217,6 +232,30 @@ static void test_csv_refused(void **state)
             if (e.code != cases[i].code || strstr(clo_err_text(), cases[i].place) == NULL)
                 fail_msg("%s: got %s: %s", cases[i].text, clo_err_name(e), clo_err_text());
             assert_int_equal(table.len, 0);
+        }
+    }
+}
+
+/* Rows of one size, as counting sees them by their lines: every way to write them, in every piece size. */
+static void test_csv_plain_rows(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"i,f\n1,2.5\n99,-1e3\n",     "i,f\r\n1,2.5\r\n99,-1e3\r\n",       "i,f\n1,2.5\n99,-1e3",
+                                        "f,i\n2,1\n3,4\n\n\r\n\n",   "\xef\xbb\xbfi,f\n1,2.5\n99,-1e3\r\n\r\n", "i,f\n\"1\",2.5\n99,-1e3\n",
+                                        "\"i\",f\n1,\"2.5\"\n99,-1e3\n\n"};
+    static const char *const single[] = {"i\n1\n2\n", "i\r\n1\r\n22\r\n", "i\n1\n2"};
+    CLO_AUTO(clo_arena_free) clo_arena a;
+    clo_arena_init(&a, 1 << 24);
+    clo_wire_schema s, one;
+    assert_int_equal(read_schema(&a, "{\"columns\":{\"i\":{\"type\":\"int\",\"min\":0,\"max\":99},\"f\":{\"type\":\"float\"}}}", &s).code, 0);
+    assert_int_equal(read_schema(&a, "{\"columns\":{\"i\":{\"type\":\"int\"}}}", &one).code, 0);
+    for (size_t i = 0; i < 10; i++) {
+        const char *text = i < 7 ? texts[i] : single[i - 7];
+        for (size_t piece = 1; piece <= 40; piece++) {
+            CLO_AUTO(clo_buf_free) clo_buf table;
+            clo_buf_init(&table, 1 << 16);
+            assert_int_equal(make_table(i < 7 ? &s : &one, text, strlen(text), piece, &table).code, 0);
+            assert_int_equal(table.len, CLO_TABLE_HEAD + (i < 7 ? 34 : 18));
         }
     }
 }
@@ -415,7 +454,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_schema),       cmocka_unit_test(test_schema_refused), cmocka_unit_test(test_csv),
-        cmocka_unit_test(test_csv_refused),  cmocka_unit_test(test_csv_long_line),  cmocka_unit_test(test_decimal),
+        cmocka_unit_test(test_csv_refused),  cmocka_unit_test(test_csv_long_line), cmocka_unit_test(test_csv_plain_rows),  cmocka_unit_test(test_decimal),
         cmocka_unit_test(test_table_damage), cmocka_unit_test(test_golden),         cmocka_unit_test(test_shared_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
