@@ -49,6 +49,8 @@ static clo_err open_files(clo_audit_log *log)
     CLO_TRY(clo_os_file_size_fd(log->fd, &size));
     /* What lies behind the last whole record was never acknowledged. */
     if (size > log->journal_size) CLO_TRY(clo_os_file_truncate(log->fd, log->journal_size));
+    /* Whole records of a process that was killed before its sync may be in the page cache only; they are about to be signed. */
+    CLO_TRY(clo_os_file_sync(log->fd));
     return clo_audit_commit_sign_now(log);
 }
 
