@@ -96,12 +96,25 @@ bool clo_gateway_exchange_take_token(clo_gateway_exchange *x, clo_gateway_bucket
     return clo_gateway_buckets_take(buckets, name, now, &x->retry_after);
 }
 
+void clo_gateway_failure_note(clo_gateway_server *s, const char *peer)
+{
+    unsigned ignored = 0;
+    (void)clo_gateway_buckets_take(s->failure_buckets, peer, clo_os_clock_monotonic(clo_gateway_clock(s)), &ignored);
+}
+
+bool clo_gateway_failures_many(clo_gateway_server *s, const char *peer, unsigned *retry_after)
+{
+    return clo_gateway_buckets_empty(s->failure_buckets, peer, clo_os_clock_monotonic(clo_gateway_clock(s)), retry_after);
+}
+
 static clo_err check_head(clo_gateway_exchange *x, bool has_body, unsigned *status)
 {
     const clo_gateway_request *r = &x->request;
     const clo_gateway_route *route = r->route;
     CLO_CHECKF(clo_gateway_exchange_take_token(x, x->conn->home->server->peer_buckets, x->conn->peer), CLO_E_TOO_MANY,
                "too many requests from this address; wait %u seconds", x->retry_after);
+    CLO_CHECKF((route->flags & CLO_GATEWAY_UNLIMITED) != 0 || !clo_gateway_failures_many(x->conn->home->server, x->conn->peer, &x->retry_after),
+               CLO_E_TOO_MANY, "too many requests of this address were refused; wait %u seconds", x->retry_after);
     if (route->produces != NULL && !accepted(clo_gateway_request_header(r, "accept"), route->produces)) {
         *status = 406;
         return CLO_FAILF(CLO_E_UNSUPPORTED, "this answers in %s only", route->produces);

@@ -175,6 +175,7 @@ static bool handshake(clo_gateway_conn *c)
         return false;
     case CLO_TLS_CLOSED:
     case CLO_TLS_FAILED:
+        clo_gateway_failure_note(c->home->server, c->peer);
         clo_os_log(CLO_OS_LOG_DEBUG, "tls.failed", NULL, "%s", clo_err_text());
         clo_gateway_conn_close(c);
         return false;

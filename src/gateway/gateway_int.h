@@ -189,7 +189,7 @@ struct clo_gateway_server {
     size_t route_count;
     clo_gateway_metrics *metrics;
     clo_gateway_metric *requests[6], *seconds, *connections_total, *overload_total;
-    clo_gateway_buckets *peer_buckets, *principal_buckets;
+    clo_gateway_buckets *peer_buckets, *principal_buckets, *failure_buckets;
     clo_os_pool *workers, *uploaders;
     clo_gateway_peers *peers;
     clo_gateway_loop **loops;
@@ -251,6 +251,10 @@ clo_err clo_gateway_exchange_body_limit(const clo_gateway_exchange *x);
 CLO_R clo_gateway_exchange_fill(clo_gateway_exchange *x, uint8_t *to, size_t size, size_t *n, bool *end);
 
 /* gateway_admit.c */
+/** A request of this address was refused, or its handshake failed. */
+void clo_gateway_failure_note(clo_gateway_server *s, const char *peer);
+/** Has it failed too often lately? */
+bool clo_gateway_failures_many(clo_gateway_server *s, const char *peer, unsigned *retry_after);
 /** One request of this name's rate; false: it must wait x->retry_after seconds. */
 bool clo_gateway_exchange_take_token(clo_gateway_exchange *x, clo_gateway_buckets *buckets, const char *name);
 

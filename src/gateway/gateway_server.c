@@ -85,7 +85,8 @@ static void accept_ready(void *context, unsigned events)
             if (clo_failed(e)) clo_os_log_failure("accept", NULL, e);
             return;
         }
-        if (atomic_fetch_add(&s->connections, 1u) >= s->o.connections_max || !clo_gateway_peers_enter(s->peers, peer)) {
+        unsigned ignored = 0;
+        if (atomic_fetch_add(&s->connections, 1u) >= s->o.connections_max || clo_gateway_failures_many(s, peer, &ignored) || !clo_gateway_peers_enter(s->peers, peer)) {
             atomic_fetch_sub(&s->connections, 1u);
             clo_gateway_metric_add(s->overload_total, 1);
             clo_os_fd_close(&fd);
@@ -189,6 +190,10 @@ static void standard_options(clo_gateway_options *o)
     if (o->connections_per_peer_max == 0) o->connections_per_peer_max = 1000;
     if (o->held_max == 0) o->held_max = 256u << 20;
     if (o->held_per_peer_max == 0) o->held_per_peer_max = 96u << 20;
+    if (o->limits.failures_per_second <= 0.0) {
+        o->limits.failures_per_second = 50.0;
+        o->limits.failures_burst = 1000.0;
+    }
     if (o->head_timeout_ms == 0) o->head_timeout_ms = 10000;
     if (o->idle_timeout_ms == 0) o->idle_timeout_ms = 60000;
     if (o->body_rate_min == 0) o->body_rate_min = 1024;
@@ -218,6 +223,7 @@ static void server_free(clo_gateway_server **server)
     free(s->routes);
     clo_gateway_buckets_free(&s->peer_buckets);
     clo_gateway_buckets_free(&s->principal_buckets);
+    clo_gateway_buckets_free(&s->failure_buckets);
     clo_gateway_peers_free(&s->peers);
     clo_gateway_metrics_free(&s->metrics);
     clo_buf_free(&s->openapi);
@@ -235,6 +241,7 @@ static clo_err prepare(clo_gateway_server *s)
         CLO_TRY(clo_gateway_buckets_new(&s->peer_buckets, BUCKET_NAMES, o->limits.peer_per_second, o->limits.peer_burst));
     if (o->limits.principal_per_second > 0.0)
         CLO_TRY(clo_gateway_buckets_new(&s->principal_buckets, BUCKET_NAMES, o->limits.principal_per_second, o->limits.principal_burst));
+    CLO_TRY(clo_gateway_buckets_new(&s->failure_buckets, BUCKET_NAMES, o->limits.failures_per_second, o->limits.failures_burst));
     CLO_TRY(clo_crypto_random(&s->id_prefix, sizeof s->id_prefix));
     CLO_TRY(clo_os_pool_new(&s->workers, "worker", o->workers, o->queue_max));
     CLO_TRY(clo_os_pool_new(&s->uploaders, "upload", 2, o->queue_max * 8));

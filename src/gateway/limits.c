@@ -61,7 +61,8 @@ static bucket *find(clo_gateway_buckets *b, const char *name, uint64_t now_ns)
     return oldest;
 }
 
-bool clo_gateway_buckets_take(clo_gateway_buckets *buckets, const char *name, uint64_t now_ns, unsigned *retry_after_seconds)
+/* Are there tokens, and take one of them? */
+static bool look(clo_gateway_buckets *buckets, const char *name, uint64_t now_ns, bool take, unsigned *retry_after_seconds)
 {
     if (now_ns == 0) now_ns = 1;
     (void)pthread_mutex_lock(&buckets->lock);
@@ -71,10 +72,20 @@ bool clo_gateway_buckets_take(clo_gateway_buckets *buckets, const char *name, ui
         if (b->tokens > buckets->burst) b->tokens = buckets->burst;
         b->at_ns = now_ns;
     }
-    bool got = b->tokens >= 1.0;
-    if (got) b->tokens -= 1.0;
-    double seconds = got ? 0.0 : (1.0 - b->tokens) / buckets->per_second;
+    bool there = b->tokens >= 1.0;
+    if (there && take) b->tokens -= 1.0;
+    double seconds = there ? 0.0 : (1.0 - b->tokens) / buckets->per_second;
     (void)pthread_mutex_unlock(&buckets->lock);
-    if (!got) *retry_after_seconds = seconds > 3600.0 ? 3600u : (unsigned)seconds + 1u;
-    return got;
+    if (!there) *retry_after_seconds = seconds > 3600.0 ? 3600u : (unsigned)seconds + 1u;
+    return there;
+}
+
+bool clo_gateway_buckets_take(clo_gateway_buckets *buckets, const char *name, uint64_t now_ns, unsigned *retry_after_seconds)
+{
+    return look(buckets, name, now_ns, true, retry_after_seconds);
+}
+
+bool clo_gateway_buckets_empty(clo_gateway_buckets *buckets, const char *name, uint64_t now_ns, unsigned *retry_after_seconds)
+{
+    return !look(buckets, name, now_ns, false, retry_after_seconds);
 }

@@ -210,6 +210,35 @@ static void test_rate_limit(void **state)
     fixture_stop(&f);
 }
 
+/* Whoever is refused again and again is held off, at first within its connection, then before a handshake is spent on it; and served again later. */
+static void T25_refusals_of_an_address_run_out(void **state)
+{
+    (void)state;
+    clo_gateway_options o = fixture_options(NULL);
+    o.limits = (clo_gateway_limits){.failures_per_second = 2, .failures_burst = 4};
+    fixture f = {0};
+    fixture_start(&f, &o);
+    answer a;
+    const call c = {.method = "GET"};
+    unsigned found = 0, missing = 0, held = 0;
+    for (int i = 0; i < 40; i++) {
+        fixture_fetch(&f, "/status", &c, &a);
+        found += a.status == 200;
+    }
+    assert_int_equal(found, 40); /* what is served costs nothing */
+    for (int i = 0; i < 12; i++) {
+        fixture_fetch(&f, "/nothing", &c, &a);
+        missing += a.status == 404;
+        held += a.status == 429 || a.status == 0;
+    }
+    assert_in_range(missing, 4, 6);
+    assert_int_equal(missing + held, 12);
+    clo_os_sleep_ms(1200);
+    fixture_fetch(&f, "/status", &c, &a);
+    assert_int_equal(a.status, 200);
+    fixture_stop(&f);
+}
+
 /* Events. */
 
 typedef struct {
@@ -328,7 +357,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dispatch),   cmocka_unit_test(test_idempotency), cmocka_unit_test(test_streams),   cmocka_unit_test(test_upload_failures),
-        cmocka_unit_test(test_rate_limit), cmocka_unit_test(test_events),      cmocka_unit_test(test_bad_tables),
+        cmocka_unit_test(test_rate_limit), cmocka_unit_test(T25_refusals_of_an_address_run_out), cmocka_unit_test(test_events),      cmocka_unit_test(test_bad_tables),
     };
     return cmocka_run_group_tests(tests, fixture_open, fixture_close);
 }
