@@ -49,7 +49,7 @@ clo_err broker_refuse(clo_broker *b, const clo_gateway_request *request, clo_gat
     clo_buf_init(&json, REPLY_MAX);
     CLO_TRY(clo_gateway_problem_write(&json, status, e, text, noted != NULL ? &denial : NULL, id));
     clo_gateway_response_status(response, status);
-    if (clo_err_class(e) == CLO_CLASS_AGAIN) CLO_TRY(clo_gateway_response_header(response, "Retry-After", "1"));
+    if (status == 429 || status == 503) CLO_TRY(clo_gateway_response_header(response, "Retry-After", "1"));
     if (!wants_cbor(request)) return clo_gateway_response_bytes(response, "application/problem+json", clo_buf_span(&json));
     CLO_AUTO(clo_buf_free) clo_buf cbor;
     clo_buf_init(&cbor, REPLY_MAX);

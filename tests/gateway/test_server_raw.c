@@ -39,6 +39,26 @@ static bool hear(int fd, char *to, size_t size, const char *until, unsigned ms)
     return false;
 }
 
+static const struct {
+    const char *send, *want;
+    bool closes;
+} exchanges[] = {
+    {"POST /open HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /status HTTP/1.1\r\n", "400 Bad", true},
+    {"GET /status HTTP/1.1\nHost: a\n\n", "400 Bad", true},
+    {"GET /status HTTP/1.1\r\n\r\n", "400 Bad", true},
+    {"GET /status HTTP/3.0\r\nHost: a\r\n\r\n", "505 HTTP", true},
+    {"POST /open HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", "501 Not", true},
+    {"POST /open HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "400 Bad", true},
+    {"GET /status HTTP/1.0\r\n\r\n", "200 OK", true},
+    {"GET /status HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "Connection: keep-alive", false},
+    {"GET /status HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "Connection: close", true},
+    {"GET /items/x HTTP/1.1\r\nHost: a\r\n\r\n", "\"id\":\"x\"", false},
+    {"POST /open HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n", "100 Continue", false},
+    {"PUT /items/x HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\nExpect: 100-continue\r\n\r\n", "413 Content", true},
+    {"G", "408 Request Timeout", true},
+    {"GET /status HTTP/1.1\r\nHost: a\r\nX: ", "408 Request Timeout", true},
+};
+
 static void test_raw(void **state)
 {
     (void)state;
@@ -48,31 +68,12 @@ static void test_raw(void **state)
     o.rate_window_ms = 200;
     fixture f = {0};
     fixture_start(&f, &o);
-    static const struct {
-        const char *send, *want;
-        bool closes;
-    } cases[] = {
-        {"POST /open HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /status HTTP/1.1\r\n", "400 Bad", true},
-        {"GET /status HTTP/1.1\nHost: a\n\n", "400 Bad", true},
-        {"GET /status HTTP/1.1\r\n\r\n", "400 Bad", true},
-        {"GET /status HTTP/3.0\r\nHost: a\r\n\r\n", "505 HTTP", true},
-        {"POST /open HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", "501 Not", true},
-        {"POST /open HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "400 Bad", true},
-        {"GET /status HTTP/1.0\r\n\r\n", "200 OK", true},
-        {"GET /status HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "Connection: keep-alive", false},
-        {"GET /status HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "Connection: close", true},
-        {"GET /items/x HTTP/1.1\r\nHost: a\r\n\r\n", "\"id\":\"x\"", false},
-        {"POST /open HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n", "100 Continue", false},
-        {"PUT /items/x HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\nExpect: 100-continue\r\n\r\n", "413 Content", true},
-        {"G", "408 Request Timeout", true},
-        {"GET /status HTTP/1.1\r\nHost: a\r\nX: ", "408 Request Timeout", true},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof exchanges / sizeof exchanges[0]; i++) {
         char got[8192] = "";
         int fd = dial(&f);
-        say(fd, cases[i].send);
-        bool closed = hear(fd, got, sizeof got, cases[i].closes ? NULL : cases[i].want, 3000);
-        bool good = strstr(got, cases[i].want) != NULL && closed == cases[i].closes;
+        say(fd, exchanges[i].send);
+        bool closed = hear(fd, got, sizeof got, exchanges[i].closes ? NULL : exchanges[i].want, 3000);
+        bool good = strstr(got, exchanges[i].want) != NULL && closed == exchanges[i].closes;
         if (!good) print_message("# case %zu closed %d: %s\n", i, closed, got);
         assert_true(good);
         const char *second = strstr(got, "\nHTTP/1.1 ");

@@ -62,6 +62,20 @@ typedef struct {
 
 void world_open(world *w);
 void world_close(world *w);
+/* Set-up and end of a group of tests that share one world: group_open, group_close. */
+#define WORLD_GROUP(name)                                                                                                        \
+    static int group_open(void **state)                                                                                          \
+    {                                                                                                                            \
+        (void)state;                                                                                                             \
+        world_open(&(name));                                                                                                     \
+        return 0;                                                                                                                \
+    }                                                                                                                            \
+    static int group_close(void **state)                                                                                         \
+    {                                                                                                                            \
+        (void)state;                                                                                                             \
+        world_close(&(name));                                                                                                    \
+        return 0;                                                                                                                \
+    }
 /** A fresh home with an opened service, the agreement of `t` (NULL: usual), both manifests, the imported key. */
 void world_begin(world *w, const terms *t);
 void world_end(world *w);

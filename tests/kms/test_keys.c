@@ -317,18 +317,7 @@ static void test_explain(void **state)
     world_end(&w);
 }
 
-static int group_open(void **state)
-{
-    (void)state;
-    world_open(&w);
-    return 0;
-}
-static int group_close(void **state)
-{
-    (void)state;
-    world_close(&w);
-    return 0;
-}
+WORLD_GROUP(w)
 
 /* An amendment that everybody signed before a party's stop does not undo it: not by its own word, not by skipping an epoch. */
 static void test_stop_holds_for_amendments(void **state)

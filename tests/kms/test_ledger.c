@@ -253,18 +253,7 @@ static void test_clones(void **state)
     world_end(&w);
 }
 
-static int group_open(void **state)
-{
-    (void)state;
-    world_open(&w);
-    return 0;
-}
-static int group_close(void **state)
-{
-    (void)state;
-    world_close(&w);
-    return 0;
-}
+WORLD_GROUP(w)
 
 int main(void)
 {

@@ -510,18 +510,7 @@ static void test_hostile_bytes_when_known(void **state)
     world_end(&w);
 }
 
-static int group_open(void **state)
-{
-    (void)state;
-    world_open(&w);
-    return 0;
-}
-static int group_close(void **state)
-{
-    (void)state;
-    world_close(&w);
-    return 0;
-}
+WORLD_GROUP(w)
 
 int main(void)
 {

@@ -600,18 +600,7 @@ static void T11_overflow(void **state)
     world_end(&w);
 }
 
-static int group_open(void **state)
-{
-    (void)state;
-    world_open(&w);
-    return 0;
-}
-static int group_close(void **state)
-{
-    (void)state;
-    world_close(&w);
-    return 0;
-}
+WORLD_GROUP(w)
 
 int main(void)
 {
