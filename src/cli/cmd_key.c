@@ -144,7 +144,7 @@ clo_err clo_cli_budget_set(clo_cli *c)
     CLO_TRY(clo_dp_rational_parse(clo_span_str(c->args[1]), &limit));
     CLO_TRY(clo_cli_identity(c, &who));
     CLO_CHECKF(clo_name_valid(c->args[0]), CLO_E_MALFORMED, "\"%.70s\" is no name of a dataset", c->args[0]);
-    clo_collab_dataset_id(&who->public_half, c->args[0], id);
+    CLO_TRY(clo_collab_dataset_id(&who->public_half, c->args[0], id));
     clo_hex_encode(hex, clo_span_of(id, sizeof id));
     clo_dp_rational_format(rho, limit);
     (void)snprintf(path, sizeof path, "/v1/budgets/%s", hex);

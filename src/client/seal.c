@@ -131,7 +131,7 @@ static clo_err prepare(sealing *s, uint64_t rows, uint64_t bytes, clo_key32 *dek
     clo_crypto_stream_info info;
     CLO_TRY(clo_str_set(m->name, sizeof m->name, clo_span_str(o->name)));
     CLO_TRY(clo_str_set(m->owner, sizeof m->owner, clo_span_str(o->owner->public_half.name)));
-    clo_collab_dataset_id(&o->owner->public_half, o->name, m->id);
+    CLO_TRY(clo_collab_dataset_id(&o->owner->public_half, o->name, m->id));
     CLO_TRY(clo_crypto_random(m->version_id, sizeof m->version_id));
     CLO_TRY(clo_crypto_random(m->stream_id, sizeof m->stream_id));
     CLO_TRY(clo_crypto_random(dek->b, sizeof dek->b));

@@ -241,7 +241,7 @@ clo_err clo_collab_agreement_seal(clo_arena *a, clo_collab_agreement *g)
     for (size_t i = 0; i < g->dataset_count; i++) {
         const clo_collab_member *owner = clo_collab_agreement_member(g, g->datasets[i].owner);
         CLO_CHECK(owner != NULL, CLO_E_BUG);
-        clo_collab_dataset_id(&owner->party, g->datasets[i].name, g->datasets[i].id);
+        CLO_TRY(clo_collab_dataset_id(&owner->party, g->datasets[i].name, g->datasets[i].id));
     }
     for (size_t i = 0; i < g->program_count; i++) CLO_TRY(program_digest(a, &g->programs[i]));
     CLO_AUTO(clo_buf_free) clo_buf bytes;

@@ -26,7 +26,8 @@ typedef struct {
     int64_t created;
 } clo_collab_manifest;
 
-void clo_collab_dataset_id(const clo_collab_party *owner, const char *name, uint8_t out[32]);
+/** The id of the owner's dataset of this name: SHA-256 over a label, the owner's signing key and the name. Errors: NOMEM. */
+CLO_R clo_collab_dataset_id(const clo_collab_party *owner, const char *name, uint8_t out[32]);
 void clo_collab_manifest_stream(const clo_collab_manifest *m, clo_crypto_stream_info *out);
 CLO_R clo_collab_manifest_sign(const clo_collab_manifest *m, const clo_collab_identity *owner, clo_buf *out);
 /** Parse and check consistency (sizes, counts); owner = NULL skips the signature and the id (open it again with the key before relying on it). */

@@ -164,7 +164,7 @@ clo_err kms_dek_unwrap(clo_kms *kms, const uint8_t dataset[32], const uint8_t ve
 clo_err kms_dek_open(clo_kms *kms, const uint8_t dataset[32], const uint8_t version[32], clo_key32 *dek);
 /** Refuse unless there is an enabled key for this version. */
 clo_err kms_dek_require(kms_db *db, const uint8_t dataset[32], const uint8_t version[32], const char *name);
-void kms_key_id(const uint8_t dataset[32], const uint8_t version[32], char id[CLO_KMS_ID]);
+clo_err kms_key_id(const uint8_t dataset[32], const uint8_t version[32], char id[CLO_KMS_ID]);
 
 /* ---- agreements ---- */
 

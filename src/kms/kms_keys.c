@@ -8,15 +8,16 @@
 enum { DEK_AAD = 16 + 32 + 32 + 4 };
 static const char dek_label[16] = "cloister/v1 dek"; /* with its zero byte */
 
-void kms_key_id(const uint8_t dataset[32], const uint8_t version[32], char id[CLO_KMS_ID])
+clo_err kms_key_id(const uint8_t dataset[32], const uint8_t version[32], char id[CLO_KMS_ID])
 {
     static const char label[16] = "cloister/v1 key";
-    uint8_t bytes[16 + 32 + 32], hash[32] = {0};
+    uint8_t bytes[16 + 32 + 32], hash[32];
     memcpy(bytes, label, 16);
     memcpy(bytes + 16, dataset, 32);
     memcpy(bytes + 48, version, 32);
-    if (clo_failed(clo_crypto_sha256(clo_span_of(bytes, sizeof bytes), hash))) memset(hash, 0, sizeof hash);
+    CLO_TRY(clo_crypto_sha256(clo_span_of(bytes, sizeof bytes), hash));
     clo_hex_encode(id, clo_span_of(hash, 16));
+    return CLO_OK;
 }
 
 static void dek_aad(const uint8_t dataset[32], const uint8_t version[32], uint32_t kek_version, uint8_t aad[DEK_AAD])
@@ -102,7 +103,7 @@ static clo_err key_find(kms_db *db, const char *id, clo_kms_key *out, bool *foun
 clo_err kms_dek_require(kms_db *db, const uint8_t dataset[32], const uint8_t version[32], const char *name)
 {
     char id[CLO_KMS_ID], actual[160];
-    kms_key_id(dataset, version, id);
+    CLO_TRY(kms_key_id(dataset, version, id));
     clo_kms_key k;
     bool found = false;
     CLO_TRY(key_find(db, id, &k, &found));
@@ -155,7 +156,7 @@ static clo_err import_job(clo_kms *kms, kms_db *db, int64_t now, void *context)
     import_order *o = context;
     const clo_collab_manifest *m = o->m;
     clo_kms_key k = {.state = CLO_KMS_KEY_ENABLED, .created = now, .changed = now};
-    kms_key_id(m->id, m->version, k.id);
+    CLO_TRY(kms_key_id(m->id, m->version, k.id));
     clo_kms_key have;
     bool found = false;
     CLO_TRY(key_find(db, k.id, &have, &found));
@@ -186,7 +187,7 @@ clo_err clo_kms_key_import(clo_kms *kms, clo_span message, clo_kms_key *out)
     clo_collab_manifest m;
     CLO_TRY(clo_collab_manifest_open(&a, manifest, &kms->owner.sign, &m));
     uint8_t id[32];
-    clo_collab_dataset_id(&kms->owner, m.name, id);
+    CLO_TRY(clo_collab_dataset_id(&kms->owner, m.name, id));
     if (memcmp(id, m.id, sizeof id) != 0 || strcmp(m.owner, kms->owner.name) != 0)
         return CLO_DENY(CLO_E_DENIED, "dataset.owner", kms->owner.name, m.owner, "pinned owner of this key service",
                         "send the key to the key service of the dataset's own owner");
@@ -220,7 +221,7 @@ static clo_err dek_read(clo_kms *kms, kms_db *db, int64_t now, void *context)
     dek_row *d = context;
     CLO_TRY(kms_dek_require(db, d->dataset, d->version, ""));
     char id[CLO_KMS_ID];
-    kms_key_id(d->dataset, d->version, id);
+    CLO_TRY(kms_key_id(d->dataset, d->version, id));
     CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
     CLO_TRY(kms_db_query(db, &s, "SELECT kek_version, wrapped FROM deks WHERE id = ?1", "t", id));
     bool row = false;

@@ -43,7 +43,7 @@ CLO_HANDLER(clo_service_post_dataset)
     clo_wire_node *tree = NULL;
     CLO_TRY(clo_service_caller(s, request, &owner));
     CLO_TRY(clo_collab_manifest_open(request->arena, request->body, &owner.sign, &m));
-    clo_collab_dataset_id(&owner, m.name, id);
+    CLO_TRY(clo_collab_dataset_id(&owner, m.name, id));
     if (strcmp(m.owner, owner.name) != 0 || memcmp(id, m.id, 32) != 0)
         return CLO_DENY(CLO_E_DENIED, "manifest.owner", owner.name, m.owner, "manifest", "the owner of the rows seals and pushes them");
     clo_store_dataset d = {.size = clo_collab_sealed_span(&m, 0, m.chunk_count), .created = clo_os_clock_wall(s->clock), .manifest = request->body};

@@ -482,7 +482,7 @@ static void test_owner_work(void **state)
     assert_claim(call(NULL, "POST", "/v1/agreements", "application/octet-stream", clo_buf_span(&unsigned_file), &answer, NULL, NULL),
                  CLO_E_DENIED, "agreement.signatures");
     assert_ok(call(NULL, "POST", "/v1/agreements", "application/octet-stream", w.file, &answer, NULL, NULL));
-    kms_key_id(w.manifest_a.id, w.manifest_a.version, id);
+    assert_ok(kms_key_id(w.manifest_a.id, w.manifest_a.version, id));
     static const char *const verbs[] = {"disable", "enable", "revoke", "destroy"};
     static const char *const states[] = {"disabled", "enabled", "revoked", "destroyed"};
     for (size_t i = 0; i < 4; i++) {

@@ -50,7 +50,7 @@ static void test_manifest(void **state)
                              .plain_size = 6000,
                              .row_count = 190,
                              .created = FIXTURE_TIME};
-    clo_collab_dataset_id(&f.parties[0].public_half, m.name, m.id);
+    assert_ok(clo_collab_dataset_id(&f.parties[0].public_half, m.name, m.id));
     memset(m.version, 1, sizeof m.version);
     CLO_AUTO(clo_buf_free) clo_buf out;
     clo_buf_init(&out, 1 << 16);

@@ -8,7 +8,7 @@ static void manifest_make(const clo_collab_identity *owner, clo_collab_manifest 
     memset(m, 0, sizeof *m);
     memcpy(m->name, "rows-a", sizeof "rows-a");
     memcpy(m->owner, owner->public_half.name, sizeof m->owner);
-    clo_collab_dataset_id(&owner->public_half, m->name, m->id);
+    assert_ok(clo_collab_dataset_id(&owner->public_half, m->name, m->id));
     memset(m->version, 1, sizeof m->version);
     memset(m->version_id, 2, sizeof m->version_id);
     memset(m->stream_id, 3, sizeof m->stream_id);
@@ -56,7 +56,7 @@ static void test_round_trip(void **state)
     fixture_hostile(parse, &c, clo_buf_span(&out));
     /* A manifest of another key's dataset, rightly signed, is refused too. */
     clo_buf_clear(&out);
-    clo_collab_dataset_id(&other.public_half, m.name, m.id);
+    assert_ok(clo_collab_dataset_id(&other.public_half, m.name, m.id));
     assert_ok(clo_collab_manifest_sign(&m, &owner, &out));
     assert_code(clo_collab_manifest_open(&a, clo_buf_span(&out), &owner.public_half.sign, &again), CLO_E_DENIED);
     assert_string_equal(clo_err_denial()->claim, "manifest.id");

@@ -74,7 +74,7 @@ static void dataset_seal(fake_world *w, fake_owner *o, const char *name, const c
     o->m = (clo_collab_manifest){.chunk_size = rows > 100000 ? 65536 : 1024, .plain_size = o->table.len, .row_count = rows, .created = 1};
     (void)snprintf(o->m.name, sizeof o->m.name, "%s", name);
     (void)snprintf(o->m.owner, sizeof o->m.owner, "%s", o->identity.public_half.name);
-    clo_collab_dataset_id(&o->identity.public_half, name, o->m.id);
+    assert_ok(clo_collab_dataset_id(&o->identity.public_half, name, o->m.id));
     assert_ok(clo_crypto_random(o->m.version_id, 16));
     assert_ok(clo_crypto_random(o->m.stream_id, 16));
     assert_ok(clo_crypto_random(o->dek.b, 32));

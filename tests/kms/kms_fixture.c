@@ -178,7 +178,7 @@ void world_dataset(world *w, const clo_collab_identity *owner, const char *name,
     memset(m, 0, sizeof *m);
     (void)snprintf(m->name, sizeof m->name, "%s", name);
     (void)snprintf(m->owner, sizeof m->owner, "%s", owner->public_half.name);
-    clo_collab_dataset_id(&owner->public_half, name, m->id);
+    assert_ok(clo_collab_dataset_id(&owner->public_half, name, m->id));
     assert_ok(clo_crypto_random(m->version, sizeof m->version));
     assert_ok(clo_crypto_random(m->version_id, sizeof m->version_id));
     assert_ok(clo_crypto_random(m->stream_id, sizeof m->stream_id));

@@ -114,7 +114,7 @@ static void test_states(void **state)
             clo_span bytes;
             world_dataset(&w, &w.a, "rows-a", &dek, &mf, &bytes);
             world_import(&w, &mf, bytes, &dek);
-            kms_key_id(mf.id, mf.version, id);
+            assert_ok(kms_key_id(mf.id, mf.version, id));
             assert_ok(clo_kms_key_change(w.kms, id, into[s], &k));
             clo_err e = clo_kms_key_change(w.kms, id, (clo_kms_key_verb)v, &k);
             if (wanted[s][v] < 0)

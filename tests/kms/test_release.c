@@ -382,7 +382,7 @@ static void test_key_states(void **state)
     runtime_make(&r);
     for (size_t i = 0; i < 3; i++) {
         world_begin(&w, NULL);
-        kms_key_id(w.manifest_a.id, w.manifest_a.version, id);
+        assert_ok(kms_key_id(w.manifest_a.id, w.manifest_a.version, id));
         assert_ok(clo_kms_key_change(w.kms, id, verbs[i], &k));
         message_begin(&w, &m, &r);
         assert_claim(try_message(&m), CLO_E_DENIED, "key.state");

@@ -127,7 +127,7 @@ static void make_dataset(void)
     clo_wire_merkle_range range = {0};
     clo_wire_hash leaf, root;
     memcpy(m.owner, "alice", 6);
-    clo_collab_dataset_id(&w.owner.public_half, m.name, m.id);
+    assert_ok(clo_collab_dataset_id(&w.owner.public_half, m.name, m.id));
     for (size_t i = 0; i < sizeof w.sealed; i++) w.sealed[i] = (uint8_t)(i * 7 >> 4);
     for (size_t i = 0; i < CHUNKS; i++) {
         assert_ok(clo_wire_merkle_leaf(clo_span_of(w.sealed + i * (CHUNK + 16), CHUNK + 16), &leaf));
