@@ -60,7 +60,5 @@ CLO_R broker_view_run(clo_arena *a, const clo_kms_run *r, clo_wire_node **out);
 CLO_R broker_view_denial(clo_arena *a, const clo_kms_denial *d, clo_wire_node **out);
 CLO_R broker_view_info(clo_arena *a, const clo_broker *b, clo_wire_node **out);
 CLO_R broker_view_ledger(clo_arena *a, const clo_broker *b, clo_wire_node **out);
-/** A time as RFC 3339 text. */
-CLO_R broker_set_time(clo_arena *a, clo_wire_node *map, const char *key, int64_t seconds);
 
 #endif

@@ -2,13 +2,6 @@
 #include "broker/broker_int.h"
 #include <stdio.h>
 
-clo_err broker_set_time(clo_arena *a, clo_wire_node *map, const char *key, int64_t seconds)
-{
-    char text[21];
-    clo_time_format(text, seconds);
-    return clo_wire_set_text(a, map, key, text);
-}
-
 static clo_err set_rho(clo_arena *a, clo_wire_node *map, const char *key, clo_dp_rational rho)
 {
     char text[CLO_DP_RATIONAL_TEXT];
@@ -31,8 +24,8 @@ clo_err broker_view_key(clo_arena *a, const clo_kms_key *k, clo_wire_node **out)
     CLO_TRY(set_id(a, m, "version", k->version, sizeof k->version));
     CLO_TRY(clo_wire_set_text(a, m, "state", clo_kms_key_state_name(k->state)));
     CLO_TRY(clo_wire_set_int(a, m, "kek_version", k->kek_version));
-    CLO_TRY(broker_set_time(a, m, "created", k->created));
-    CLO_TRY(broker_set_time(a, m, "changed", k->changed));
+    CLO_TRY(clo_wire_set_time(a, m, "created", k->created));
+    CLO_TRY(clo_wire_set_time(a, m, "changed", k->changed));
     *out = m;
     return CLO_OK;
 }
@@ -45,7 +38,7 @@ clo_err broker_view_agreement(clo_arena *a, const clo_kms_agreement *g, clo_wire
     CLO_TRY(set_id(a, m, "lineage", g->lineage, sizeof g->lineage));
     CLO_TRY(clo_wire_set_text(a, m, "title", g->title));
     CLO_TRY(clo_wire_set_int(a, m, "epoch", g->epoch));
-    CLO_TRY(broker_set_time(a, m, "not_after", g->not_after));
+    CLO_TRY(clo_wire_set_time(a, m, "not_after", g->not_after));
     CLO_TRY(clo_wire_set_text(a, m, "state", clo_collab_agreement_state_name(g->state)));
     CLO_TRY(clo_wire_set_bool(a, m, "superseded", g->superseded));
     CLO_TRY(clo_wire_set_int(a, m, "resumes_missing", g->resumes_missing));
@@ -82,7 +75,7 @@ clo_err broker_view_entry(clo_arena *a, const clo_kms_entry *e, clo_wire_node **
     CLO_TRY(set_id(a, m, "run", e->run_id, sizeof e->run_id));
     CLO_TRY(set_id(a, m, "agreement", e->agreement, sizeof e->agreement));
     CLO_TRY(set_rho(a, m, "rho", e->rho));
-    CLO_TRY(broker_set_time(a, m, "time", e->time));
+    CLO_TRY(clo_wire_set_time(a, m, "time", e->time));
     CLO_TRY(set_id(a, m, "previous", e->previous, sizeof e->previous));
     CLO_TRY(set_id(a, m, "hash", e->hash, sizeof e->hash));
     *out = m;
@@ -104,8 +97,8 @@ clo_err broker_view_run(clo_arena *a, const clo_kms_run *r, clo_wire_node **out)
     CLO_TRY(set_id(a, m, "runtime", r->runtime, sizeof r->runtime));
     CLO_TRY(set_id(a, m, "request", r->request, sizeof r->request));
     CLO_TRY(set_id(a, m, "evidence", r->evidence, sizeof r->evidence));
-    CLO_TRY(broker_set_time(a, m, "created", r->created));
-    CLO_TRY(broker_set_time(a, m, "expires", r->expires));
+    CLO_TRY(clo_wire_set_time(a, m, "created", r->created));
+    CLO_TRY(clo_wire_set_time(a, m, "expires", r->expires));
     *out = m;
     return CLO_OK;
 }
@@ -115,17 +108,11 @@ clo_err broker_view_denial(clo_arena *a, const clo_kms_denial *d, clo_wire_node 
     clo_wire_node *m = NULL;
     CLO_TRY(clo_wire_map(a, &m));
     CLO_TRY(clo_wire_set_text(a, m, "id", d->id));
-    CLO_TRY(broker_set_time(a, m, "time", d->time));
+    CLO_TRY(clo_wire_set_time(a, m, "time", d->time));
     CLO_TRY(clo_wire_set_text(a, m, "what", d->what));
     CLO_TRY(clo_wire_set_text(a, m, "code", d->code));
     CLO_TRY(clo_wire_set_text(a, m, "detail", d->text));
-    if (d->have_denial) {
-        CLO_TRY(clo_wire_set_text(a, m, "claim", d->denial.claim));
-        CLO_TRY(clo_wire_set_text(a, m, "expected", d->denial.expected));
-        CLO_TRY(clo_wire_set_text(a, m, "actual", d->denial.actual));
-        CLO_TRY(clo_wire_set_text(a, m, "source", d->denial.source));
-        CLO_TRY(clo_wire_set_text(a, m, "remedy", d->denial.remedy));
-    }
+    if (d->have_denial) CLO_TRY(clo_wire_set_denial(a, m, &d->denial));
     *out = m;
     return CLO_OK;
 }
@@ -143,7 +130,7 @@ clo_err broker_view_ledger(clo_arena *a, const clo_broker *b, clo_wire_node **ou
         CLO_TRY(clo_wire_set_text(a, m, "detail", "a rollback of this machine's disk is not found out: no witness is configured"));
     if (w.witnessed_at != 0) {
         CLO_TRY(clo_wire_set_int(a, m, "entries", (int64_t)w.entry_count));
-        CLO_TRY(broker_set_time(a, m, "witnessed_at", w.witnessed_at));
+        CLO_TRY(clo_wire_set_time(a, m, "witnessed_at", w.witnessed_at));
     }
     if (w.waiting) {
         char detail[700];

@@ -186,13 +186,7 @@ static void print_error_json(clo_cli *c, clo_err e)
     if (!clo_failed(made)) made = clo_wire_set_text(a, map, "code", clo_err_name(e));
     if (!clo_failed(made)) made = clo_wire_set_text(a, map, "detail", text);
     if (!clo_failed(made) && c->explain[0] != 0) made = clo_wire_set_text(a, map, "id", c->explain);
-    if (!clo_failed(made) && d != NULL) {
-        made = clo_wire_set_text(a, map, "claim", denial.claim);
-        if (!clo_failed(made)) made = clo_wire_set_text(a, map, "expected", denial.expected);
-        if (!clo_failed(made)) made = clo_wire_set_text(a, map, "actual", denial.actual);
-        if (!clo_failed(made)) made = clo_wire_set_text(a, map, "source", denial.source);
-        if (!clo_failed(made)) made = clo_wire_set_text(a, map, "remedy", denial.remedy);
-    }
+    if (!clo_failed(made) && d != NULL) made = clo_wire_set_denial(a, map, &denial);
     if (!clo_failed(made)) made = clo_wire_set(a, top, "error", map);
     if (!clo_failed(made)) made = clo_cli_emit(c, top);
     (void)made.code;

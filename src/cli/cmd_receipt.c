@@ -6,13 +6,6 @@ static clo_err set_hex(clo_cli *c, clo_wire_node *map, const char *key, const ui
     return clo_wire_set_bytes(&c->arena, map, key, clo_span_of(bytes, n));
 }
 
-static clo_err set_time(clo_cli *c, clo_wire_node *map, const char *key, int64_t t)
-{
-    char text[21];
-    clo_time_format(text, t);
-    return clo_wire_set_text(&c->arena, map, key, text);
-}
-
 static clo_err statement_tree(clo_cli *c, const clo_collab_statement *s, clo_wire_node **out)
 {
     clo_wire_node *map = NULL, *list = NULL;
@@ -49,8 +42,8 @@ static clo_err statement_tree(clo_cli *c, const clo_collab_statement *s, clo_wir
     CLO_TRY(set_hex(c, map, "evidence", s->evidence, 32));
     CLO_TRY(clo_wire_set_text(a, map, "tee", s->tee));
     CLO_TRY(set_hex(c, map, "runtime", s->runtime, 32));
-    CLO_TRY(set_time(c, map, "not_before", s->not_before));
-    CLO_TRY(set_time(c, map, "not_after", s->not_after));
+    CLO_TRY(clo_wire_set_time(&c->arena, map, "not_before", s->not_before));
+    CLO_TRY(clo_wire_set_time(&c->arena, map, "not_after", s->not_after));
     *out = map;
     return CLO_OK;
 }
@@ -97,7 +90,7 @@ clo_err clo_cli_receipt_verify(clo_cli *c)
     CLO_TRY(clo_wire_set_text(a, map, "agreement_title", v->agreement_title));
     CLO_TRY(clo_wire_set_int(a, map, "log_index", (int64_t)v->log_index));
     CLO_TRY(clo_wire_set_int(a, map, "log_size", (int64_t)v->log_size));
-    CLO_TRY(set_time(c, map, "witnessed_at", (int64_t)v->witnessed_at));
+    CLO_TRY(clo_wire_set_time(&c->arena, map, "witnessed_at", (int64_t)v->witnessed_at));
     CLO_TRY(clo_wire_array(a, &list));
     for (size_t i = 0; i < v->check_count; i++) {
         clo_wire_node *one = NULL;

@@ -14,6 +14,16 @@ static const char *member(const clo_wire_node *map, const char *key)
 
 static void copy(char *to, size_t size, const char *from) { (void)snprintf(to, size, "%s", from == NULL ? "" : from); }
 
+void clo_client_denial_read(const clo_wire_node *map, clo_denial *out)
+{
+    memset(out, 0, sizeof *out);
+    copy(out->claim, sizeof out->claim, member(map, "claim"));
+    copy(out->expected, sizeof out->expected, member(map, "expected"));
+    copy(out->actual, sizeof out->actual, member(map, "actual"));
+    copy(out->source, sizeof out->source, member(map, "source"));
+    copy(out->remedy, sizeof out->remedy, member(map, "remedy"));
+}
+
 static uint32_t code_of_status(unsigned status)
 {
     switch (status) {
@@ -50,11 +60,7 @@ clo_err clo_client_problem_read(clo_span body, unsigned status, const char *from
     /* A server's failure is not ours: the caller must see it as the other side's. */
     if (code == 0 || code >> 24 == CLO_CLASS_BUG || code >> 24 == CLO_CLASS_ENV) code = code_of_status(status);
     if (claim == NULL) return clo_err_again(code, detail != NULL ? detail : member(map, "title"));
-    clo_denial d = {0};
-    copy(d.claim, sizeof d.claim, claim);
-    copy(d.expected, sizeof d.expected, member(map, "expected"));
-    copy(d.actual, sizeof d.actual, member(map, "actual"));
-    copy(d.source, sizeof d.source, member(map, "source"));
-    copy(d.remedy, sizeof d.remedy, member(map, "remedy"));
+    clo_denial d;
+    clo_client_denial_read(map, &d);
     return clo_deny_again(code, &d);
 }

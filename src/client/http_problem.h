@@ -3,6 +3,7 @@
 #define CLO_CLIENT_HTTP_PROBLEM_H
 #include "base/clo_err.h"
 #include "base/clo_span.h"
+#include "wire/tree.h"
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -10,6 +11,9 @@ extern "C" {
 /** Always returns a failure. instance (80 bytes) receives the id at the end of "instance", or "". `from` names the server in
  *  sentences for answers that are no problem document. */
 clo_err clo_client_problem_read(clo_span body, unsigned status, const char *from, char instance[80]);
+
+/** The five words of a denial from a map; what is not there is empty. */
+void clo_client_denial_read(const clo_wire_node *map, clo_denial *out);
 
 #ifdef __cplusplus
 }

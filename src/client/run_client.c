@@ -2,6 +2,7 @@
 
 #include "base/clo_own.h"
 #include "base/clo_text.h"
+#include "client/http_problem.h"
 #include "crypto/hash.h"
 #include "os/clock.h"
 #include "wire/json.h"
@@ -182,8 +183,6 @@ clo_err clo_client_run_watch(clo_client_session *server, clo_arena *a, const cha
     return CLO_OK;
 }
 
-static void copy(char *to, size_t size, const char *from) { (void)snprintf(to, size, "%s", from == NULL ? "" : from); }
-
 clo_err clo_client_run_verdict(const clo_wire_node *run)
 {
     const char *state = clo_client_text(run, "state"), *name = clo_client_text(run, "error"),
@@ -193,12 +192,8 @@ clo_err clo_client_run_verdict(const clo_wire_node *run)
     uint32_t code = name == NULL ? 0 : clo_err_code_named(name);
     const clo_wire_node *denial = clo_wire_get(run, "denial");
     if (denial != NULL && denial->type == CLO_WIRE_MAP) {
-        clo_denial d = {0};
-        copy(d.claim, sizeof d.claim, clo_client_text(denial, "claim"));
-        copy(d.expected, sizeof d.expected, clo_client_text(denial, "expected"));
-        copy(d.actual, sizeof d.actual, clo_client_text(denial, "actual"));
-        copy(d.source, sizeof d.source, clo_client_text(denial, "source"));
-        copy(d.remedy, sizeof d.remedy, clo_client_text(denial, "remedy"));
+        clo_denial d;
+        clo_client_denial_read(denial, &d);
         return clo_deny_again(code != 0 ? code : (uint32_t)CLO_E_DENIED, &d);
     }
     return CLO_FAILF(code != 0 ? code : (uint32_t)CLO_E_CLOSED, "the run failed: %.300s",

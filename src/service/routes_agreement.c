@@ -48,7 +48,7 @@ static clo_err view(clo_service *s, clo_arena *a, const clo_store_agreement *r, 
     CLO_TRY(clo_wire_set(a, *out, "missing", child));
     CLO_TRY(names(a, g, r->resumes_missing, true, &child));
     CLO_TRY(clo_wire_set(a, *out, "must_resume", child));
-    CLO_TRY(clo_service_set_time(a, *out, "not_after", r->not_after));
+    CLO_TRY(clo_wire_set_time(a, *out, "not_after", r->not_after));
     CLO_TRY(clo_service_set_hex(a, *out, "lineage", r->lineage, 32));
     if (r->log_index < 0)
         CLO_TRY(clo_wire_null(a, &child));

@@ -44,7 +44,7 @@ CLO_HANDLER(clo_service_get_attestation)
     CLO_TRY(clo_wire_text(a, clo_buf_span(&base64), &report));
     CLO_TRY(clo_wire_set(a, map, "attestation_report", report));
     CLO_TRY(clo_wire_set_text(a, map, "tee_type", "SIM"));
-    CLO_TRY(clo_service_set_time(a, map, "timestamp", clo_os_clock_wall(s->clock)));
+    CLO_TRY(clo_wire_set_time(a, map, "timestamp", clo_os_clock_wall(s->clock)));
     CLO_TRY(clo_wire_set_text(a, map, "verification_service", "urn:cloister:offline"));
     CLO_TRY(clo_wire_set_text(a, map, "verification_instructions",
                               "Software TEE (sim): no protection from the operator. Decode attestation_report from base64 into a file, then: cloister attest verify "

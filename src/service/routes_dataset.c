@@ -31,7 +31,7 @@ static clo_err view(clo_arena *a, const clo_store_dataset *d, clo_wire_node **ou
     CLO_TRY(clo_wire_set_bool(a, *out, "complete", d->complete));
     CLO_TRY(clo_wire_set_int(a, *out, "row_count", (int64_t)m.row_count));
     CLO_TRY(clo_wire_set_int(a, *out, "chunk_count", (int64_t)m.chunk_count));
-    return clo_service_set_time(a, *out, "created", d->created);
+    return clo_wire_set_time(a, *out, "created", d->created);
 }
 
 CLO_HANDLER(clo_service_post_dataset)

@@ -24,7 +24,6 @@ CLO_R clo_service_page(const clo_gateway_request *request, int64_t *before, size
 CLO_R clo_service_answer_list(const clo_gateway_request *request, clo_gateway_response *response, const char *name, clo_wire_node *array,
                               int64_t next);
 CLO_R clo_service_set_hex(clo_arena *a, clo_wire_node *map, const char *key, const void *bytes, size_t n);
-CLO_R clo_service_set_time(clo_arena *a, clo_wire_node *map, const char *key, int64_t seconds);
 
 #define CLO_HANDLER(name) clo_err name(void *context, clo_gateway_request *request, clo_gateway_response *response)
 CLO_HANDLER(clo_service_get_info);

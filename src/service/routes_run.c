@@ -276,13 +276,9 @@ CLO_HANDLER(clo_service_get_explain)
     CLO_TRY(clo_wire_map(request->arena, &map));
     CLO_TRY(clo_wire_set_text(request->arena, map, "id", r.id));
     CLO_TRY(clo_wire_set_text(request->arena, map, "what", r.what));
-    CLO_TRY(clo_service_set_time(request->arena, map, "time", r.time));
+    CLO_TRY(clo_wire_set_time(request->arena, map, "time", r.time));
     CLO_TRY(clo_wire_set_text(request->arena, map, "code", r.code));
     CLO_TRY(clo_wire_set_text(request->arena, map, "detail", r.text));
-    CLO_TRY(clo_wire_set_text(request->arena, map, "claim", r.denial.claim));
-    CLO_TRY(clo_wire_set_text(request->arena, map, "expected", r.denial.expected));
-    CLO_TRY(clo_wire_set_text(request->arena, map, "actual", r.denial.actual));
-    CLO_TRY(clo_wire_set_text(request->arena, map, "source", r.denial.source));
-    CLO_TRY(clo_wire_set_text(request->arena, map, "remedy", r.denial.remedy));
+    CLO_TRY(clo_wire_set_denial(request->arena, map, &r.denial));
     return clo_gateway_response_tree(response, map);
 }

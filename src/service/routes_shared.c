@@ -117,10 +117,3 @@ CLO_R clo_service_set_hex(clo_arena *a, clo_wire_node *map, const char *key, con
     clo_hex_encode(hex, clo_span_of(bytes, n));
     return clo_wire_set_text(a, map, key, hex);
 }
-
-CLO_R clo_service_set_time(clo_arena *a, clo_wire_node *map, const char *key, int64_t seconds)
-{
-    char text[21];
-    clo_time_format(text, seconds);
-    return clo_wire_set_text(a, map, key, text);
-}

@@ -6,22 +6,11 @@
 
 #include <string.h>
 
-static clo_err set_time(clo_arena *a, clo_wire_node *map, const char *key, int64_t t)
-{
-    char text[21];
-    clo_time_format(text, t);
-    return clo_wire_set_text(a, map, key, text);
-}
-
 static clo_err denial_tree(clo_arena *a, const clo_store_run *r, clo_wire_node **out)
 {
     if (!r->have_denial) return clo_wire_null(a, out);
     CLO_TRY(clo_wire_map(a, out));
-    CLO_TRY(clo_wire_set_text(a, *out, "claim", r->denial.claim));
-    CLO_TRY(clo_wire_set_text(a, *out, "expected", r->denial.expected));
-    CLO_TRY(clo_wire_set_text(a, *out, "actual", r->denial.actual));
-    CLO_TRY(clo_wire_set_text(a, *out, "source", r->denial.source));
-    CLO_TRY(clo_wire_set_text(a, *out, "remedy", r->denial.remedy));
+    CLO_TRY(clo_wire_set_denial(a, *out, &r->denial));
     return clo_wire_set_text(a, *out, "owner", r->owner);
 }
 
@@ -41,8 +30,8 @@ CLO_R clo_service_run_tree(clo_arena *a, const clo_store_run *r, clo_wire_node *
     CLO_TRY(clo_wire_set_text(a, map, "text", r->text));
     CLO_TRY(clo_wire_set_int(a, map, "done", (int64_t)r->done));
     CLO_TRY(clo_wire_set_int(a, map, "total", (int64_t)r->total));
-    CLO_TRY(set_time(a, map, "created", r->created));
-    CLO_TRY(set_time(a, map, "changed", r->changed));
+    CLO_TRY(clo_wire_set_time(a, map, "created", r->created));
+    CLO_TRY(clo_wire_set_time(a, map, "changed", r->changed));
     CLO_TRY(clo_wire_set_text(a, map, "tee", r->tee));
     CLO_TRY(clo_wire_set_bool(a, map, "simulated", strcmp(r->tee, "sim") == 0));
     CLO_TRY(clo_wire_set_text(a, map, "error", r->code));

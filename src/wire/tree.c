@@ -221,6 +221,22 @@ clo_err clo_wire_set_bool(clo_arena *a, clo_wire_node *map, const char *key, boo
     return clo_wire_set(a, map, key, n);
 }
 
+clo_err clo_wire_set_time(clo_arena *a, clo_wire_node *map, const char *key, int64_t seconds)
+{
+    char text[21];
+    clo_time_format(text, seconds);
+    return clo_wire_set_text(a, map, key, text);
+}
+
+clo_err clo_wire_set_denial(clo_arena *a, clo_wire_node *map, const clo_denial *d)
+{
+    CLO_TRY(clo_wire_set_text(a, map, "claim", d->claim));
+    CLO_TRY(clo_wire_set_text(a, map, "expected", d->expected));
+    CLO_TRY(clo_wire_set_text(a, map, "actual", d->actual));
+    CLO_TRY(clo_wire_set_text(a, map, "source", d->source));
+    return clo_wire_set_text(a, map, "remedy", d->remedy);
+}
+
 clo_wire_node *clo_wire_get(const clo_wire_node *map, const char *key)
 {
     if (map == NULL || map->type != CLO_WIRE_MAP) return NULL;

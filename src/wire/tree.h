@@ -60,6 +60,10 @@ CLO_R clo_wire_set_bytes(clo_arena *a, clo_wire_node *map, const char *key, clo_
 CLO_R clo_wire_set_int(clo_arena *a, clo_wire_node *map, const char *key, int64_t v);
 CLO_R clo_wire_set_float(clo_arena *a, clo_wire_node *map, const char *key, double v);
 CLO_R clo_wire_set_bool(clo_arena *a, clo_wire_node *map, const char *key, bool v);
+/** Seconds since 1970 as text, "YYYY-MM-DDThh:mm:ssZ". */
+CLO_R clo_wire_set_time(clo_arena *a, clo_wire_node *map, const char *key, int64_t seconds);
+/** The five words of a denial: claim, expected, actual, source, remedy. */
+CLO_R clo_wire_set_denial(clo_arena *a, clo_wire_node *map, const clo_denial *d);
 /** Member's value or NULL. */
 clo_wire_node *clo_wire_get(const clo_wire_node *map, const char *key);
 clo_wire_node *clo_wire_get_int_key(const clo_wire_node *map, int64_t key);
