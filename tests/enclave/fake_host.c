@@ -284,6 +284,14 @@ static clo_err take_evidence(fake_world *w, clo_span body)
     return CLO_OK;
 }
 
+/* What of a request could carry a message to the host. TLS bytes vary by themselves; progress is looked at by its content. */
+static clo_err hear(fake_world *w, uint16_t number, clo_span body)
+{
+    if (number == CLO_ENCLAVE_TUNNEL_OPEN || number == CLO_ENCLAVE_TUNNEL_EXCHANGE || number == CLO_ENCLAVE_TUNNEL_CLOSE) return CLO_OK;
+    if (number == CLO_ENCLAVE_PROGRESS) return CLO_OK;
+    return clo_buf_printf(&w->heard, "%u:%zu\n", number, body.n);
+}
+
 /* One request of the runtime; the reply's body, or an error to be replied. */
 static clo_err handle(fake_world *w, uint16_t number, clo_span body, clo_buf *reply, bool *cancel)
 {
@@ -291,6 +299,7 @@ static clo_err handle(fake_world *w, uint16_t number, clo_span body, clo_buf *re
     clo_enclave_progress p;
     clo_enclave_prepared prepared;
     clo_arena_init(&a, 1u << 20);
+    CLO_TRY(hear(w, number, body));
     switch (number) {
     case CLO_ENCLAVE_FETCH: return fetch(w, body, reply);
     case CLO_ENCLAVE_TUNNEL_OPEN: case CLO_ENCLAVE_TUNNEL_EXCHANGE: case CLO_ENCLAVE_TUNNEL_CLOSE: return tunnel(w, number, body, reply);
@@ -377,6 +386,7 @@ void fake_world_run(fake_world *w)
     clo_buf_init(&w->evidence_bytes, CLO_EVIDENCE_MAX);
     clo_buf_init(&w->output, CLO_ENCLAVE_OUTPUT_FILE_MAX);
     clo_buf_init(&w->statement, 65536);
+    clo_buf_init(&w->heard, 1 << 20);
     for (size_t i = 0; i < OWNERS; i++) clo_buf_init(&w->commits[i], 65536);
     assert_ok(clo_os_net_pair(host));
     assert_ok(clo_os_net_pair(device));

@@ -40,7 +40,7 @@ int fake_world_program_open(void)
 
 static clo_err row_sink(void *context, clo_span row) { return clo_buf_put_span(context, row); }
 
-static void table_make(fake_owner *o, const clo_wire_schema *schema, uint64_t rows, unsigned seed)
+static void table_make(fake_owner *o, const clo_wire_schema *schema, uint64_t rows, unsigned seed, bool other)
 {
     CLO_AUTO(clo_buf_free) clo_buf body = {0};
     clo_wire_csv *csv = NULL;
@@ -52,6 +52,7 @@ static void table_make(fake_owner *o, const clo_wire_schema *schema, uint64_t ro
     uint32_t x = 12345u + seed;
     for (uint64_t i = 0; i < rows; i++) {
         x = x * 1664525u + 1013904223u;
+        if (other) x = 0;
         unsigned age = (x >> 8) % 100u, site = (x >> 20) & 1u, size = (x >> 12) % 1000u;
         char line[64];
         int n = snprintf(line, sizeof line, "%u,%s,%u.%02u,%d\n", age, site ? "left" : "right", size / 100u, size % 100u, age + (x >> 24) % 20u > 55u);
@@ -301,7 +302,7 @@ void fake_world_make(fake_world *w, fault f, const char *run, uint64_t rows_each
     log_and_agreement_make(w);
     const clo_wire_schema *schema = &w->g->datasets[0].schema;
     for (unsigned i = 0; i < OWNERS; i++) {
-        table_make(&w->owners[i], schema, rows_each, i);
+        table_make(&w->owners[i], schema, rows_each, i, w->fault == FAULT_OTHER_ROWS);
         dataset_seal(w, &w->owners[i], w->g->datasets[i].name, schema, rows_each);
     }
     request_make(w, run);
@@ -343,6 +344,7 @@ void fake_world_forget(fake_world *w)
     clo_buf_free(&w->evidence_bytes);
     clo_buf_free(&w->output);
     clo_buf_free(&w->statement);
+    clo_buf_free(&w->heard);
     w->finished = w->failed = false;
     w->prepared_count = 0;
 }

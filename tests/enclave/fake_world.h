@@ -33,6 +33,7 @@ typedef enum {
     FAULT_LEASE,           /* a lease of 1 s, and renewal is refused */
     FAULT_SHORT_LEASE,     /* no fault: leases of 30 s, so that the runtime renews at every occasion */
     FAULT_SILENT,          /* no fault: an agreement without telemetry */
+    FAULT_OTHER_ROWS,      /* no fault: all rows are as different from the usual ones as the schema allows */
     FAULT_RESEAL,          /* the key is sealed for another run */
     FAULT_NO_START,        /* the host sends PROGRESS first */
     FAULT_MIN_ROWS,
@@ -75,6 +76,7 @@ typedef struct {
     clo_enclave_failed failure;
     uint64_t counted; /* sum of all totals in PROGRESS */
     size_t prepared_count; /* commit requests that the host was given */
+    clo_buf heard;         /* number and size of each frame but those of TLS and progress */
     bool finished, failed;
     clo_os_process_end end;
     char sandbox[CLO_ENCLAVE_TEXT_MAX];

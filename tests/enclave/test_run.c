@@ -250,12 +250,90 @@ static void injection_is_refused(void **state)
     assert_string_equal(clo_err_denial()->claim, "runtime.environment");
 }
 
+/* ---- T09: who holds which shares ---- */
+
+/* The analyst's shares, opened as the analyst alone can; nobody else's keys open them. */
+static void shares_open(fake_world *w, clo_key32 shares[OWNERS])
+{
+    uint8_t digest[32];
+    assert_ok(clo_crypto_sha256(clo_buf_span(&w->output), digest));
+    for (size_t i = 0; i < OWNERS; i++) {
+        CLO_AUTO(clo_buf_free) clo_buf info = {0};
+        static clo_collab_commit_reply r;
+        clo_buf_init(&info, 1024);
+        assert_ok(clo_collab_commit_reply_decode(&w->arena, clo_buf_span(&w->commits[i]), &r));
+        assert_ok(clo_collab_share_info(w->g->id, w->asked.run_id, digest, "analyst", &info));
+        clo_span sealed = r.shares[0].sealed, none = clo_span_of(NULL, 0);
+        assert_string_equal(r.shares[0].recipient, "analyst");
+        for (size_t k = 0; k < OWNERS; k++) {
+            assert_code(clo_crypto_hpke_open(&w->owners[k].identity.hpke, clo_buf_span(&info), none, sealed, shares[i].b, 32), CLO_E_AUTHENTICATION);
+            assert_code(clo_crypto_hpke_open(&w->owners[k].kms_secret, clo_buf_span(&info), none, sealed, shares[i].b, 32), CLO_E_AUTHENTICATION);
+        }
+        assert_ok(clo_crypto_hpke_open(&w->analyst.hpke, clo_buf_span(&info), none, sealed, shares[i].b, 32));
+    }
+}
+
+/* The operator has the output; of the owners' shares every set but the whole is worth nothing. */
+static void T09_all_shares_or_nothing(void **state)
+{
+    (void)state;
+    fake_world *w = calloc(1, sizeof *w);
+    assert_non_null(w);
+    clo_key32 shares[OWNERS];
+    fake_world_make(w, FAULT_NONE, "count", 300);
+    fake_world_run(w);
+    require_finished(w);
+    shares_open(w, shares);
+    for (unsigned set = 0; set < 1u << OWNERS; set++) {
+        CLO_KEY32(key);
+        CLO_AUTO(clo_buf_free) clo_buf plain = {0};
+        clo_buf_init(&plain, 64u << 20);
+        for (size_t i = 0; i < OWNERS; i++)
+            if ((set >> i & 1) != 0) clo_key32_xor(&key, &shares[i]);
+        clo_err e = clo_collab_output_open(clo_buf_span(&w->output), &key, NULL, &plain);
+        if (set + 1 == 1u << OWNERS) assert_ok(e);
+        else assert_code(e, CLO_E_AUTHENTICATION);
+        assert_int_equal(plain.len == 0, set + 1 != 1u << OWNERS);
+    }
+    fake_world_free(w);
+    free(w);
+}
+
+/* ---- T13: what a run tells its host ---- */
+
+/* Two runs over rows that have nothing in common but their number: the host hears the same frames of the same sizes in the same order, the same phases and
+ * the same counts. */
+static void T13_host_hears_the_same(void **state)
+{
+    (void)state;
+    static const char *const runs[] = {"count", "learn"};
+    for (size_t k = 0; k < 2; k++) {
+        fake_world *w[2];
+        for (int i = 0; i < 2; i++) {
+            w[i] = calloc(1, sizeof **w);
+            assert_non_null(w[i]);
+            fake_world_make(w[i], i == 0 ? FAULT_NONE : FAULT_OTHER_ROWS, runs[k], 500);
+            fake_world_run(w[i]);
+            require_finished(w[i]);
+        }
+        assert_int_equal(w[0]->output.len, w[1]->output.len);
+        assert_int_equal(w[0]->statement.len, w[1]->statement.len);
+        assert_true(clo_buf_put_u8(&w[0]->heard, 0).code == 0 && clo_buf_put_u8(&w[1]->heard, 0).code == 0);
+        assert_string_equal((const char *)w[0]->heard.p, (const char *)w[1]->heard.p);
+        for (int i = 0; i < 2; i++) {
+            fake_world_free(w[i]);
+            free(w[i]);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     fake_runtime_main(argc, argv);
     const struct CMUnitTest tests[] = {cmocka_unit_test(sql_completes), cmocka_unit_test(telemetry_is_kept), cmocka_unit_test(train_completes), cmocka_unit_test(leases_are_renewed),
                                        cmocka_unit_test(binary_completes),
                                        cmocka_unit_test(lies_are_refused),
-                                       cmocka_unit_test(T18_strict_agreement), cmocka_unit_test(injection_is_refused)};
+                                       cmocka_unit_test(T18_strict_agreement), cmocka_unit_test(injection_is_refused),
+                                       cmocka_unit_test(T09_all_shares_or_nothing), cmocka_unit_test(T13_host_hears_the_same)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
