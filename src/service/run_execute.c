@@ -224,7 +224,7 @@ static clo_err fresh_proof(execution *x, clo_span *out)
     CLO_AUTO(clo_buf_free) clo_buf proof;
     clo_buf_init(&proof, CLO_NOTE_MAX + 65536);
     *out = x->record->proof;
-    if (x->record->log_index < 0 || clo_failed(clo_audit_log_refresh(s->log, SERVICE_WITNESSED_MS, SERVICE_PROOF_MS))) return CLO_OK;
+    if (x->record->log_index < 0 || clo_failed(clo_audit_log_refresh(s->log, SERVICE_WITNESSED_MS, SERVICE_REFRESH_MS))) return CLO_OK;
     CLO_TRY(clo_audit_log_proof(s->log, (uint64_t)x->record->log_index, 0, &proof));
     return clo_arena_copy(x->arena, clo_buf_span(&proof), out);
 }

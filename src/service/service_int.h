@@ -12,7 +12,7 @@
 #include <pthread.h>
 
 enum { SERVICE_WITNESSES_MAX = 4, SERVICE_RUNS_MAX = 16, SERVICE_ARENA_MAX = 64 << 20, SERVICE_PROOF_MS = 15000,
-       SERVICE_WITNESSED_MS = 60000 /* an agreement's proof for a run is younger: key services take none that is old */ };
+       SERVICE_REFRESH_MS = 3000, SERVICE_WITNESSED_MS = 60000 /* an agreement's proof for a run is younger: key services take none that is old */ };
 
 /* cloisterd.yaml */
 typedef struct {
