@@ -212,6 +212,20 @@ uint64_t clo_audit_log_size(clo_audit_log *log)
     return size;
 }
 
+CLO_R clo_audit_log_find(clo_audit_log *log, clo_span data, uint64_t *index)
+{
+    clo_wire_hash leaf;
+    CLO_TRY(clo_wire_merkle_leaf(data, &leaf));
+    (void)pthread_mutex_lock(&log->lock);
+    const clo_audit_level *leaves = &log->tree.levels[0];
+    uint64_t at = log->note_size; /* not acknowledged is not found */
+    while (at > 0 && memcmp(leaves->hashes[at - 1].b, leaf.b, sizeof leaf.b) != 0) at--;
+    (void)pthread_mutex_unlock(&log->lock);
+    CLO_CHECK(at > 0, CLO_E_NOT_FOUND);
+    *index = at - 1;
+    return CLO_OK;
+}
+
 CLO_R clo_audit_log_consistency(clo_audit_log *log, uint64_t old_size, uint64_t new_size, clo_wire_hash *path, size_t *count)
 {
     (void)pthread_mutex_lock(&log->lock);

@@ -35,6 +35,8 @@ CLO_R clo_audit_log_open(clo_audit_log **out, const clo_audit_log_options *optio
 void clo_audit_log_close(clo_audit_log **log);
 /** Append one entry; returns when it is durable and in a signed checkpoint. Errors: TOO_LARGE, AGAIN (queue full: 8,192), IO. */
 CLO_R clo_audit_log_append(clo_audit_log *log, clo_span data, uint64_t *index);
+/** Index of the newest entry with exactly this data, for who may have been interrupted after its append. Looks at every leaf. Errors: NOT_FOUND. */
+CLO_R clo_audit_log_find(clo_audit_log *log, clo_span data, uint64_t *index);
 /** tlog-proof@v1 of an entry against the last published checkpoint that has it; waits up to wait_ms for one with cosignatures where the
  *  log has witnesses. Errors: NOT_FOUND, AGAIN (no witnessed checkpoint yet). */
 CLO_R clo_audit_log_proof(clo_audit_log *log, uint64_t index, unsigned wait_ms, clo_buf *out);

@@ -131,6 +131,7 @@ CLO_R clo_collab_commit_request_encode(const clo_collab_commit_request *r, clo_b
 CLO_R clo_collab_commit_request_decode(clo_arena *a, clo_span in, clo_collab_commit_request *out);
 typedef struct {
     char owner[64];          /* whose key service */
+    uint8_t statement_share[32]; /* clo_collab_statement_share of the owner's share: all of them together show the prepared statement */
     size_t share_count;      /* one per recipient */
     struct {
         char recipient[64];
@@ -141,6 +142,14 @@ CLO_R clo_collab_commit_reply_encode(const clo_collab_commit_reply *r, clo_buf *
 CLO_R clo_collab_commit_reply_decode(clo_arena *a, clo_span in, clo_collab_commit_reply *out);
 /** "cloister/v1 share" ‖ 0 ‖ agreement ‖ run id ‖ output digest ‖ to. */
 CLO_R clo_collab_share_info(const uint8_t agreement[32], const uint8_t run_id[16], const uint8_t output[32], const char *to, clo_buf *out);
+
+/* A statement that is signed before the commits is a receipt for something that has not happened. So the runtime hides it under the XOR of one key per owner,
+ * which the owner's key service alone can make and gives away with its commit: whoever has all replies has the statement, with the runtime or without. */
+/** HKDF-SHA-256 of an owner's share of the output key, info "cloister/v1 statement" ‖ 0 ‖ agreement ‖ run id ‖ output digest. Says nothing of the share. */
+CLO_R clo_collab_statement_share(const uint8_t agreement[32], const uint8_t run_id[16], const uint8_t output[32], const clo_key32 *share, clo_key32 *out);
+/** AES-256-GCM under a key that is used once. show: AUTHENTICATION where a share is missing or wrong; RANGE. */
+CLO_R clo_collab_statement_hide(const clo_key32 *key, clo_span statement, clo_buf *out);
+CLO_R clo_collab_statement_show(const clo_key32 *key, clo_span hidden, clo_buf *out);
 
 /* The sealed output file: container (CLOOUTPT, 1) ‖ be32 head length ‖ CBOR head {run_id, agreement, stream_id, version_id, commitment, chunk_size,
  * plain_size} ‖ chunk stream (type "output", object id = run id padded with zeros). What is inside: clo_collab_output. */

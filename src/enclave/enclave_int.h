@@ -96,11 +96,13 @@ CLO_R clo_enclave_keys_make(clo_enclave *e);
 CLO_R clo_enclave_configuration_make(clo_enclave *e);
 
 /* kms_channel.c: one request to a key service over TLS through the tunnel. `body` NULL-span with content_type NULL = GET. A response of
- * status >= 400 becomes the service's denial, verbatim. Reconnects and repeats where the connection fails. Before each attempt `prepare`
+ * status >= 400 becomes the service's denial, verbatim. Reconnects and repeats, `attempts` times in all, where the connection fails. Before each attempt `prepare`
  * (may be NULL) builds the body for the session as it then is. */
 typedef clo_err (*clo_enclave_kms_prepare)(clo_enclave *e, clo_enclave_kms *k, void *context, clo_buf *body);
-CLO_R clo_enclave_kms_call(clo_enclave *e, clo_enclave_kms *k, const char *method, const char *path, clo_enclave_kms_prepare prepare,
-                           void *context, clo_buf *reply);
+CLO_R clo_enclave_kms_call(clo_enclave *e, clo_enclave_kms *k, unsigned attempts, const char *method, const char *path,
+                           clo_enclave_kms_prepare prepare, void *context, clo_buf *reply);
+/** Whether the connection failed, so that another attempt may succeed. */
+bool clo_enclave_kms_unreached(clo_err err);
 void clo_enclave_kms_close(clo_enclave *e, clo_enclave_kms *k);
 
 /* release.c: nonces, evidence, phase one, renewal. */

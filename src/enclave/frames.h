@@ -18,7 +18,7 @@
  *   7       PROGRESS          runtime  CBOR {phase, text, done, total}                       empty
  *   8       OUTPUT            runtime  CBOR {offset, last, bytes}                            empty
  *   9       FINISH            runtime  CBOR {output, output_size, statement, commits}        empty
- *   11      PREPARED          runtime  CBOR {commits}                                        empty
+ *   11      PREPARED          runtime  CBOR {commits, statement}                             empty
  *   10      FAILED            runtime  CBOR {code, text, owner, reference, denial}           empty
  *   0x7ffe  CANCEL            host     empty                                                 (a reply only)
  *   0x7fff  ERROR             host     CBOR {code, text}                                     (a reply only)
@@ -160,8 +160,10 @@ CLO_R clo_enclave_output_decode(clo_arena *a, clo_span in, clo_enclave_output *o
 
 /* PREPARED: the signed commit requests (clo_collab_commit_request, encoded), one per owner, in clo_collab_run_owners order, before the first
  * of them is sent. The host stores them: if the runtime is lost between two commits, the host can finish what was begun, so that no
- * owner's budget is spent for an output that nobody can open. The shares in them are sealed to the key services. */
+ * owner's budget is spent for an output that nobody can open. The shares in them are sealed to the key services. With them the signed statement, which
+ * the replies to all of them show and nothing else does: the run gets its receipt without this runtime, and none before it was released. */
 typedef struct {
+    clo_span statement; /* clo_collab_statement_hide */
     size_t commit_count;
     clo_span commits[CLO_PARTIES_MAX];
 } clo_enclave_prepared;

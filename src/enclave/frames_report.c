@@ -84,6 +84,7 @@ clo_err clo_enclave_prepared_encode(const clo_enclave_prepared *m, clo_buf *out)
     CLO_AUTO(clo_arena_free) clo_arena a = {0};
     clo_wire_node *map = NULL;
     CLO_TRY(clo_enclave_body_begin(&a, CLO_PARTIES_MAX * CLO_ENCLAVE_COMMIT_MAX, &map));
+    CLO_TRY(clo_wire_set_bytes(&a, map, "statement", m->statement));
     CLO_TRY(clo_enclave_spans_set(&a, map, "commits", m->commits, m->commit_count));
     return clo_wire_cbor_encode(map, out);
 }
@@ -94,6 +95,7 @@ clo_err clo_enclave_prepared_decode(clo_arena *a, clo_span in, clo_enclave_prepa
     clo_enclave_prepared m = {0};
     const clo_wire_node *list = NULL;
     CLO_TRY(clo_enclave_body_read(a, in, "PREPARED", &f));
+    clo_wire_take_bytes(&f, "statement", &m.statement, 33 * 1024);
     clo_wire_take_array(&f, "commits", &list, CLO_PARTIES_MAX);
     CLO_TRY(clo_wire_fields_end(&f));
     CLO_TRY(clo_enclave_spans_take(list, "PREPARED.commits", m.commits, CLO_PARTIES_MAX, &m.commit_count));

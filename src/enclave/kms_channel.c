@@ -162,16 +162,16 @@ static clo_err call_once(clo_enclave *e, clo_enclave_kms *k, const char *method,
     return CLO_OK;
 }
 
-static bool connection_failed(clo_err err)
+bool clo_enclave_kms_unreached(clo_err err)
 {
     return err.code == CLO_E_CLOSED || err.code == CLO_E_TIMEOUT || err.code == CLO_E_UNREACHABLE || err.code == CLO_E_IO || err.code == CLO_E_AGAIN;
 }
 
-clo_err clo_enclave_kms_call(clo_enclave *e, clo_enclave_kms *k, const char *method, const char *path, clo_enclave_kms_prepare prepare,
-                             void *context, clo_buf *reply)
+clo_err clo_enclave_kms_call(clo_enclave *e, clo_enclave_kms *k, unsigned attempts, const char *method, const char *path,
+                             clo_enclave_kms_prepare prepare, void *context, clo_buf *reply)
 {
     clo_err err = CLO_OK;
-    for (unsigned attempt = 0; attempt < CLO_ENCLAVE_ATTEMPTS; attempt++) {
+    for (unsigned attempt = 0; attempt < attempts; attempt++) {
         CLO_AUTO(clo_enclave_http_response_free) clo_enclave_http_response r;
         clo_enclave_http_response_init(&r);
         if (attempt > 0) clo_os_sleep_ms(300u * attempt);
@@ -182,7 +182,7 @@ clo_err clo_enclave_kms_call(clo_enclave *e, clo_enclave_kms *k, const char *met
             clo_enclave_kms_close(e, k);
             err = clo_enclave_failure_again(&kept);
         }
-        if (connection_failed(err)) continue;
+        if (clo_enclave_kms_unreached(err)) continue;
         CLO_TRY(err);
         if (r.status < 400) {
             e->failed_owner[0] = '\0';

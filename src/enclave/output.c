@@ -118,63 +118,6 @@ static clo_err commit_request_make(clo_enclave *e, clo_span token, clo_span shar
     return clo_arena_copy(&e->arena, clo_buf_span(&body), out);
 }
 
-/* Make every request and let the host keep them before the first is sent: from here on the run can be finished without this runtime. The
- * token names every sealed share, so that none can be exchanged on the way. */
-static clo_err prepare_all(clo_enclave *e, clo_enclave_prepared *prepared)
-{
-    CLO_AUTO(clo_buf_free) clo_buf token = {0}, body = {0};
-    clo_span shares[CLO_PARTIES_MAX];
-    clo_buf_init(&token, 64 * 1024);
-    clo_buf_init(&body, CLO_PARTIES_MAX * CLO_ENCLAVE_COMMIT_MAX);
-    for (size_t i = 0; i < e->kms_count; i++) CLO_TRY(share_seal(e, i, &shares[i]));
-    CLO_TRY(token_make(e, shares, &token));
-    prepared->commit_count = e->kms_count;
-    for (size_t i = 0; i < e->kms_count; i++) CLO_TRY(commit_request_make(e, clo_buf_span(&token), shares[i], &prepared->commits[i]));
-    CLO_TRY(clo_enclave_prepared_encode(prepared, &body));
-    return clo_enclave_ask(e, CLO_ENCLAVE_PREPARED, clo_buf_span(&body));
-}
-
-static clo_err commit_body(clo_enclave *e, clo_enclave_kms *k, void *context, clo_buf *body)
-{
-    (void)e;
-    (void)k;
-    const clo_span *request = context;
-    return clo_buf_put_span(body, *request);
-}
-
-/* A reply must be of this owner and give a share to every recipient, or the output could not be opened. */
-static clo_err commit_reply_check(clo_enclave *e, const clo_enclave_kms *k)
-{
-    CLO_AUTO(clo_arena_free) clo_arena a = {0};
-    clo_arena_init(&a, 1024 * 1024);
-    void *mem = NULL;
-    CLO_TRY(clo_arena_alloc(&a, sizeof(clo_collab_commit_reply), &mem));
-    clo_collab_commit_reply *r = mem;
-    CLO_TRY(clo_collab_commit_reply_decode(&a, clo_buf_span(&k->commit), r));
-    CLO_CHECKF(strcmp(r->owner, k->member->party.name) == 0, CLO_E_MALFORMED, "the key service of %s answered a commit in another's name",
-               k->member->party.name);
-    for (size_t i = 0; i < e->terms->recipient_count; i++) {
-        size_t j = 0;
-        while (j < r->share_count && strcmp(r->shares[j].recipient, e->terms->recipients[i]) != 0) j++;
-        CLO_CHECKF(j < r->share_count, CLO_E_MISSING_FIELD, "the key service of %s gave no share to %s", k->member->party.name, e->terms->recipients[i]);
-    }
-    return CLO_OK;
-}
-
-static clo_err commit_all(clo_enclave *e)
-{
-    clo_enclave_prepared prepared = {0};
-    CLO_TRY(prepare_all(e, &prepared));
-    for (size_t i = 0; i < e->kms_count; i++) {
-        clo_enclave_kms *k = &e->kms[i];
-        CLO_TRY(clo_enclave_report(e, CLO_ENCLAVE_PHASE_COMMITTING, k->member->party.name, i, e->kms_count));
-        CLO_TRY(clo_enclave_kms_call(e, k, "POST", "/v1/commit", commit_body, &prepared.commits[i], &k->commit));
-        CLO_TRY(commit_reply_check(e, k));
-        clo_enclave_kms_close(e, k);
-    }
-    return CLO_OK;
-}
-
 static clo_err statement_make(clo_enclave *e, clo_buf *out)
 {
     void *mem = NULL;
@@ -209,6 +152,81 @@ static clo_err statement_make(clo_enclave *e, clo_buf *out)
     return clo_collab_statement_sign(s, &e->secrets->sign, out);
 }
 
+/* What only all key services together can show. Before share_seal, which wipes the shares. */
+static clo_err statement_key(const clo_enclave *e, clo_key32 *key)
+{
+    clo_key32_wipe(key);
+    for (size_t i = 0; i < e->kms_count; i++) {
+        CLO_KEY32(part);
+        CLO_TRY(clo_collab_statement_share(e->agreement->id, e->request.run_id, e->output_digest, &e->secrets->shares[i], &part));
+        clo_key32_xor(key, &part);
+    }
+    return CLO_OK;
+}
+
+/* Make every request and the statement, and let the host keep them before the first request is sent: from here on the run can be finished without
+ * this runtime. The token names every sealed share, so that none can be exchanged on the way. */
+static clo_err prepare_all(clo_enclave *e, clo_enclave_prepared *prepared, clo_span statement)
+{
+    CLO_AUTO(clo_buf_free) clo_buf token = {0}, hidden = {0}, body = {0};
+    CLO_KEY32(key);
+    clo_span shares[CLO_PARTIES_MAX];
+    clo_buf_init(&token, 64 * 1024);
+    clo_buf_init(&hidden, 64 * 1024);
+    clo_buf_init(&body, CLO_PARTIES_MAX * CLO_ENCLAVE_COMMIT_MAX + 64 * 1024);
+    CLO_TRY(statement_key(e, &key));
+    CLO_TRY(clo_collab_statement_hide(&key, statement, &hidden));
+    for (size_t i = 0; i < e->kms_count; i++) CLO_TRY(share_seal(e, i, &shares[i]));
+    CLO_TRY(token_make(e, shares, &token));
+    prepared->statement = clo_buf_span(&hidden);
+    prepared->commit_count = e->kms_count;
+    for (size_t i = 0; i < e->kms_count; i++) CLO_TRY(commit_request_make(e, clo_buf_span(&token), shares[i], &prepared->commits[i]));
+    CLO_TRY(clo_enclave_prepared_encode(prepared, &body));
+    prepared->statement = clo_span_of(NULL, 0); /* its bytes end here */
+    return clo_enclave_ask(e, CLO_ENCLAVE_PREPARED, clo_buf_span(&body));
+}
+
+static clo_err commit_body(clo_enclave *e, clo_enclave_kms *k, void *context, clo_buf *body)
+{
+    (void)e;
+    (void)k;
+    const clo_span *request = context;
+    return clo_buf_put_span(body, *request);
+}
+
+/* A reply must be of this owner and give a share to every recipient, or the output could not be opened. */
+static clo_err commit_reply_check(clo_enclave *e, const clo_enclave_kms *k)
+{
+    CLO_AUTO(clo_arena_free) clo_arena a = {0};
+    clo_arena_init(&a, 1024 * 1024);
+    void *mem = NULL;
+    CLO_TRY(clo_arena_alloc(&a, sizeof(clo_collab_commit_reply), &mem));
+    clo_collab_commit_reply *r = mem;
+    CLO_TRY(clo_collab_commit_reply_decode(&a, clo_buf_span(&k->commit), r));
+    CLO_CHECKF(strcmp(r->owner, k->member->party.name) == 0, CLO_E_MALFORMED, "the key service of %s answered a commit in another's name",
+               k->member->party.name);
+    for (size_t i = 0; i < e->terms->recipient_count; i++) {
+        size_t j = 0;
+        while (j < r->share_count && strcmp(r->shares[j].recipient, e->terms->recipients[i]) != 0) j++;
+        CLO_CHECKF(j < r->share_count, CLO_E_MISSING_FIELD, "the key service of %s gave no share to %s", k->member->party.name, e->terms->recipients[i]);
+    }
+    return CLO_OK;
+}
+
+static clo_err commit_all(clo_enclave *e, clo_span statement)
+{
+    clo_enclave_prepared prepared = {0};
+    CLO_TRY(prepare_all(e, &prepared, statement));
+    for (size_t i = 0; i < e->kms_count; i++) {
+        clo_enclave_kms *k = &e->kms[i];
+        CLO_TRY(clo_enclave_report(e, CLO_ENCLAVE_PHASE_COMMITTING, k->member->party.name, i, e->kms_count));
+        CLO_TRY(clo_enclave_kms_call(e, k, CLO_ENCLAVE_ATTEMPTS, "POST", "/v1/commit", commit_body, &prepared.commits[i], &k->commit));
+        CLO_TRY(commit_reply_check(e, k));
+        clo_enclave_kms_close(e, k);
+    }
+    return CLO_OK;
+}
+
 clo_err clo_enclave_output_release(clo_enclave *e, clo_span result)
 {
     CLO_TRY(guards_check(e, result));
@@ -218,11 +236,11 @@ clo_err clo_enclave_output_release(clo_enclave *e, clo_span result)
     CLO_TRY(split(e));
     CLO_TRY(output_send(e));
     CLO_TRY(clo_enclave_lease_keep(e));
-    CLO_TRY(commit_all(e));
     CLO_AUTO(clo_buf_free) clo_buf statement = {0}, body = {0};
     clo_buf_init(&statement, 32 * 1024);
     clo_buf_init(&body, CLO_PARTIES_MAX * CLO_ENCLAVE_COMMIT_MAX + 64 * 1024);
     CLO_TRY(statement_make(e, &statement));
+    CLO_TRY(commit_all(e, clo_buf_span(&statement)));
     clo_enclave_finish m = {.output_size = e->output.len, .statement = clo_buf_span(&statement), .commit_count = e->kms_count};
     memcpy(m.output, e->output_digest, 32);
     for (size_t i = 0; i < e->kms_count; i++) m.commits[i] = clo_buf_span(&e->kms[i].commit);

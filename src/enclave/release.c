@@ -10,7 +10,7 @@ static clo_err nonces_fetch(clo_enclave *e)
     CLO_AUTO(clo_buf_free) clo_buf reply = {0};
     clo_buf_init(&reply, CLO_ENCLAVE_HTTP_BODY_MAX);
     for (size_t i = 0; i < e->kms_count; i++) {
-        CLO_TRY(clo_enclave_kms_call(e, &e->kms[i], "GET", "/v1/nonce", NULL, NULL, &reply));
+        CLO_TRY(clo_enclave_kms_call(e, &e->kms[i], CLO_ENCLAVE_ATTEMPTS, "GET", "/v1/nonce", NULL, NULL, &reply));
         CLO_CHECKF(reply.len == CLO_NONCE, CLO_E_MALFORMED, "the key service of %s sent a nonce of %zu bytes; it must have %d",
                    e->kms[i].member->party.name, reply.len, CLO_NONCE);
         memcpy(e->kms[i].nonce, reply.p, CLO_NONCE);
@@ -106,7 +106,7 @@ static clo_err ask_one(clo_enclave *e, clo_enclave_kms *k, bool renewal)
     clo_arena_init(&a, 4 * 1024 * 1024);
     clo_buf_init(&reply, CLO_ENCLAVE_HTTP_BODY_MAX);
     uint64_t asked_ns = clo_enclave_now(e);
-    CLO_TRY(clo_enclave_kms_call(e, k, "POST", renewal ? "/v1/renew" : "/v1/release", release_prepare, NULL, &reply));
+    CLO_TRY(clo_enclave_kms_call(e, k, 1, "POST", renewal ? "/v1/renew" : "/v1/release", release_prepare, NULL, &reply));
     void *mem = NULL;
     CLO_TRY(clo_arena_alloc(&a, sizeof(clo_collab_release_reply), &mem));
     clo_collab_release_reply *r = mem;
@@ -116,7 +116,7 @@ static clo_err ask_one(clo_enclave *e, clo_enclave_kms *k, bool renewal)
     return CLO_OK;
 }
 
-static clo_err ask_all(clo_enclave *e, bool renewal)
+static clo_err ask_all_once(clo_enclave *e, bool renewal)
 {
     CLO_TRY(nonces_fetch(e));
     CLO_TRY(evidence_make(e, renewal));
@@ -128,6 +128,19 @@ static clo_err ask_all(clo_enclave *e, bool renewal)
     int64_t every = e->agreement->reattest_seconds;
     e->next_attest_ns = clo_enclave_now(e) + (uint64_t)every * CLO_ENCLAVE_SECOND;
     return CLO_OK;
+}
+
+/* A nonce counts once: where a request or its reply was lost, all begin again with fresh ones, and a service that had released repeats itself to
+ * the same runtime key. */
+static clo_err ask_all(clo_enclave *e, bool renewal)
+{
+    clo_err err = CLO_OK;
+    for (unsigned attempt = 0; attempt < CLO_ENCLAVE_ATTEMPTS; attempt++) {
+        if (attempt > 0) clo_os_sleep_ms(300u * attempt);
+        err = ask_all_once(e, renewal);
+        if (!clo_enclave_kms_unreached(err)) break;
+    }
+    return err;
 }
 
 clo_err clo_enclave_release(clo_enclave *e)

@@ -144,7 +144,8 @@ CLO_R clo_kms_renew(clo_kms *kms, clo_span body, const clo_kms_channel *channel,
  * CONFLICT; after the lease EXPIRED; under a stopped agreement DENIED. Where the witnesses of the ledger cannot be asked the spend is
  * recorded and the reply is kept back: AGAIN, ask again. */
 CLO_R clo_kms_commit(clo_kms *kms, clo_span body, clo_buf *reply);
-/** The commit reply of a run once more (its shares are HPKE-sealed to their recipients). Errors: NOT_FOUND, AGAIN (not cosigned yet). */
+/** The commit reply of a run once more (its shares are HPKE-sealed to their recipients). Errors: AGAIN (not cosigned yet), NOT_FOUND (not committed,
+ * or unknown); where a commit would be refused, too: EXPIRED, DENIED as there. */
 CLO_R clo_kms_shares(clo_kms *kms, const uint8_t run_id[16], clo_buf *reply);
 /** End the leases that are over: each becomes one `expire` entry per dataset (refund). Call it every second or so. *ended may be
  * NULL. */

@@ -173,6 +173,9 @@ static clo_err seal_shares(clo_kms *kms, commit_claim *c)
                           "seal the share to the key that the agreement names"));
     clo_collab_commit_reply reply = {.share_count = 0};
     (void)snprintf(reply.owner, sizeof reply.owner, "%s", kms->owner.name);
+    CLO_KEY32(statement_share);
+    CLO_TRY(clo_collab_statement_share(t->agreement, t->run_id, t->output, &share, &statement_share));
+    memcpy(reply.statement_share, statement_share.b, sizeof reply.statement_share);
     for (size_t i = 0; i < c->terms->recipient_count; i++) {
         const clo_collab_member *m = clo_collab_agreement_member(c->ref->g, c->terms->recipients[i]);
         CLO_CHECKF(m != NULL, CLO_E_BUG, "a recipient is no party of its agreement");
@@ -265,26 +268,38 @@ clo_err clo_kms_commit(clo_kms *kms, clo_span body, clo_buf *reply)
 typedef struct {
     const uint8_t *run_id;
     clo_buf *reply;
+    kms_release release;
+    kms_agreement_ref *ref;
 } shares_read;
 
 static clo_err read_shares(clo_kms *kms, kms_db *db, int64_t now, void *context)
 {
     (void)kms;
-    (void)now;
-    const shares_read *r = context;
+    shares_read *r = context;
     uint8_t digest[32];
     bool found = false;
     CLO_TRY(stored_reply(db, r->run_id, digest, r->reply, &found));
-    CLO_CHECKF(found, CLO_E_NOT_FOUND, "run %s has not been committed here", kms_hex_of(r->run_id, 16).text);
-    return CLO_OK;
+    if (found) return CLO_OK;
+    CLO_TRY(kms_release_find(db, r->run_id, &r->release, &found));
+    if (found && r->ref == NULL) CLO_TRY(kms_release_require_open(&r->release, now));
+    if (found && r->ref != NULL) CLO_TRY(kms_agreement_require_active(db, r->ref->g, now, false));
+    return CLO_FAILF(CLO_E_NOT_FOUND, "run %s has not been committed here", kms_hex_of(r->run_id, 16).text);
 }
 
 clo_err clo_kms_shares(clo_kms *kms, const uint8_t run_id[16], clo_buf *reply)
 {
     CLO_AUTO(clo_buf_free) clo_buf kept;
     clo_buf_init(&kept, COMMIT_REPLY_MAX);
-    shares_read r = {run_id, &kept};
-    CLO_TRY(kms_read(kms, read_shares, &r));
-    CLO_TRY(kms_witness_require_commit(kms, run_id, false));
-    return clo_buf_put_span(reply, clo_buf_span(&kept));
+    shares_read r = {.run_id = run_id, .reply = &kept};
+    clo_err e = kms_read(kms, read_shares, &r);
+    if (!clo_failed(e)) {
+        CLO_TRY(kms_witness_require_commit(kms, run_id, false));
+        return clo_buf_put_span(reply, clo_buf_span(&kept));
+    }
+    if (e.code != CLO_E_NOT_FOUND || r.release.state == 0) return e;
+    /* Not yet; would it be now? */
+    e = kms_agreement_load(kms, r.release.agreement, &r.ref);
+    if (!clo_failed(e)) e = kms_read(kms, read_shares, &r);
+    kms_agreement_drop(&r.ref);
+    return e;
 }

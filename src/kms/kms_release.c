@@ -58,6 +58,7 @@ static clo_err release_insert(kms_db *db, const kms_release *r)
 typedef struct {
     const kms_claim *claim;
     kms_release release; /* out */
+    int64_t lease_seconds; /* out: what is left of it */
 } release_order;
 
 static clo_err require_count(kms_db *db, const kms_claim *c)
@@ -148,15 +149,18 @@ static clo_err release_job(clo_kms *kms, kms_db *db, int64_t now, void *context)
     if (found) {
         CLO_TRY(require_same_runtime(c, &known));
         CLO_TRY(kms_release_require_open(&known, now));
-        CLO_TRY(kms_db_run(db, "UPDATE releases SET evidence_last = ?2 WHERE run = ?1", "bb", (const void *)known.run_id,
+        /* The keys go out under this evidence now; the run's token and statement will name it. */
+        CLO_TRY(kms_db_run(db, "UPDATE releases SET evidence = ?2, evidence_last = ?2 WHERE run = ?1", "bb", (const void *)known.run_id,
                            sizeof known.run_id, (const void *)c->evidence_digest, sizeof c->evidence_digest));
         o->release = known;
+        o->lease_seconds = known.expires - now;
         return CLO_OK;
     }
     size_t ended = 0;
     CLO_TRY(kms_sweep_in(kms, db, now, false, &ended));
     CLO_TRY(require_count(db, c));
     release_make(c, now, &o->release);
+    o->lease_seconds = c->ref->g->lease_seconds;
     for (size_t i = 0; i < c->dataset_count; i++)
         CLO_TRY(kms_ledger_reserve(db, c->ref->g, c->datasets[i].terms, o->release.run_id, c->request.rho, now));
     return release_insert(db, &o->release);
@@ -199,7 +203,7 @@ static clo_err release_claim(clo_kms *kms, kms_claim *c, clo_buf *reply)
     clo_collab_release_reply *answer = p;
     for (size_t i = 0; i < c->dataset_count; i++) CLO_TRY(seal_key(kms, c, &o.release, i, &answer->keys[i]));
     answer->key_count = c->dataset_count;
-    return reply_encode(&o.release, c->ref->g->lease_seconds, answer, reply);
+    return reply_encode(&o.release, o.lease_seconds, answer, reply);
 }
 
 /* ---- renewal ---- */

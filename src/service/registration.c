@@ -8,5 +8,7 @@ CLO_R clo_service_log_append(clo_service *s, const char *type, clo_span object, 
     CLO_AUTO(clo_buf_free) clo_buf leaf;
     clo_buf_init(&leaf, 4096);
     CLO_TRY(clo_collab_leaf(type, object, &leaf));
+    /* A crash between the log and the record of it must not register the same twice. */
+    if (!clo_failed(clo_audit_log_find(s->log, clo_buf_span(&leaf), index))) return CLO_OK;
     return clo_audit_log_append(s->log, clo_buf_span(&leaf), index);
 }

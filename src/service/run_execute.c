@@ -175,7 +175,10 @@ static clo_err op_prepared(void *context, const clo_enclave_prepared *m)
 {
     execution *x = context;
     CLO_CHECKF(x->output_complete, CLO_E_CONFLICT, "the runtime would commit before its output is here");
-    CLO_TRY(keep_spans(x, m->commits, m->commit_count, &x->run->prepared));
+    CLO_AUTO(clo_buf_free) clo_buf frame;
+    clo_buf_init(&frame, 4 << 20);
+    CLO_TRY(clo_enclave_prepared_encode(m, &frame));
+    CLO_TRY(clo_arena_copy(x->arena, clo_buf_span(&frame), &x->run->prepared));
     x->run->changed = clo_os_clock_wall(x->service->clock);
     return clo_store_run_update(x->service->store, x->run);
 }
@@ -251,11 +254,11 @@ static void settle(execution *x, clo_err e)
     clo_service *s = x->service;
     if (!clo_failed(e)) {
         if (clo_service_run_save(s, x->run)) clo_service_run_finish(s, x->run, SERVICE_PROOF_MS); /* once stored, a restart finishes it */
-    } else if (x->output_complete && !x->finished && clo_err_denial() == NULL)
-        clo_service_run_leave(s, x->run, e);
+    } else if (x->output_complete && !x->finished && (clo_err_denial() == NULL || x->run->prepared.n > 0))
+        clo_service_run_leave(s, x->run, e); /* one owner may have committed before another refused */
     else if (e.code == CLO_E_CANCELLED && clo_service_stopping(s))
         clo_service_run_conclude(s, x->run, CLO_FAILF(CLO_E_CANCELLED, "the operator was stopped; nothing was released: start the run again"));
-    else if (e.code == CLO_E_CLOSED)
+    else if (clo_err_denial() == NULL && (clo_err_class(e) == CLO_CLASS_ENV || clo_err_class(e) == CLO_CLASS_AGAIN))
         clo_service_run_conclude(s, x->run, clo_err_prefix(e, "nothing was released, start the run again"));
     else
         clo_service_run_conclude(s, x->run, e);

@@ -11,7 +11,7 @@ void clo_service_run_conclude(clo_service *s, clo_store_run *run, clo_err e);
  *  "committing" and the settler goes on. */
 void clo_service_run_finish(clo_service *s, clo_store_run *run, unsigned proof_wait_ms);
 /** The runtime is gone with e, after its output was complete: whether it was released is known to the key services only. The run
- *  stays "committing" and the settler asks them. */
+ *  stays "committing" and the settler asks them. The first e stands in its code and denial until it is concluded. */
 void clo_service_run_leave(clo_service *s, clo_store_run *run, clo_err e);
 
 #endif

@@ -14,19 +14,33 @@
 
 enum { PASS_SECONDS = 5, ASK_MS = 5000, PROOF_MS = 2000, GIVE_UP_SECONDS = 86400 };
 
-/* The commit reply of an owner's key service for this run: the one that it keeps (commit empty; NOT_FOUND: it did not commit), or the answer to
- * the runtime's prepared commit request, which repeats idempotently. */
-static clo_err ask_owner(clo_arena *a, const clo_collab_member *owner, const clo_store_run *run, clo_span commit, clo_span *reply)
+/* One owner of the run, and what its key service says. */
+typedef struct {
+    const clo_collab_member *member;
+    clo_span reply; /* its commit reply; empty: it has not committed */
+    uint8_t statement_share[32];
+} owner_answer;
+
+typedef struct {
+    clo_arena *arena;
+    clo_store_run *run;
+    clo_enclave_prepared prepared; /* no commits: the runtime had not come so far */
+    owner_answer owners[CLO_PARTIES_MAX];
+    size_t count, committed;
+} recovery;
+
+/* The commit reply that the owner's key service keeps (commit empty), or its answer to the runtime's prepared commit request, which repeats
+ * idempotently. Without a commit: NOT_FOUND while it would still take one, else the refusal that a commit would get. */
+static clo_err ask_owner(recovery *r, owner_answer *o, clo_span commit)
 {
     char hex[33], path[64] = "/v1/commit";
     clo_client_http *http = NULL;
-    clo_collab_commit_reply *parsed = NULL;
     void *memory = NULL;
     CLO_AUTO(clo_buf_free) clo_buf answer;
     clo_buf_init(&answer, CLO_ENCLAVE_COMMIT_MAX);
-    clo_hex_encode(hex, clo_span_of(run->id, sizeof run->id));
+    clo_hex_encode(hex, clo_span_of(r->run->id, sizeof r->run->id));
     if (commit.n == 0) (void)snprintf(path, sizeof path, "/v1/runs/%s/shares", hex);
-    CLO_TRY(clo_client_http_new(&http, owner->kms_url, owner->kms_spki));
+    CLO_TRY(clo_client_http_new(&http, o->member->kms_url, o->member->kms_spki));
     clo_client_http_request request = CLO_CLIENT_HTTP_REQUEST(commit.n == 0 ? "GET" : "POST", path);
     request.body = commit;
     if (commit.n > 0) request.content_type = "application/cbor";
@@ -35,11 +49,15 @@ static clo_err ask_owner(clo_arena *a, const clo_collab_member *owner, const clo
     clo_err e = clo_client_http_do(http, &request, &answer, NULL);
     clo_client_http_free(&http);
     CLO_TRY(e);
-    CLO_TRY(clo_arena_alloc(a, sizeof *parsed, &memory));
-    parsed = memory;
-    CLO_TRY(clo_collab_commit_reply_decode(a, clo_buf_span(&answer), parsed));
-    CLO_CHECKF(strcmp(parsed->owner, owner->party.name) == 0, CLO_E_MALFORMED, "the key service of %s answered for %s", owner->party.name, parsed->owner);
-    return clo_arena_copy(a, clo_buf_span(&answer), reply);
+    CLO_TRY(clo_arena_alloc(r->arena, sizeof(clo_collab_commit_reply), &memory));
+    clo_collab_commit_reply *parsed = memory;
+    const char *name = o->member->party.name;
+    CLO_TRY(clo_collab_commit_reply_decode(r->arena, clo_buf_span(&answer), parsed));
+    CLO_CHECKF(strcmp(parsed->owner, name) == 0, CLO_E_MALFORMED, "the key service of %s answered for %s", name, parsed->owner);
+    memcpy(o->statement_share, parsed->statement_share, sizeof o->statement_share);
+    CLO_TRY(clo_arena_copy(r->arena, clo_buf_span(&answer), &o->reply));
+    r->committed++;
+    return CLO_OK;
 }
 
 /* The sealed output is here and is this run's. */
@@ -56,59 +74,128 @@ static clo_err check_output(clo_service *s, const clo_store_run *run)
     return CLO_OK;
 }
 
-/* Ask one owner; where it has not committed, finish what the runtime had prepared. A refusal of that (its lease is over, the agreement was
- * stopped) is final: NOT_FOUND. */
-static clo_err ask_or_commit(clo_arena *a, const clo_collab_member *owner, const clo_store_run *run, const clo_wire_node *prepared, clo_span *reply)
-{
-    clo_err e = ask_owner(a, owner, run, clo_span_of(NULL, 0), reply);
-    if (e.code != CLO_E_NOT_FOUND || prepared == NULL || prepared->type != CLO_WIRE_BYTES) return e;
-    e = ask_owner(a, owner, run, prepared->text, reply);
-    return clo_failed(e) && clo_err_class(e) == CLO_CLASS_DENIED ? clo_err_again(CLO_E_NOT_FOUND, clo_err_text()) : e;
-}
-
-/* Ask all owners. Success: every one committed, and their replies stand in run->commits. NOT_FOUND: at least one did not and will not, so
- * that no recipient can open the output, now or later. Others: not known yet. */
-static clo_err collect_commits(clo_service *s, clo_arena *a, clo_store_run *run)
+static clo_err load(clo_service *s, recovery *r)
 {
     clo_store_agreement record;
     clo_collab_agreement *g = NULL;
     uint32_t signed_mask = 0;
     size_t owners[CLO_PARTIES_MAX];
-    clo_wire_node *array = NULL, *item = NULL;
-    clo_err unknown = CLO_OK;
-    CLO_TRY(clo_store_agreement_get(s->store, a, run->agreement, &record));
-    CLO_TRY(clo_collab_agreement_new(a, &g));
-    CLO_TRY(clo_collab_agreement_file_open(a, record.file, g, &signed_mask));
-    const clo_collab_run_terms *terms = clo_collab_agreement_run(g, run->run);
+    CLO_TRY(clo_store_agreement_get(s->store, r->arena, r->run->agreement, &record));
+    CLO_TRY(clo_collab_agreement_new(r->arena, &g));
+    CLO_TRY(clo_collab_agreement_file_open(r->arena, record.file, g, &signed_mask));
+    const clo_collab_run_terms *terms = clo_collab_agreement_run(g, r->run->run);
     CLO_CHECK(terms != NULL, CLO_E_NOT_FOUND);
-    CLO_TRY(clo_wire_array(a, &array));
-    clo_wire_node *list = NULL;
-    if (run->prepared.n > 0) CLO_TRY(clo_wire_cbor_decode(a, run->prepared, NULL, &list));
-    const clo_wire_node *prepared = list != NULL ? list->first : NULL;
-    size_t count = clo_collab_run_owners(g, terms, owners);
-    for (size_t i = 0; i < count; i++) {
-        clo_span reply;
-        clo_err e = ask_or_commit(a, &g->members[owners[i]], run, prepared, &reply);
-        if (prepared != NULL) prepared = prepared->next;
-        if (clo_failed(e) && e.code == CLO_E_NOT_FOUND) return e;
-        if (clo_failed(e)) {
-            unknown = e;
-            continue;
-        }
-        CLO_TRY(clo_wire_bytes(a, reply, &item));
+    r->count = clo_collab_run_owners(g, terms, owners);
+    for (size_t i = 0; i < r->count; i++) r->owners[i].member = &g->members[owners[i]];
+    if (r->run->prepared.n > 0) CLO_TRY(clo_enclave_prepared_decode(r->arena, r->run->prepared, &r->prepared));
+    CLO_CHECK(r->prepared.commit_count == 0 || r->prepared.commit_count == r->count, CLO_E_MALFORMED);
+    return CLO_OK;
+}
+
+static bool is_refusal(clo_err e) { return clo_err_class(e) == CLO_CLASS_DENIED && e.code != CLO_E_NOT_FOUND; }
+
+/* Who has committed? Success: every owner can be reached, and each that has not committed would still do so. */
+static clo_err ask_all(recovery *r)
+{
+    char text[400] = "";
+    uint32_t refused = 0, unknown = 0;
+    for (size_t i = 0; i < r->count; i++) {
+        clo_err e = ask_owner(r, &r->owners[i], clo_span_of(NULL, 0));
+        if (!clo_failed(e) || e.code == CLO_E_NOT_FOUND || unknown != 0) continue;
+        if (is_refusal(e)) refused = e.code; else unknown = e.code;
+        (void)snprintf(text, sizeof text, "%s: %.330s", r->owners[i].member->party.name, clo_err_text());
+    }
+    if (unknown != 0) return clo_err_again(unknown, text);
+    return refused != 0 ? clo_err_again(refused, text) : CLO_OK;
+}
+
+/* What the runtime had prepared goes to those that have not committed. */
+static clo_err commit_rest(recovery *r)
+{
+    if (r->committed < r->count && r->prepared.commit_count == 0) return CLO_FAILF(CLO_E_EXPIRED, "the runtime had not asked for the commits");
+    for (size_t i = 0; i < r->count; i++) {
+        if (r->owners[i].reply.n > 0) continue;
+        clo_err e = ask_owner(r, &r->owners[i], r->prepared.commits[i]);
+        if (!clo_failed(e)) continue;
+        char text[400];
+        (void)snprintf(text, sizeof text, "%s: %.330s", r->owners[i].member->party.name, clo_err_text());
+        return clo_err_again(e.code == CLO_E_NOT_FOUND ? CLO_E_EXPIRED : e.code, text);
+    }
+    return CLO_OK;
+}
+
+static clo_err keep_replies(recovery *r)
+{
+    clo_wire_node *array = NULL, *item = NULL;
+    CLO_TRY(clo_wire_array(r->arena, &array));
+    for (size_t i = 0; i < r->count; i++) {
+        CLO_TRY(clo_wire_bytes(r->arena, r->owners[i].reply, &item));
         CLO_TRY(clo_wire_append(array, item));
     }
-    CLO_TRY(unknown);
     CLO_AUTO(clo_buf_free) clo_buf bytes;
     clo_buf_init(&bytes, 4 << 20);
     CLO_TRY(clo_wire_cbor_encode(array, &bytes));
-    return clo_arena_copy(a, clo_buf_span(&bytes), &run->commits);
+    return clo_arena_copy(r->arena, clo_buf_span(&bytes), &r->run->commits);
+}
+
+/* The statement that the runtime had signed: with all replies it can be read. */
+static clo_err show_statement(recovery *r)
+{
+    CLO_KEY32(key);
+    CLO_AUTO(clo_buf_free) clo_buf statement;
+    clo_buf_init(&statement, 64 * 1024);
+    for (size_t i = 0; i < r->count; i++)
+        for (size_t k = 0; k < sizeof key.b; k++) key.b[k] ^= r->owners[i].statement_share[k];
+    CLO_TRY(clo_collab_statement_show(&key, r->prepared.statement, &statement));
+    return clo_arena_copy(r->arena, clo_buf_span(&statement), &r->run->statement);
 }
 
 static void conclude_lost(clo_service *s, clo_store_run *run, const char *text)
 {
     uint32_t code = clo_err_code_named(run->code);
     clo_service_run_conclude(s, run, clo_err_again(code != 0 ? code : CLO_E_CLOSED, text));
+}
+
+static void conclude_released(clo_service *s, recovery *r)
+{
+    clo_err e = keep_replies(r);
+    if (!clo_failed(e) && clo_failed(show_statement(r)))
+        conclude_lost(s, r->run, "the runtime was lost after the key services released its output: recipients can open it, but there is no receipt");
+    else if (clo_failed(e) || !clo_service_run_save(s, r->run))
+        clo_service_run_leave(s, r->run, e); /* asked again */
+    else
+        clo_service_run_finish(s, r->run, PROOF_MS);
+}
+
+/* Some owner has not committed and will not. Where nobody has, the first refusal stands. Where another has, its budget is spent for nothing, and it is
+ * said so; it cannot be given back, since its owner has only others' word for what they did not release. */
+static void conclude_refused(clo_service *s, recovery *r)
+{
+    char why[300], spent[160] = "", text[512];
+    (void)snprintf(why, sizeof why, "%.290s", clo_err_text());
+    for (size_t i = 0; i < r->count; i++) {
+        size_t n = strlen(spent);
+        if (r->owners[i].reply.n > 0) (void)snprintf(spent + n, sizeof spent - n, "%s%s", n > 0 ? ", " : "", r->owners[i].member->party.name);
+    }
+    uint32_t code = clo_err_code_named(r->run->code);
+    if (r->committed > 0)
+        (void)snprintf(text, sizeof text, "nothing was released, yet the budget of %s is spent, because not every owner committed (%s)", spent, why);
+    else if (code == CLO_E_CANCELLED)
+        (void)snprintf(text, sizeof text, "cancelled; nothing was released");
+    else
+        (void)snprintf(text, sizeof text, "the runtime was lost before any key service had committed; nothing was released: start the run again (%s)", why);
+    if (r->committed == 0 && r->run->have_denial) {
+        const clo_denial first = r->run->denial;
+        clo_service_run_conclude(s, r->run, clo_deny_again(code, &first));
+        return;
+    }
+    conclude_lost(s, r->run, text);
+}
+
+/* Stopped by its starter or refused by an owner, before any owner had committed. */
+static bool is_unwanted(const recovery *r)
+{
+    return r->committed == 0 && (r->run->have_denial || clo_err_code_named(r->run->code) == CLO_E_CANCELLED);
 }
 
 /* A run without a statement whose runtime is gone. */
@@ -123,11 +210,21 @@ static void recover(clo_service *s, clo_arena *a, clo_store_run *run)
         conclude_lost(s, run, "the runtime was lost before its output was complete; nothing was released: start the run again");
         return;
     }
-    e = collect_commits(s, a, run);
+    void *memory = NULL;
+    e = clo_arena_alloc(a, sizeof(recovery), &memory);
+    recovery *r = memory;
+    if (!clo_failed(e)) *r = (recovery){.arena = a, .run = run};
+    if (!clo_failed(e)) e = load(s, r);
+    bool known = !clo_failed(e);
+    if (known) e = ask_all(r);
+    if (!clo_failed(e) && is_unwanted(r)) e = CLO_FAILF(CLO_E_EXPIRED, "it was not to be released any more");
+    /* One that refuses now may still change its mind (a stop that is resumed) until its lease is over; another's spent budget is worth the wait. */
+    if (known && (!clo_failed(e) || (is_refusal(e) && r->committed > 0))) e = commit_rest(r);
+    bool final = is_refusal(e) && (r->committed == 0 || e.code == CLO_E_EXPIRED || e.code == CLO_E_CONFLICT);
     if (!clo_failed(e))
-        conclude_lost(s, run, "the runtime was lost after the key services released its output: recipients can open it, but there is no receipt");
-    else if (e.code == CLO_E_NOT_FOUND)
-        conclude_lost(s, run, "the runtime was lost before every key service had committed; nothing was released: start the run again");
+        conclude_released(s, r);
+    else if (known && final)
+        conclude_refused(s, r);
     else if ((run->changed > s->started ? run->changed : s->started) + GIVE_UP_SECONDS < clo_os_clock_wall(s->clock))
         conclude_lost(s, run, "the runtime was lost, and for a day not every key service could be asked whether the output was released");
     else

@@ -115,7 +115,11 @@ void clo_service_run_finish(clo_service *s, clo_store_run *run, unsigned proof_w
 void clo_service_run_leave(clo_service *s, clo_store_run *run, clo_err e)
 {
     char text[sizeof run->text];
-    if (run->code[0] == 0) (void)snprintf(run->code, sizeof run->code, "%s", clo_err_name(e));
+    if (run->code[0] == 0) {
+        (void)snprintf(run->code, sizeof run->code, "%s", clo_err_name(e));
+        run->have_denial = clo_err_denial() != NULL;
+        if (run->have_denial) run->denial = *clo_err_denial();
+    }
     (void)snprintf(text, sizeof text, "%.400s; asking the key services whether the output was released", clo_err_text());
     keep_open(s, run, text);
     clo_service_settler_wake(s);

@@ -104,7 +104,7 @@ typedef struct {
     bool released;           /* every key service committed: recipients can open the output. Read only, follows `commits` */
     clo_span request;        /* COSE; arena; empty in lists, like all that follow */
     clo_span binding, evidence, statement;
-    clo_span prepared;       /* CBOR array of commit requests: what the settler may still send if the runtime is lost */
+    clo_span prepared;       /* the runtime's PREPARED frame: what the settler may still send, and the hidden statement, if the runtime is lost */
     clo_span commits;        /* CBOR array of commit replies */
     clo_span receipt;        /* *.receipt */
 } clo_store_run;

@@ -105,7 +105,7 @@ static void test_run(void **state)
     fixture_golden(&f, "commit_request", clo_buf_span(&out));
 
     clo_buf_clear(&out);
-    clo_collab_commit_reply shares = {.owner = "hospital-a", .share_count = 1};
+    clo_collab_commit_reply shares = {.owner = "hospital-a", .statement_share = {1, 2, 3}, .share_count = 1};
     memcpy(shares.shares[0].recipient, "analyst", sizeof "analyst");
     shares.shares[0].sealed = clo_span_str("sealed");
     assert_ok(clo_collab_commit_reply_encode(&shares, &out));

@@ -190,6 +190,45 @@ static void test_infos(void **state)
     assert_memory_equal(b.p + b.len - 3, "kms", 3);
 }
 
+/* The shares of all owners show the statement; without one, or with a share of another run or output, it stays hidden. */
+static void test_hidden_statement(void **state)
+{
+    (void)state;
+    uint8_t agreement[32] = {1}, run_id[16] = {2}, output[32] = {3};
+    clo_key32 shares[2] = {{{4}}, {{5}}}, part = {{0}}, key = {{0}};
+    CLO_AUTO(clo_buf_free) clo_buf hidden, shown;
+    clo_buf_init(&hidden, 4096);
+    clo_buf_init(&shown, 4096);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(clo_collab_statement_share(agreement, run_id, output, &shares[i], &part));
+        assert_memory_not_equal(part.b, shares[i].b, sizeof part.b);
+        clo_key32_xor(&key, &part);
+    }
+    assert_ok(clo_collab_statement_hide(&key, clo_span_str("it happened"), &hidden));
+    assert_ok(clo_collab_statement_show(&key, clo_buf_span(&hidden), &shown));
+    assert_true(clo_span_equal(clo_buf_span(&shown), clo_span_str("it happened")));
+    clo_buf_clear(&shown);
+    assert_code(clo_collab_statement_show(&part, clo_buf_span(&hidden), &shown), CLO_E_AUTHENTICATION);
+    for (int i = 0; i < 3; i++) { /* one share, of something else */
+        clo_key32 other = key;
+        clo_key32_xor(&other, &part);
+        uint8_t *const differs[] = {agreement, run_id, output};
+        differs[i][0] ^= 1;
+        clo_key32 wrong;
+        assert_ok(clo_collab_statement_share(agreement, run_id, output, &shares[1], &wrong));
+        differs[i][0] ^= 1;
+        clo_key32_xor(&other, &wrong);
+        assert_code(clo_collab_statement_show(&other, clo_buf_span(&hidden), &shown), CLO_E_AUTHENTICATION);
+    }
+    for (size_t i = 0; i < hidden.len; i++) {
+        hidden.p[i] ^= 1;
+        assert_code(clo_collab_statement_show(&key, clo_buf_span(&hidden), &shown), CLO_E_AUTHENTICATION);
+        hidden.p[i] ^= 1;
+        assert_true(clo_failed(clo_collab_statement_show(&key, clo_span_of(hidden.p, i), &shown)));
+    }
+    assert_int_equal(shown.len, 0);
+}
+
 static void test_release_messages(void **state)
 {
     (void)state;
@@ -237,10 +276,12 @@ static void test_release_messages(void **state)
     clo_buf_clear(&out);
     clo_collab_commit_reply y = {.owner = "hospital-a", .share_count = 1}, y2;
     memcpy(y.shares[0].recipient, "analyst", sizeof "analyst");
+    memset(y.statement_share, 9, sizeof y.statement_share);
     y.shares[0].sealed = clo_span_of(sealed, sizeof sealed);
     assert_ok(clo_collab_commit_reply_encode(&y, &out));
     assert_ok(clo_collab_commit_reply_decode(&a, clo_buf_span(&out), &y2));
     assert_string_equal(y2.shares[0].recipient, "analyst");
+    assert_memory_equal(y2.statement_share, y.statement_share, sizeof y.statement_share);
     for (size_t n = 0; n < out.len; n++) assert_true(clo_failed(clo_collab_commit_reply_decode(&a, clo_span_of(out.p, n), &y2)));
 }
 
@@ -455,7 +496,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_request),         cmocka_unit_test(test_binding),
-        cmocka_unit_test(test_infos),           cmocka_unit_test(test_release_messages),
+        cmocka_unit_test(test_infos),           cmocka_unit_test(test_hidden_statement),
+                                       cmocka_unit_test(test_release_messages),
         cmocka_unit_test(test_foreign_members), cmocka_unit_test(test_token_and_statement),
         cmocka_unit_test(test_output),          cmocka_unit_test(test_workload),
     };

@@ -105,7 +105,9 @@ static clo_err release(fake_world *w, fake_owner *o, clo_span body, bool renewal
     free(reply);
     free(result);
     CLO_TRY(e);
-    return respond(o, 200, "application/cbor", clo_buf_span(&out));
+    memset(o->nonce, 0, sizeof o->nonce); /* it counts once */
+    o->hangs_up = w->fault == FAULT_LOST_REPLY && index == 1 && o->releases == 1;
+    return o->hangs_up ? CLO_OK : respond(o, 200, "application/cbor", clo_buf_span(&out));
 }
 
 static clo_err commit(fake_world *w, fake_owner *o, clo_span body)
@@ -131,6 +133,9 @@ static clo_err commit(fake_world *w, fake_owner *o, clo_span body)
     CLO_TRY(clo_crypto_hpke_open(&o->kms_secret, clo_buf_span(&info), clo_span_of(NULL, 0), r.sealed_share, share.b, 32));
     memset(&reply, 0, sizeof reply);
     (void)snprintf(reply.owner, sizeof reply.owner, "%s", o->identity.public_half.name);
+    CLO_KEY32(part);
+    CLO_TRY(clo_collab_statement_share(w->g->id, w->asked.run_id, token.output, &share, &part));
+    memcpy(reply.statement_share, part.b, sizeof reply.statement_share);
     for (size_t i = 0; i < token.recipient_count; i++) {
         const clo_collab_member *m = clo_collab_agreement_member(w->g, token.recipients[i]);
         clo_buf one = {0};
@@ -223,6 +228,11 @@ static clo_err tunnel(fake_world *w, uint16_t number, clo_span body, clo_buf *re
     }
     clo_err dead = m.send.n != 0 ? server_step(w, o, m.send) : CLO_OK;
     free(flip);
+    if (o->hangs_up) {
+        o->hangs_up = false;
+        clo_crypto_tls_free(&o->tls);
+        return CLO_OK;
+    }
     if (!m.wait) return CLO_OK;
     uint8_t *at = NULL;
     CLO_TRY(clo_buf_reserve(reply, CLO_ENCLAVE_TUNNEL_MAX, &at));
@@ -278,6 +288,7 @@ static clo_err take_evidence(fake_world *w, clo_span body)
     clo_arena_init(&a, 1u << 20);
     CLO_TRY(clo_enclave_evidence_decode(&a, body, &m));
     if (m.renewal) return CLO_OK;
+    clo_buf_clear(&w->evidence_bytes); /* a release that was asked for again */
     CLO_TRY(clo_buf_put_span(&w->evidence_bytes, m.evidence));
     w->evidence = m;
     w->evidence.binding.configuration = w->evidence.evidence = clo_span_of(NULL, 0); /* of this call's arena */
@@ -315,7 +326,8 @@ static clo_err handle(fake_world *w, uint16_t number, clo_span body, clo_buf *re
     case CLO_ENCLAVE_PREPARED:
         CLO_TRY(clo_enclave_prepared_decode(&a, body, &prepared));
         w->prepared_count = prepared.commit_count;
-        return CLO_OK;
+        clo_buf_clear(&w->hidden);
+        return clo_buf_put_span(&w->hidden, prepared.statement);
     case CLO_ENCLAVE_FINISH: return take_finish(w, body);
     case CLO_ENCLAVE_FAILED:
         w->failed = true;
@@ -387,6 +399,7 @@ void fake_world_run(fake_world *w)
     clo_buf_init(&w->output, CLO_ENCLAVE_OUTPUT_FILE_MAX);
     clo_buf_init(&w->statement, 65536);
     clo_buf_init(&w->heard, 1 << 20);
+    clo_buf_init(&w->hidden, 65536);
     for (size_t i = 0; i < OWNERS; i++) clo_buf_init(&w->commits[i], 65536);
     assert_ok(clo_os_net_pair(host));
     assert_ok(clo_os_net_pair(device));

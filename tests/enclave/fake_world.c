@@ -313,6 +313,7 @@ void fake_world_make(fake_world *w, fault f, const char *run, uint64_t rows_each
 void fake_world_open(fake_world *w, clo_buf *plain)
 {
     CLO_KEY32(key);
+    CLO_KEY32(shown);
     uint8_t digest[32];
     assert_ok(clo_crypto_sha256(clo_buf_span(&w->output), digest));
     for (size_t i = 0; i < OWNERS; i++) {
@@ -327,6 +328,15 @@ void fake_world_open(fake_world *w, clo_buf *plain)
         assert_true(j < r.share_count);
         assert_ok(clo_crypto_hpke_open(&w->analyst.hpke, clo_buf_span(&info), clo_span_of(NULL, 0), r.shares[j].sealed, share.b, 32));
         clo_key32_xor(&key, &share);
+        for (size_t k = 0; k < sizeof shown.b; k++) shown.b[k] ^= r.statement_share[k];
+        /* No proper part of the replies shows the statement that the host was given before the commits. */
+        CLO_AUTO(clo_buf_free) clo_buf statement = {0};
+        clo_buf_init(&statement, 65536);
+        clo_err e = clo_collab_statement_show(&shown, clo_buf_span(&w->hidden), &statement);
+        if (i + 1 < OWNERS)
+            assert_code(e, CLO_E_AUTHENTICATION);
+        else
+            assert_true(!clo_failed(e) && clo_span_equal(clo_buf_span(&statement), clo_buf_span(&w->statement)));
     }
     clo_collab_output_head head;
     clo_buf_init(plain, 64u << 20);
@@ -345,6 +355,7 @@ void fake_world_forget(fake_world *w)
     clo_buf_free(&w->output);
     clo_buf_free(&w->statement);
     clo_buf_free(&w->heard);
+    clo_buf_free(&w->hidden);
     w->finished = w->failed = false;
     w->prepared_count = 0;
 }

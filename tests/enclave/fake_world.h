@@ -31,6 +31,7 @@ typedef enum {
     FAULT_WRONG_FRAME,     /* a reply of another number */
     FAULT_TUNNEL_FLIP,     /* the host changes a byte inside TLS */
     FAULT_LEASE,           /* a lease of 1 s, and renewal is refused */
+    FAULT_LOST_REPLY,      /* no fault: south's first release reply is lost with its connection */
     FAULT_SHORT_LEASE,     /* no fault: leases of 30 s, so that the runtime renews at every occasion */
     FAULT_SILENT,          /* no fault: an agreement without telemetry */
     FAULT_OTHER_ROWS,      /* no fault: all rows are as different from the usual ones as the schema allows */
@@ -55,6 +56,7 @@ typedef struct {
     clo_buf in;
     uint8_t nonce[CLO_NONCE];
     unsigned releases, renewals, commits;
+    bool hangs_up;
 } fake_owner;
 
 typedef struct {
@@ -77,6 +79,7 @@ typedef struct {
     uint64_t counted; /* sum of all totals in PROGRESS */
     size_t prepared_count; /* commit requests that the host was given */
     clo_buf heard;         /* number and size of each frame but those of TLS and progress */
+    clo_buf hidden;        /* … and the statement, which the commit replies show */
     bool finished, failed;
     clo_os_process_end end;
     char sandbox[CLO_ENCLAVE_TEXT_MAX];

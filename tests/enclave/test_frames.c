@@ -66,7 +66,7 @@ static clo_err encode(size_t which, clo_buf *out)
     clo_enclave_tunnel tunnel = {.owner = "north", .send = some, .wait = true};
     clo_enclave_progress progress = {.phase = CLO_ENCLAVE_PHASE_READING, .text = "reading", .done = 1, .total = 2};
     clo_enclave_output output = {.offset = 4096, .last = true, .bytes = some};
-    clo_enclave_prepared prepared = {.commit_count = 2, .commits = {some, some}};
+    clo_enclave_prepared prepared = {.statement = some, .commit_count = 2, .commits = {some, some}};
     clo_enclave_finish finish = {.output = {1}, .output_size = 77, .statement = some, .commit_count = 3, .commits = {some, some, some}};
     clo_enclave_failed failed = {.code = CLO_E_BUDGET, .text = "no", .owner = "north", .reference = "urn:request:1", .have_denial = true,
                                  .denial = {"budget.rho", "1", "2", "agreement", "ask for less"}};

@@ -135,6 +135,22 @@ static void leases_are_renewed(void **state)
     free(w);
 }
 
+/* A nonce counts once: when a reply was lost, all services are asked anew, and those that had released repeat themselves. */
+static void a_lost_reply_is_asked_for_again(void **state)
+{
+    (void)state;
+    fake_world *w = calloc(1, sizeof *w);
+    assert_non_null(w);
+    fake_world_make(w, FAULT_LOST_REPLY, "count", 300);
+    fake_world_run(w);
+    require_finished(w);
+    assert_int_equal(w->owners[0].releases, 2);
+    assert_int_equal(w->owners[1].releases, 2);
+    statement_check(w);
+    fake_world_free(w);
+    free(w);
+}
+
 /* The program itself, as it is installed: one static file. */
 static void binary_completes(void **state)
 {
@@ -330,7 +346,7 @@ static void T13_host_hears_the_same(void **state)
 int main(int argc, char **argv)
 {
     fake_runtime_main(argc, argv);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(sql_completes), cmocka_unit_test(telemetry_is_kept), cmocka_unit_test(train_completes), cmocka_unit_test(leases_are_renewed),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(sql_completes), cmocka_unit_test(telemetry_is_kept), cmocka_unit_test(train_completes), cmocka_unit_test(leases_are_renewed), cmocka_unit_test(a_lost_reply_is_asked_for_again),
                                        cmocka_unit_test(binary_completes),
                                        cmocka_unit_test(lies_are_refused),
                                        cmocka_unit_test(T18_strict_agreement), cmocka_unit_test(injection_is_refused),

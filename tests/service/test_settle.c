@@ -5,6 +5,7 @@
 
 #include "base/clo_own.h"
 #include "base/clo_text.h"
+#include "collab/leaf.h"
 #include "enclave/frames.h"
 #include "gateway/config.h"
 #include "os/file.h"
@@ -17,7 +18,7 @@
 /* A key service that knows two routes. */
 typedef struct {
     const char *owner;
-    bool committed, liar, lease_over;
+    bool committed, liar, lease_over, stopped;
     int commits; /* taken by POST */
     uint8_t spki[32];
     clo_crypto_tls_context *tls;
@@ -30,13 +31,15 @@ static clo_err commit_reply(const key_service *k, clo_buf *out)
     CLO_TRY(clo_str_set(reply.owner, sizeof reply.owner, clo_span_str(k->liar ? "somebody" : k->owner)));
     CLO_TRY(clo_str_set(reply.shares[0].recipient, sizeof reply.shares[0].recipient, clo_span_str("analyst")));
     reply.shares[0].sealed = clo_span_of("sealed share", 12);
+    memset(reply.statement_share, k->owner[strlen(k->owner) - 1], sizeof reply.statement_share);
     return clo_collab_commit_reply_encode(&reply, out);
 }
 
 static clo_err get_shares(void *context, clo_gateway_request *request, clo_gateway_response *response)
 {
     const key_service *k = context;
-    CLO_CHECKF(k->committed, CLO_E_NOT_FOUND, "no such run");
+    if (k->lease_over && !k->committed) return CLO_DENY(CLO_E_EXPIRED, "run.lease", "a lease that holds", "over", k->owner, "start the run again");
+    CLO_CHECKF(k->committed, CLO_E_NOT_FOUND, "not committed");
     assert_string_equal(clo_gateway_request_param(request, "id"), "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a");
     CLO_AUTO(clo_buf_free) clo_buf out;
     clo_buf_init(&out, 4096);
@@ -51,7 +54,8 @@ static clo_err post_commit(void *context, clo_gateway_request *request, clo_gate
     char wanted[40];
     (void)snprintf(wanted, sizeof wanted, "commit for %.20s", k->owner);
     assert_true(clo_span_equal(request->body, clo_span_str(wanted)));
-    if (k->lease_over) return CLO_DENY(CLO_E_EXPIRED, "release.lease", "a lease that holds", "over", k->owner, "start the run again");
+    if (k->stopped) return CLO_DENY(CLO_E_DENIED, "agreement.state", "active", "suspended", k->owner, "resume it");
+    if (k->lease_over) return CLO_DENY(CLO_E_EXPIRED, "run.lease", "a lease that holds", "over", k->owner, "start the run again");
     k->committed = true;
     k->commits++;
     clo_gateway_response_status(response, 200);
@@ -180,21 +184,38 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* A run that was under way when everything ended. */
-static void put_run(world *w, clo_store_run *run, bool with_output)
+static void put_output(world *w, const clo_store_run *run)
 {
     char path[640];
-    *run = (clo_store_run){.run = "means", .starter = "analyst", .state = "committing", .log_index = -1, .request = clo_span_of("request", 7)};
-    memset(run->id, 0x5a, sizeof run->id);
-    memcpy(run->agreement, w->g->id, 32);
-    assert_ok(clo_store_run_put(w->s->store, run));
-    if (!with_output) return;
     clo_key32 key;
     CLO_AUTO(clo_buf_free) clo_buf file;
     clo_buf_init(&file, 1 << 20);
     assert_ok(clo_collab_output_seal(run->id, run->agreement, clo_span_str("the result"), &key, &file));
     assert_ok(clo_store_blob_path(w->s->store, "output", clo_span_of(run->id, 16), path));
     assert_ok(clo_os_file_write_atomic(path, clo_buf_span(&file), 0600));
+}
+
+/* A run that was under way when everything ended. */
+static void put_run(world *w, clo_store_run *run, bool with_output)
+{
+    *run = (clo_store_run){.run = "means", .starter = "analyst", .state = "committing", .log_index = -1, .request = clo_span_of("request", 7)};
+    memset(run->id, 0x5a, sizeof run->id);
+    memcpy(run->agreement, w->g->id, 32);
+    assert_ok(clo_store_run_put(w->s->store, run));
+    if (with_output) put_output(w, run);
+}
+
+static void put_evidence(clo_buf *binding)
+{
+    clo_enclave_evidence *evidence = calloc(1, sizeof *evidence);
+    assert_non_null(evidence);
+    evidence->binding.configuration = clo_span_of("\xa0", 1);
+    evidence->evidence = clo_span_of("evidence", 8);
+    evidence->binding.nonce_count = 1;
+    evidence->binding.epoch = 1;
+    (void)snprintf(evidence->tee, sizeof evidence->tee, "sim");
+    assert_ok(clo_enclave_evidence_encode(evidence, binding));
+    free(evidence);
 }
 
 static void start_settler(world *w) { assert_ok(clo_os_thread_start(&w->s->settler, "settler", clo_service_settler_run, w->s)); }
@@ -241,22 +262,29 @@ static void one_that_did_not_commit_means_nothing_was_released(void **state)
     assert_false(output_is_here(w, &run)); /* of use to nobody */
 }
 
-/* What the lost runtime had prepared, as its host stored it. */
+/* What the lost runtime had shown and prepared, as its host stored it: evidence, commits, and the statement under all owners' shares. */
 static void put_prepared(world *w, clo_store_run *run)
 {
-    clo_wire_node *array = NULL, *item = NULL;
-    CLO_AUTO(clo_buf_free) clo_buf bytes;
-    clo_buf_init(&bytes, 4096);
-    assert_ok(clo_wire_array(&w->f.arena, &array));
+    clo_enclave_prepared prepared = {.commit_count = 3};
+    clo_key32 key = {{0}};
+    char texts[3][40];
+    CLO_AUTO(clo_buf_free) clo_buf hidden, bytes, binding;
+    clo_buf_init(&hidden, 4096);
+    clo_buf_init(&bytes, 65536);
+    clo_buf_init(&binding, 1 << 20);
     for (size_t i = 0; i < 3; i++) {
-        char text[40];
-        (void)snprintf(text, sizeof text, "commit for %.20s", w->keys[i].owner);
-        assert_ok(clo_wire_bytes(&w->f.arena, clo_span_str(text), &item));
-        assert_ok(clo_wire_append(array, item));
+        (void)snprintf(texts[i], sizeof texts[i], "commit for %.20s", w->keys[i].owner);
+        prepared.commits[i] = clo_span_str(texts[i]);
+        for (size_t k = 0; k < sizeof key.b; k++) key.b[k] ^= (uint8_t)w->keys[i].owner[strlen(w->keys[i].owner) - 1];
     }
-    assert_ok(clo_wire_cbor_encode(array, &bytes));
+    assert_ok(clo_collab_statement_hide(&key, clo_span_str("statement"), &hidden));
+    prepared.statement = clo_buf_span(&hidden);
+    assert_ok(clo_enclave_prepared_encode(&prepared, &bytes));
     run->prepared = clo_buf_span(&bytes);
+    put_evidence(&binding);
+    run->binding = clo_buf_span(&binding);
     assert_ok(clo_store_run_update(w->s->store, run));
+    run->prepared = run->binding = clo_span_of(NULL, 0);
 }
 
 static void commits_that_were_prepared_are_finished(void **state)
@@ -264,28 +292,103 @@ static void commits_that_were_prepared_are_finished(void **state)
     world *w = *state;
     clo_store_run run;
     w->keys[1].committed = w->keys[2].committed = false; /* lost between the first commit and the second */
+    w->witness_there = true;
     put_run(w, &run, true);
     put_prepared(w, &run);
     start_settler(w);
-    wait_for(w, &run, "failed", "recipients can open it, but there is no receipt");
+    wait_for(w, &run, "done", "");
     assert_true(run.released && output_is_here(w, &run));
+    assert_true(clo_span_equal(run.statement, clo_span_str("statement")) && run.receipt.n > 0);
     assert_int_equal(w->keys[0].commits, 0);
     assert_int_equal(w->keys[1].commits, 1);
     assert_int_equal(w->keys[2].commits, 1);
 }
 
+/* A crash between the log and the record of it: the statement is in already. */
+static void a_statement_is_registered_once(void **state)
+{
+    world *w = *state;
+    clo_store_run run;
+    uint64_t index = 0;
+    w->witness_there = true;
+    for (int i = 0; i < 3; i++) assert_ok(clo_service_log_append(w->s, CLO_LEAF_STATEMENT, clo_span_str(i == 1 ? "statement" : i == 0 ? "a" : "b"), &index));
+    put_run(w, &run, true);
+    put_prepared(w, &run);
+    start_settler(w);
+    wait_for(w, &run, "done", "");
+    assert_int_equal(run.log_index, 1);
+    assert_int_equal(clo_audit_log_size(w->s->log), 3);
+}
+
+/* Another owner has committed already: its budget is spent, nobody else's is to be. */
 static void a_prepared_commit_that_is_refused_ends_it(void **state)
 {
     world *w = *state;
     clo_store_run run;
+    char text[200];
     w->keys[1].committed = w->keys[2].committed = false;
     w->keys[1].lease_over = true;
     put_run(w, &run, true);
     put_prepared(w, &run);
     start_settler(w);
-    wait_for(w, &run, "failed", "nothing was released");
-    assert_false(run.released);
-    assert_int_equal(w->keys[2].commits, 0); /* no further budget is spent for nothing */
+    assert_true(snprintf(text, sizeof text, "nothing was released, yet the budget of %s is spent", w->keys[0].owner) > 0);
+    wait_for(w, &run, "failed", text);
+    assert_false(run.released || output_is_here(w, &run));
+    assert_int_equal(w->keys[2].commits, 0);
+}
+
+/* Nobody has committed, and one will not: no budget is spent for nothing. */
+static void nobody_commits_where_one_would_refuse(void **state)
+{
+    world *w = *state;
+    clo_store_run run;
+    w->keys[0].committed = w->keys[1].committed = w->keys[2].committed = false;
+    w->keys[2].lease_over = true;
+    put_run(w, &run, true);
+    put_prepared(w, &run);
+    start_settler(w);
+    wait_for(w, &run, "failed", "before any key service had committed; nothing was released");
+    assert_int_equal(w->keys[0].commits + w->keys[1].commits, 0);
+}
+
+/* A stop may be resumed as long as the lease lasts. */
+static void a_refusal_that_may_end_is_waited_for(void **state)
+{
+    world *w = *state;
+    clo_store_run run;
+    w->keys[1].committed = false;
+    w->keys[1].stopped = true;
+    w->witness_there = true;
+    put_run(w, &run, true);
+    put_prepared(w, &run);
+    start_settler(w);
+    wait_for(w, &run, "committing", "agreement.state");
+    w->keys[1].stopped = false;
+    clo_service_settler_wake(w->s);
+    wait_for(w, &run, "done", "");
+}
+
+/* The first refusal stands in the record where nobody has committed; so does a cancel, which no settler undoes. */
+static void what_ended_it_before_any_commit_stands(void **state)
+{
+    world *w = *state;
+    clo_store_run run;
+    w->keys[0].committed = w->keys[1].committed = w->keys[2].committed = false;
+    put_run(w, &run, true);
+    put_prepared(w, &run);
+    assert_ok(clo_store_run_get(w->s->store, &w->f.arena, run.id, &run));
+    clo_service_run_leave(w->s, &run, CLO_DENY(CLO_E_DENIED, "agreement.state", "active", "suspended", "north", "resume it"));
+    start_settler(w);
+    wait_for(w, &run, "failed", "agreement.state");
+    assert_true(run.have_denial && strcmp(run.denial.remedy, "resume it") == 0);
+    (void)snprintf(run.state, sizeof run.state, "committing");
+    run.have_denial = false;
+    (void)snprintf(run.code, sizeof run.code, "cancelled");
+    assert_ok(clo_store_run_update(w->s->store, &run));
+    put_output(w, &run);
+    clo_service_settler_wake(w->s);
+    wait_for(w, &run, "cancelled", "nothing was released");
+    for (size_t i = 0; i < 3; i++) assert_int_equal(w->keys[i].commits, 0);
 }
 
 static void without_an_output_nobody_is_asked(void **state)
@@ -333,15 +436,7 @@ static void a_receipt_waits_for_the_witness(void **state)
     clo_store_run run;
     CLO_AUTO(clo_buf_free) clo_buf binding;
     clo_buf_init(&binding, 1 << 20);
-    clo_enclave_evidence *evidence = calloc(1, sizeof *evidence);
-    assert_non_null(evidence);
-    evidence->binding.configuration = clo_span_of("\xa0", 1);
-    evidence->evidence = clo_span_of("evidence", 8);
-    evidence->binding.nonce_count = 1;
-    evidence->binding.epoch = 1;
-    (void)snprintf(evidence->tee, sizeof evidence->tee, "sim");
-    assert_ok(clo_enclave_evidence_encode(evidence, &binding));
-    free(evidence);
+    put_evidence(&binding);
     put_run(w, &run, true);
     run.statement = clo_span_of("statement", 9);
     run.commits = clo_span_of("\x80", 1);
@@ -363,6 +458,8 @@ int main(void)
     const struct CMUnitTest tests[] = {TEST(all_committed_means_released),           TEST(one_that_did_not_commit_means_nothing_was_released),
                                        TEST(without_an_output_nobody_is_asked),      TEST(one_that_is_away_is_asked_again),
                                        TEST(an_answer_for_another_owner_is_no_answer), TEST(a_receipt_waits_for_the_witness),
-                                       TEST(commits_that_were_prepared_are_finished),  TEST(a_prepared_commit_that_is_refused_ends_it)};
+                                       TEST(commits_that_were_prepared_are_finished),  TEST(a_prepared_commit_that_is_refused_ends_it),
+                                       TEST(a_statement_is_registered_once),           TEST(nobody_commits_where_one_would_refuse),
+                                       TEST(a_refusal_that_may_end_is_waited_for),     TEST(what_ended_it_before_any_commit_stands)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
