@@ -216,15 +216,21 @@ static clo_err commit_reply_check(clo_enclave *e, const clo_enclave_kms *k)
 static clo_err commit_all(clo_enclave *e, clo_span statement)
 {
     clo_enclave_prepared prepared = {0};
+    clo_enclave_failure held = {.err = CLO_OK};
     CLO_TRY(prepare_all(e, &prepared, statement));
     for (size_t i = 0; i < e->kms_count; i++) {
         clo_enclave_kms *k = &e->kms[i];
         CLO_TRY(clo_enclave_report(e, CLO_ENCLAVE_PHASE_COMMITTING, k->member->party.name, i, e->kms_count));
-        CLO_TRY(clo_enclave_kms_call(e, k, CLO_ENCLAVE_ATTEMPTS, "POST", "/v1/commit", commit_body, &prepared.commits[i], &k->commit));
+        clo_err err = clo_enclave_kms_call(e, k, CLO_ENCLAVE_ATTEMPTS, "POST", "/v1/commit", commit_body, &prepared.commits[i], &k->commit);
+        if (err.code == CLO_E_AGAIN) { /* it has the commit and holds its reply back: the others must have theirs, or it spent for nothing */
+            clo_enclave_failure_keep(&held, err);
+            continue;
+        }
+        CLO_TRY(err);
         CLO_TRY(commit_reply_check(e, k));
         clo_enclave_kms_close(e, k);
     }
-    return CLO_OK;
+    return clo_enclave_failure_again(&held);
 }
 
 clo_err clo_enclave_output_release(clo_enclave *e, clo_span result)

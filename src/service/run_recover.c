@@ -18,6 +18,7 @@ enum { PASS_SECONDS = 5, ASK_MS = 5000, PROOF_MS = 2000, GIVE_UP_SECONDS = 86400
 typedef struct {
     const clo_collab_member *member;
     clo_span reply; /* its commit reply; empty: it has not committed */
+    bool held;      /* it has committed, and holds its reply back for a while */
     uint8_t statement_share[32];
 } owner_answer;
 
@@ -26,7 +27,7 @@ typedef struct {
     clo_store_run *run;
     clo_enclave_prepared prepared; /* no commits: the runtime had not come so far */
     owner_answer owners[CLO_PARTIES_MAX];
-    size_t count, committed;
+    size_t count, committed; /* the held ones included */
 } recovery;
 
 /* The commit reply that the owner's key service keeps (commit empty), or its answer to the runtime's prepared commit request, which repeats
@@ -48,6 +49,10 @@ static clo_err ask_owner(recovery *r, owner_answer *o, clo_span commit)
     request.timeout_ms = ASK_MS;
     clo_err e = clo_client_http_do(http, &request, &answer, NULL);
     clo_client_http_free(&http);
+    if (e.code == CLO_E_AGAIN) {
+        o->held = true;
+        r->committed++;
+    }
     CLO_TRY(e);
     CLO_TRY(clo_arena_alloc(r->arena, sizeof(clo_collab_commit_reply), &memory));
     clo_collab_commit_reply *parsed = memory;
@@ -55,9 +60,8 @@ static clo_err ask_owner(recovery *r, owner_answer *o, clo_span commit)
     CLO_TRY(clo_collab_commit_reply_decode(r->arena, clo_buf_span(&answer), parsed));
     CLO_CHECKF(strcmp(parsed->owner, name) == 0, CLO_E_MALFORMED, "the key service of %s answered for %s", name, parsed->owner);
     memcpy(o->statement_share, parsed->statement_share, sizeof o->statement_share);
-    CLO_TRY(clo_arena_copy(r->arena, clo_buf_span(&answer), &o->reply));
     r->committed++;
-    return CLO_OK;
+    return clo_arena_copy(r->arena, clo_buf_span(&answer), &o->reply);
 }
 
 /* The sealed output is here and is this run's. */
@@ -101,7 +105,7 @@ static clo_err ask_all(recovery *r)
     uint32_t refused = 0, unknown = 0;
     for (size_t i = 0; i < r->count; i++) {
         clo_err e = ask_owner(r, &r->owners[i], clo_span_of(NULL, 0));
-        if (!clo_failed(e) || e.code == CLO_E_NOT_FOUND || unknown != 0) continue;
+        if (!clo_failed(e) || e.code == CLO_E_NOT_FOUND || r->owners[i].held || unknown != 0) continue;
         if (is_refusal(e)) refused = e.code; else unknown = e.code;
         (void)snprintf(text, sizeof text, "%s: %.330s", r->owners[i].member->party.name, clo_err_text());
     }
@@ -109,18 +113,22 @@ static clo_err ask_all(recovery *r)
     return refused != 0 ? clo_err_again(refused, text) : CLO_OK;
 }
 
-/* What the runtime had prepared goes to those that have not committed. */
+/* What the runtime had prepared goes to those that have not committed. Success: every reply is here. */
 static clo_err commit_rest(recovery *r)
 {
+    const owner_answer *waits = NULL;
     if (r->committed < r->count && r->prepared.commit_count == 0) return CLO_FAILF(CLO_E_EXPIRED, "the runtime had not asked for the commits");
     for (size_t i = 0; i < r->count; i++) {
-        if (r->owners[i].reply.n > 0) continue;
+        if (r->owners[i].held) waits = &r->owners[i];
+        if (r->owners[i].held || r->owners[i].reply.n > 0) continue;
         clo_err e = ask_owner(r, &r->owners[i], r->prepared.commits[i]);
-        if (!clo_failed(e)) continue;
+        if (r->owners[i].held) waits = &r->owners[i];
+        if (!clo_failed(e) || r->owners[i].held) continue;
         char text[400];
         (void)snprintf(text, sizeof text, "%s: %.330s", r->owners[i].member->party.name, clo_err_text());
         return clo_err_again(e.code == CLO_E_NOT_FOUND ? CLO_E_EXPIRED : e.code, text);
     }
+    if (waits != NULL) return CLO_FAILF(CLO_E_AGAIN, "%s has committed and holds its reply back", waits->member->party.name);
     return CLO_OK;
 }
 
@@ -175,7 +183,7 @@ static void conclude_refused(clo_service *s, recovery *r)
     (void)snprintf(why, sizeof why, "%.290s", clo_err_text());
     for (size_t i = 0; i < r->count; i++) {
         size_t n = strlen(spent);
-        if (r->owners[i].reply.n > 0) (void)snprintf(spent + n, sizeof spent - n, "%s%s", n > 0 ? ", " : "", r->owners[i].member->party.name);
+        if (r->owners[i].held || r->owners[i].reply.n > 0) (void)snprintf(spent + n, sizeof spent - n, "%s%s", n > 0 ? ", " : "", r->owners[i].member->party.name);
     }
     uint32_t code = clo_err_code_named(r->run->code);
     if (r->committed > 0)

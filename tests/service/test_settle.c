@@ -18,7 +18,7 @@
 /* A key service that knows two routes. */
 typedef struct {
     const char *owner;
-    bool committed, liar, lease_over, stopped;
+    bool committed, liar, lease_over, stopped, holds;
     int commits; /* taken by POST */
     uint8_t spki[32];
     clo_crypto_tls_context *tls;
@@ -40,6 +40,7 @@ static clo_err get_shares(void *context, clo_gateway_request *request, clo_gatew
     const key_service *k = context;
     if (k->lease_over && !k->committed) return CLO_DENY(CLO_E_EXPIRED, "run.lease", "a lease that holds", "over", k->owner, "start the run again");
     CLO_CHECKF(k->committed, CLO_E_NOT_FOUND, "not committed");
+    CLO_CHECKF(!k->holds, CLO_E_AGAIN, "not cosigned yet");
     assert_string_equal(clo_gateway_request_param(request, "id"), "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a");
     CLO_AUTO(clo_buf_free) clo_buf out;
     clo_buf_init(&out, 4096);
@@ -368,6 +369,24 @@ static void a_refusal_that_may_end_is_waited_for(void **state)
     wait_for(w, &run, "done", "");
 }
 
+/* An owner that has committed but holds its reply back (its ledger's witness is away) has spent: the others commit meanwhile, within their leases. */
+static void the_others_commit_while_one_holds_back(void **state)
+{
+    world *w = *state;
+    clo_store_run run;
+    w->keys[1].committed = w->keys[2].committed = false;
+    w->keys[0].holds = w->witness_there = true;
+    put_run(w, &run, true);
+    put_prepared(w, &run);
+    start_settler(w);
+    wait_for(w, &run, "committing", "holds its reply back");
+    assert_int_equal(w->keys[1].commits + w->keys[2].commits, 2);
+    assert_false(run.released);
+    w->keys[0].holds = false;
+    clo_service_settler_wake(w->s);
+    wait_for(w, &run, "done", "");
+}
+
 /* The first refusal stands in the record where nobody has committed; so does a cancel, which no settler undoes. */
 static void what_ended_it_before_any_commit_stands(void **state)
 {
@@ -460,6 +479,7 @@ int main(void)
                                        TEST(an_answer_for_another_owner_is_no_answer), TEST(a_receipt_waits_for_the_witness),
                                        TEST(commits_that_were_prepared_are_finished),  TEST(a_prepared_commit_that_is_refused_ends_it),
                                        TEST(a_statement_is_registered_once),           TEST(nobody_commits_where_one_would_refuse),
-                                       TEST(a_refusal_that_may_end_is_waited_for),     TEST(what_ended_it_before_any_commit_stands)};
+                                       TEST(a_refusal_that_may_end_is_waited_for),     TEST(what_ended_it_before_any_commit_stands),
+                                       TEST(the_others_commit_while_one_holds_back)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
