@@ -213,24 +213,36 @@ static clo_err commit_reply_check(clo_enclave *e, const clo_enclave_kms *k)
     return CLO_OK;
 }
 
+static clo_err commit_one(clo_enclave *e, clo_enclave_kms *k, clo_span *request)
+{
+    clo_err err = CLO_OK;
+    for (unsigned attempt = 0; attempt < CLO_ENCLAVE_ATTEMPTS; attempt++) {
+        if (attempt > 0) clo_os_sleep_ms(300u * attempt);
+        err = clo_enclave_kms_call(e, k, 1, "POST", "/v1/commit", commit_body, request, &k->commit);
+        if (!clo_enclave_kms_unreached(err) || err.code == CLO_E_AGAIN) break;
+    }
+    CLO_TRY(err);
+    CLO_TRY(commit_reply_check(e, k));
+    clo_enclave_kms_close(e, k);
+    return CLO_OK;
+}
+
+/* A service that says AGAIN has the commit and holds its reply back: the others must have theirs first, while their leases last, or it spent for
+ * nothing. Then it is asked once more; if it still waits, the host has all that it needs to ask later. */
 static clo_err commit_all(clo_enclave *e, clo_span statement)
 {
     clo_enclave_prepared prepared = {0};
-    clo_enclave_failure held = {.err = CLO_OK};
+    bool held[CLO_PARTIES_MAX] = {false};
     CLO_TRY(prepare_all(e, &prepared, statement));
     for (size_t i = 0; i < e->kms_count; i++) {
-        clo_enclave_kms *k = &e->kms[i];
-        CLO_TRY(clo_enclave_report(e, CLO_ENCLAVE_PHASE_COMMITTING, k->member->party.name, i, e->kms_count));
-        clo_err err = clo_enclave_kms_call(e, k, CLO_ENCLAVE_ATTEMPTS, "POST", "/v1/commit", commit_body, &prepared.commits[i], &k->commit);
-        if (err.code == CLO_E_AGAIN) { /* it has the commit and holds its reply back: the others must have theirs, or it spent for nothing */
-            clo_enclave_failure_keep(&held, err);
-            continue;
-        }
-        CLO_TRY(err);
-        CLO_TRY(commit_reply_check(e, k));
-        clo_enclave_kms_close(e, k);
+        CLO_TRY(clo_enclave_report(e, CLO_ENCLAVE_PHASE_COMMITTING, e->kms[i].member->party.name, i, e->kms_count));
+        clo_err err = commit_one(e, &e->kms[i], &prepared.commits[i]);
+        held[i] = err.code == CLO_E_AGAIN;
+        if (!held[i]) CLO_TRY(err);
     }
-    return clo_enclave_failure_again(&held);
+    for (size_t i = 0; i < e->kms_count; i++)
+        if (held[i]) CLO_TRY(commit_one(e, &e->kms[i], &prepared.commits[i]));
+    return CLO_OK;
 }
 
 clo_err clo_enclave_output_release(clo_enclave *e, clo_span result)
