@@ -4,7 +4,7 @@ T ?= 60
 ONLY ?=
 PROGRAMS = cloister cloisterd cloister-kms cloister-enclave
 
-.PHONY: all setup test unit integration demo bench fuzz faults asan ct lint deb clean
+.PHONY: all setup test unit integration demo bench fuzz faults asan ct failing lint deb clean
 
 all: setup
 	@scripts/build $(BUILD)
@@ -37,6 +37,10 @@ faults: all
 
 asan: setup
 	@scripts/test $(BUILD) --only asan
+
+# Every allocation and every draw of random bytes of ours fails once (about half an hour); the suite does some modules.
+failing: all
+	@tests/exhaust/failing_calls.py $(BUILD)
 
 ct: setup
 	@scripts/ct $(BUILD)-ct

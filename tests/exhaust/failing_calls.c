@@ -157,6 +157,9 @@ static int program_range(struct dl_phdr_info *info, size_t size, void *unused)
     return 1; /* the first is the program */
 }
 
+/* A child may shut itself in and must then not write where we do. */
+static void leave_child_alone(void) { atomic_store(&ready, false); }
+
 static int open_at(const char *variable)
 {
     const char *path = getenv(variable);
@@ -180,6 +183,7 @@ __attribute__((constructor)) static void start(void)
         wanted = strtoull(id, NULL, 16);
         armed = true;
     }
+    (void)pthread_atfork(NULL, NULL, leave_child_alone);
     (void)unsetenv("LD_PRELOAD"); /* for this program, not for those that it starts */
     method = *RAND_OpenSSL();
     method.bytes = random_bytes;

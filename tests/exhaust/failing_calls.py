@@ -17,8 +17,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-QUICK = ("base_", "wire_cbor", "wire_cose", "wire_note", "wire_text", "crypto_hpke", "crypto_aead", "crypto_sign", "crypto_stream", "collab_run_messages",
-         "collab_party", "collab_manifest", "attest_appraisal", "sql_sql_parse", "enclave_frames", "enclave_output_plain")
+QUICK = ("base_", "wire_cose", "wire_text", "crypto_hpke", "crypto_aead", "collab_manifest", "collab_party", "enclave_frames")
+# Kind, our function nearest to the call: why its failure may end otherwise.
+EXCEPTIONS = {
+    ("m", "algorithms_fetch"): "OpenSSL 3.0 itself crashes where memory ends within its first fetch: at a program's start, before it holds anything",
+    ("r", "clo_crypto_ec_public"): "OpenSSL blinds the multiplication with it; the result is the same",
+    ("r", "verify_native"): "OpenSSL blinds the verification with it; nothing here is secret",
+}
 CRASH = re.compile(rb"Test failed with exception|double free|free\(\): invalid|corrupted|munmap_chunk|stack smashing")
 
 
@@ -57,27 +62,29 @@ class Runner:
 
 
 def lines_of(build, program, addresses):
-    """offset -> innermost "file:line" of each address (the function's own line, not of what was inlined into it)."""
+    """offset -> path below the root, line, function."""
     wanted = sorted(addresses)
-    done = subprocess.run(["addr2line", "-e", program] + ["0x" + a for a in wanted], stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(["addr2line", "-f", "-e", program] + ["0x" + a for a in wanted], stdout=subprocess.PIPE, check=True)
+    lines = done.stdout.decode().splitlines()
     found = {}
-    for address, line in zip(wanted, done.stdout.decode().splitlines()):
+    for address, function, line in zip(wanted, lines[0::2], lines[1::2]):
         path, _, number = line.split(" ")[0].rpartition(":")
-        found[address] = (os.path.relpath(os.path.join(build, path), ROOT), number)
+        found[address] = (os.path.relpath(os.path.join(build, path), ROOT), number, function.split(".")[0])
     return found
 
 
 def our_key(kind, near, where):
-    """The site's name where our source is nearest to the call, else None: what a test itself asks for is its own affair."""
-    ours = []
+    """Kind, place and function of the site where our source is nearest to the call, else None: what a test itself asks for is its own affair."""
+    ours, function = [], ""
     for address in near:
         if address == "0":
             continue
-        path, number = where[address]
+        path, number, name = where[address]
         if not path.startswith("src" + os.sep):
             break
+        function = function or name
         ours.append(f"{path}:{number}")
-    return (kind, " < ".join(ours[:2])) if ours else None
+    return (kind, " < ".join(ours[:2]), function) if ours else None
 
 
 def collect(build, runner, programs):
@@ -95,9 +102,11 @@ def collect(build, runner, programs):
     return chosen, broken
 
 
-def judge(kind, code, output, met):
+def judge(kind, function, code, output, met):
     if not met:
         return "skipped", "this run did not come by there again"
+    if (kind, function) in EXCEPTIONS:
+        return "excepted", EXCEPTIONS[kind, function]
     if code is None:
         return "failed", "still running: a hang"
     if code < 0 or code >= 126 or CRASH.search(output):
@@ -120,15 +129,15 @@ def main():
         names = [n for n in names if n[len("test_"):].startswith(QUICK)]
     runner = Runner(build)
     chosen, broken = collect(build, runner, [os.path.join(build, "tests", n) for n in names])
-    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    counts = {"passed": 0, "failed": 0, "skipped": 0, "excepted": 0}
     for program, output in broken:
         counts["failed"] += 1
         print(f"not ok - {os.path.basename(program)} does not pass with nothing failing\n" + "\n".join("# " + x for x in output.splitlines()[-15:]))
     order = sorted(chosen.items())
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
         results = pool.map(lambda item: runner.fail(*item[1]), order)
-        for ((kind, where), (program, ident, _)), (code, output, met) in zip(order, results):
-            verdict, why = judge(kind, code, output, met)
+        for ((kind, where, function), (program, ident, _)), (code, output, met) in zip(order, results):
+            verdict, why = judge(kind, function, code, output, met)
             counts[verdict] += 1
             what = {"m": "allocation", "r": "random bytes"}[kind]
             if verdict == "failed" or options.verbose:
@@ -136,7 +145,7 @@ def main():
                 if verdict == "failed":
                     print("\n".join("# " + x for x in output.decode(errors="replace").splitlines()[-6:]))
                 sys.stdout.flush()
-    print(f"{counts['passed']} sites passed, {counts['failed']} failed, {counts['skipped']} not reached again")
+    print(f"{counts['passed']} sites passed, {counts['failed']} failed, {counts['skipped']} not reached again, {counts['excepted']} excepted with a reason")
     return 1 if counts["failed"] else 0
 
 
