@@ -133,12 +133,11 @@ CLO_R clo_service_operator_main(const clo_service_arguments *a)
     if (!clo_failed(e)) e = clo_service_home_lock(s->config.home, &lock);
     if (!clo_failed(e)) e = clo_os_path_join(path, sizeof path, s->config.home, "cloisterd.yaml");
     if (!clo_failed(e) && init && clo_os_file_exists(path)) e = CLO_FAILF(CLO_E_EXISTS, "%s is a home already; start it with: cloisterd --home %s", s->config.home, s->config.home);
-    if (!clo_failed(e) && !clo_os_file_exists(path) && a->config == NULL) {
-        if (!init) clo_service_home_say_new(s->config.home, "an operator");
-        e = make_home(&s->config, a);
-    }
+    bool fresh = !clo_failed(e) && !clo_os_file_exists(path) && a->config == NULL;
+    if (fresh) e = make_home(&s->config, a);
     if (!clo_failed(e)) e = clo_service_config_load(&s->config, a->config);
     if (!clo_failed(e)) e = overrides(&s->config, a);
+    if (!clo_failed(e) && fresh && !init) clo_service_home_say_new(s->config.home, "an operator");
     if (!clo_failed(e)) e = init ? show(s) : serve(s);
     clo_service_sampler_stop();
     clo_service_close(s);

@@ -8,7 +8,7 @@
 
 void clo_service_home_say_new(const char *home, const char *role)
 {
-    (void)fprintf(stderr, "cloisterd: %s is not the home of %s yet; making a new one, with new keys (was another meant? stop, remove this one, give --home DIR)\n",
+    (void)fprintf(stderr, "cloisterd: %s was not the home of %s; a new one is made, with new keys (was another meant? stop, remove this one, give --home DIR)\n",
                   home, role);
 }
 

@@ -4,7 +4,7 @@
 #include "base/clo_err.h"
 #include "wire/tree.h"
 
-/** Say on standard error that `home` was none and is made now, so that a mistyped --home is seen. role: "an operator" or "a witness". */
+/** Say on standard error that `home` was none and was made now, so that a mistyped --home is seen. role: "an operator" or "a witness". */
 void clo_service_home_say_new(const char *home, const char *role);
 /** Print a tree as one JSON line on standard output. */
 CLO_R clo_service_print(const clo_wire_node *tree);

@@ -222,8 +222,12 @@ static clo_err prepare(witness *w, const clo_service_arguments *a)
     if (a->listen != NULL) CLO_TRY(clo_gateway_listen_parse(a->listen, w->address, &w->port));
     CLO_CHECKF(a->verb == NULL || !clo_os_file_exists(path), CLO_E_EXISTS, "%s is a witness's home already; start it with: cloisterd --role witness --home %s",
                w->home, w->home);
-    if (!clo_os_file_exists(path)) {
-        if (a->verb == NULL) clo_service_home_say_new(w->home, "a witness");
+    bool fresh = !clo_os_file_exists(path);
+    if (fresh) {
+        for (size_t i = 0; i < a->log_count; i++) { /* before anything is made */
+            clo_wire_note_key key;
+            CLO_TRY(clo_wire_note_key_parse(a->logs[i], &key));
+        }
         CLO_TRY(take_open_logs(w, a));
         CLO_TRY(clo_gateway_listen_choose(w->address, &w->port));
         CLO_TRY(clo_gateway_listen_url(a->url, w->address, w->port, w->url));
@@ -238,6 +242,7 @@ static clo_err prepare(witness *w, const clo_service_arguments *a)
     CLO_TRY(add_logs(w, a));
     if ((w->log_count > before || w->open_logs != open_before) && a->config == NULL) CLO_TRY(write_config(w, path)); /* trusted from now on */
     CLO_TRY(open_key(w));
+    if (fresh && a->verb == NULL) clo_service_home_say_new(w->home, "a witness");
     return clo_gateway_identity_open(w->home, w->name, clo_os_clock_wall(clo_os_clock_system()), false, &w->listen.tls, w->spki);
 }
 

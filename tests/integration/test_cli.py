@@ -15,6 +15,7 @@ class Line:
         self.world = w = World(owners=("north",), row_count=300, price="1/4", limit="8")
         self.north, self.analyst = w.owners[0], w.analyst
         self.run_id = self.analyst.must_json("run", "start", w.agreement, "model", "--watch")["id"]
+        self.quiet_start = self.analyst.must("--quiet", "run", "start", w.agreement, "means")
         self.analyst.must("receipt", "fetch", self.run_id, "--out", w.path("one.receipt"))
         self.analyst.must("output", "open", self.run_id, "--out", w.path("one.model"))
 
@@ -38,13 +39,13 @@ def new_homes(line):
     for words, role in ((["--enclave", program("cloister-enclave")], "an operator"), (["--role", "witness"], "a witness")):
         home, log = line.world.path("typo-" + role.split()[1]), line.world.path("typo.log")
         daemon = Daemon("typo", [program("cloisterd"), *words, "--home", home], log)
-        daemon.start()
+        daemon.start(60)
         equal(daemon.stop(), 0)
-        check(f"{home} is not the home of {role} yet; making a new one" in daemon.tail(), daemon.tail())
+        check(f"{home} was not the home of {role}; a new one is made" in daemon.tail(), daemon.tail())
         os.unlink(log)
-        daemon.start()
+        daemon.start(60)
         equal(daemon.stop(), 0)
-        check("making a new one" not in daemon.tail(), daemon.tail())
+        check("a new one is made" not in daemon.tail(), daemon.tail())
         os.unlink(log)
     done = run([program("cloister-kms"), "--home", line.world.path("typo-kms")])
     check(done.code == 3 and "is no home of a key service; make one with" in done.err, repr(done))
@@ -136,7 +137,7 @@ def json_everywhere(line):
             (analyst, 0, ["run", "watch", line.run_id]), (analyst, 1, ["run", "cancel", line.run_id]), (analyst, 0, ["run", "start", w.agreement, "means", "--watch"]),
             (analyst, 0, ["output", "list"]), (analyst, 0, ["output", "open", line.run_id]), (analyst, 0, ["receipt", "list"]),
             (analyst, 0, ["receipt", "fetch", line.run_id, "--out", w.path("two.receipt")]), (analyst, 0, ["receipt", "show", w.path("one.receipt")]),
-            (analyst, 0, ["receipt", "verify", w.path("one.receipt")]), (analyst, 0, ["attest", "fetch", "--out", w.path("evidence")]),
+            (analyst, 0, ["receipt", "verify", w.path("one.receipt")]), (analyst, 0, ["receipt", "compare", w.path("one.receipt"), w.path("one.receipt")]), (analyst, 0, ["attest", "fetch", "--out", w.path("evidence")]),
             (analyst, 0, ["attest", "inspect", w.path("evidence")]), (analyst, 0, ["measure", program("cloister-enclave")]),
             (analyst, 0, ["attest", "verify", "--type", "sim", "--evidence", w.path("evidence"), "--collateral", "root=" + analyst.home + "/roots/sim-root.der"]),
             (north, 0, ["key", "list"]), (north, 0, ["key", "disable", key]), (north, 0, ["key", "enable", key]), (north, 0, ["key", "rotate"]),
@@ -178,8 +179,7 @@ def progress(line):
     check("\r" not in done.out + done.err and "\x1b" not in done.out + done.err, repr(done))
     quiet = north.must("--quiet", *words, "long2")
     equal(quiet.out + quiet.err, "", repr(quiet))
-    started = line.analyst.must("--quiet", "run", "start", w.agreement, "means")
-    check(re.fullmatch(r"[0-9a-f]{32}\n", started.out), repr(started))
+    check(re.fullmatch(r"[0-9a-f]{32}\n", line.quiet_start.out), repr(line.quiet_start))
     master, slave = pty.openpty()
     child = subprocess.Popen([program("cloister"), "--home", north.home] + words + ["long3"], stdin=subprocess.DEVNULL, stdout=slave, stderr=slave,
                              env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "TERM": "xterm"})
