@@ -216,7 +216,7 @@ clo_err clo_collab_agreement_decode(clo_arena *a, clo_span cbor, clo_collab_agre
     CLO_CHECKF(cbor.n <= CLO_AGREEMENT_MAX, CLO_E_TOO_LARGE, "the agreement has %zu bytes; at most %d are allowed", cbor.n,
                CLO_AGREEMENT_MAX);
     clo_wire_node *tree = NULL;
-    CLO_TRY(clo_collab_map_decode(a, cbor, "the agreement", &tree));
+    CLO_TRY(clo_collab_map_decode(a, cbor, CLO_COLLAB_AGREEMENT_ITEMS_MAX, "the agreement", &tree));
     clo_collab_agreement *g = NULL;
     CLO_TRY(clo_collab_agreement_new(a, &g));
     CLO_TRY(clo_collab_agreement_read(a, tree, g));

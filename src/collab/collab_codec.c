@@ -39,12 +39,13 @@ clo_err clo_collab_map_sign(const clo_wire_node *map, const clo_crypto_private_k
     return clo_wire_cose_sign1(out, &signer, content_type, clo_span_of(NULL, 0), clo_buf_span(&payload));
 }
 
-clo_err clo_collab_map_decode(clo_arena *a, clo_span in, const char *what, clo_wire_node **out)
+clo_err clo_collab_map_decode(clo_arena *a, clo_span in, size_t items_max, const char *what, clo_wire_node **out)
 {
     CLO_CHECKF(in.n <= CLO_COLLAB_FILE_MAX, CLO_E_TOO_LARGE, "%s has %zu bytes; at most %d are allowed", what, in.n,
                CLO_COLLAB_FILE_MAX);
     clo_wire_node *map = NULL;
-    clo_err e = clo_wire_cbor_decode(a, in, NULL, &map);
+    const clo_wire_cbor_limits limits = {.items_max = items_max};
+    clo_err e = clo_wire_cbor_decode(a, in, &limits, &map);
     if (clo_failed(e)) return clo_err_prefix(e, what);
     CLO_CHECKF(map->type == CLO_WIRE_MAP, CLO_E_MALFORMED, "%s is not a map; fetch it again", what);
     *out = map;
@@ -69,7 +70,7 @@ clo_err clo_collab_map_open(clo_arena *a, clo_span in, const char *content_type,
     CLO_CHECKF(c->unprotected == NULL || c->unprotected->count == 0, CLO_E_NOT_CANONICAL, "%s has headers outside its signature",
                what);
     clo_wire_node *m = NULL;
-    CLO_TRY(clo_collab_map_decode(a, c->payload, what, &m));
+    CLO_TRY(clo_collab_map_decode(a, c->payload, CLO_COLLAB_ITEMS_MAX, what, &m));
     *cose = c;
     *map = m;
     return CLO_OK;

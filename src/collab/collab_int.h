@@ -9,6 +9,8 @@
 extern "C" {
 #endif
 
+/* Items of CBOR: strangers send messages, so they may cost little; an agreement has a line for each column of each dataset. */
+enum { CLO_COLLAB_ITEMS_MAX = 4096, CLO_COLLAB_AGREEMENT_ITEMS_MAX = 65536 };
 enum { CLO_COLLAB_OBJECT_MAX = 1 << 20, CLO_COLLAB_FILE_MAX = 4 << 20 };
 
 /** A fresh map with its member "format". */
@@ -23,7 +25,7 @@ CLO_R clo_collab_map_open(clo_arena *a, clo_span in, const char *content_type, c
 /** Verify what clo_collab_map_open parsed: the header's key id must be the key's, and the signature its own. */
 CLO_R clo_collab_map_verify(const clo_wire_cose *cose, const clo_crypto_public_key *pk, const char *what);
 /** Decode CBOR whose root must be a map. */
-CLO_R clo_collab_map_decode(clo_arena *a, clo_span in, const char *what, clo_wire_node **out);
+CLO_R clo_collab_map_decode(clo_arena *a, clo_span in, size_t items_max, const char *what, clo_wire_node **out);
 /** NOT_CANONICAL unless the tree encodes to exactly these bytes. */
 CLO_R clo_collab_require_canonical(const clo_wire_node *tree, clo_span bytes, const char *what);
 

@@ -37,7 +37,7 @@ clo_err clo_collab_receipt_decode(clo_arena *a, clo_span file, clo_collab_receip
     clo_span body;
     CLO_TRY(clo_wire_container_open(file, CLO_MAGIC_RECEIPT, 1, NULL, &body));
     clo_wire_node *map = NULL, *again = NULL;
-    CLO_TRY(clo_collab_map_decode(a, body, "the receipt", &map));
+    CLO_TRY(clo_collab_map_decode(a, body, CLO_COLLAB_ITEMS_MAX, "the receipt", &map));
     clo_collab_receipt r;
     memset(&r, 0, sizeof r);
     const clo_wire_node *binding = NULL;

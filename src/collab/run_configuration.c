@@ -60,7 +60,7 @@ clo_err clo_collab_configuration_decode(clo_arena *a, clo_span in, clo_collab_co
     CLO_CHECKF(in.n <= CLO_CONFIGURATION_MAX, CLO_E_TOO_LARGE, "the runtime's configuration has %zu bytes; at most %d are allowed", in.n,
                CLO_CONFIGURATION_MAX);
     clo_wire_node *map = NULL;
-    CLO_TRY(clo_collab_map_decode(a, in, "the runtime's configuration", &map));
+    CLO_TRY(clo_collab_map_decode(a, in, CLO_COLLAB_ITEMS_MAX, "the runtime's configuration", &map));
     clo_collab_configuration c;
     memset(&c, 0, sizeof c);
     const clo_wire_node *layers = NULL;

@@ -115,7 +115,7 @@ static clo_err file_split(clo_span file, clo_collab_output_head *out, clo_span *
     CLO_AUTO(clo_arena_free) clo_arena a;
     clo_arena_init(&a, 64 * 1024);
     clo_wire_node *map = NULL, *again = NULL;
-    CLO_TRY(clo_collab_map_decode(&a, head_bytes, "the output file's head", &map));
+    CLO_TRY(clo_collab_map_decode(&a, head_bytes, CLO_COLLAB_ITEMS_MAX, "the output file's head", &map));
     clo_collab_output_head h;
     memset(&h, 0, sizeof h);
     int64_t chunk_size = 0;

@@ -42,7 +42,7 @@ clo_err clo_collab_release_request_encode(const clo_collab_release_request *r, c
 clo_err clo_collab_release_request_decode(clo_arena *a, clo_span in, clo_collab_release_request *out)
 {
     clo_wire_node *map = NULL, *again = NULL;
-    CLO_TRY(clo_collab_map_decode(a, in, "the release request", &map));
+    CLO_TRY(clo_collab_map_decode(a, in, CLO_COLLAB_ITEMS_MAX, "the release request", &map));
     clo_collab_release_request r;
     memset(&r, 0, sizeof r);
     const clo_wire_node *list = NULL, *binding = NULL;
@@ -101,7 +101,7 @@ clo_err clo_collab_release_reply_encode(const clo_collab_release_reply *r, clo_b
 clo_err clo_collab_release_reply_decode(clo_arena *a, clo_span in, clo_collab_release_reply *out)
 {
     clo_wire_node *map = NULL, *again = NULL;
-    CLO_TRY(clo_collab_map_decode(a, in, "the release reply", &map));
+    CLO_TRY(clo_collab_map_decode(a, in, CLO_COLLAB_ITEMS_MAX, "the release reply", &map));
     clo_collab_release_reply r;
     memset(&r, 0, sizeof r);
     const clo_wire_node *list = NULL;
@@ -148,7 +148,7 @@ clo_err clo_collab_commit_request_encode(const clo_collab_commit_request *r, clo
 clo_err clo_collab_commit_request_decode(clo_arena *a, clo_span in, clo_collab_commit_request *out)
 {
     clo_wire_node *map = NULL, *again = NULL;
-    CLO_TRY(clo_collab_map_decode(a, in, "the commit request", &map));
+    CLO_TRY(clo_collab_map_decode(a, in, CLO_COLLAB_ITEMS_MAX, "the commit request", &map));
     clo_collab_commit_request r;
     memset(&r, 0, sizeof r);
     clo_wire_fields f;
@@ -194,7 +194,7 @@ clo_err clo_collab_commit_reply_encode(const clo_collab_commit_reply *r, clo_buf
 clo_err clo_collab_commit_reply_decode(clo_arena *a, clo_span in, clo_collab_commit_reply *out)
 {
     clo_wire_node *map = NULL, *again = NULL;
-    CLO_TRY(clo_collab_map_decode(a, in, "the commit reply", &map));
+    CLO_TRY(clo_collab_map_decode(a, in, CLO_COLLAB_ITEMS_MAX, "the commit reply", &map));
     clo_collab_commit_reply r;
     memset(&r, 0, sizeof r);
     const clo_wire_node *list = NULL;

@@ -431,11 +431,16 @@ static clo_err take_record(clo_wire_csv *c, const uint8_t *p, size_t n, bool has
 /* The line feed that ends the record, or NULL; *in_quotes and *has_quotes go on from where the last scan stopped. */
 static const uint8_t *find_end(const uint8_t *p, const uint8_t *end, bool *in_quotes, bool *has_quotes)
 {
+    const uint8_t *feed = NULL; /* the next one, once it was looked for: not anew behind every quote */
+    bool looked = false;
     while (p < end) {
-        const uint8_t *feed = *in_quotes ? NULL : memchr(p, '\n', (size_t)(end - p));
-        const uint8_t *stop = feed != NULL ? feed : end;
+        if (!*in_quotes && (!looked || (feed != NULL && feed < p))) {
+            feed = memchr(p, '\n', (size_t)(end - p));
+            looked = true;
+        }
+        const uint8_t *stop = !*in_quotes && feed != NULL ? feed : end;
         const uint8_t *quote = stop > p ? memchr(p, '"', (size_t)(stop - p)) : NULL;
-        if (quote == NULL) return feed;
+        if (quote == NULL) return *in_quotes ? NULL : feed;
         *in_quotes = !*in_quotes;
         *has_quotes = true;
         p = quote + 1;
