@@ -1,6 +1,7 @@
-/* Durable log records per second with many callers, and the limit that the disk sets: synced writes of one record each, one after another, on the same
- * file system in the same run. Figures are JSON lines; "peer" of log-N is N records per such synced write, which no group commit can exceed on
- * a log that signs and syncs once per group of all callers. Usage: bench_log DIR [seconds per figure] */
+/* Durable log records per second with many callers, and what limits them, all in the same run on the same file system: synced writes of one record
+ * each, one after another ("syncs"); N records per such write ("peer" of log-N: what group commit with one sync per group of all callers would give);
+ * and what the processors would give if nothing ever waited for the disk ("cpu": cores over processor time per record). "bound" is the smaller of
+ * the two limits, "group" the mean size of a group. Figures are JSON lines. Usage: bench_log DIR [seconds per figure] */
 #include "audit/tlog.h"
 #include "base/clo_own.h"
 #include "os/clock.h"
@@ -11,12 +12,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 enum { CALLERS_MAX = 1024, ENTRY = 256, STACK = 256 * 1024 };
 
 static clo_audit_log *trail;
 static atomic_bool stop;
 static atomic_ullong appended;
+static atomic_ullong syncs_done;
+
+/* The log's syncs come through here. */
+int fdatasync(int fd)
+{
+    atomic_fetch_add(&syncs_done, 1);
+    return (int)syscall(SYS_fdatasync, fd);
+}
 
 static void must(clo_err e, const char *what)
 {
@@ -38,7 +50,18 @@ static void *caller(void *unused)
     return NULL;
 }
 
-static double per_second(size_t callers, unsigned seconds)
+typedef struct {
+    double rate, cpu_us, group;
+} figures;
+
+static double cpu_us_now(void)
+{
+    struct rusage u;
+    if (getrusage(RUSAGE_SELF, &u) != 0) exit(1);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e6 + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
+static figures per_second(size_t callers, unsigned seconds)
 {
     static pthread_t threads[CALLERS_MAX];
     pthread_attr_t attr;
@@ -48,14 +71,18 @@ static double per_second(size_t callers, unsigned seconds)
     for (size_t i = 0; i < callers; i++)
         if (pthread_create(&threads[i], &attr, caller, NULL) != 0) exit(1);
     clo_os_sleep_ms(300); /* warm */
-    unsigned long long before = atomic_load(&appended);
+    unsigned long long before = atomic_load(&appended), synced = atomic_load(&syncs_done);
+    double cpu = cpu_us_now();
     uint64_t began = clo_os_now_ns();
     clo_os_sleep_ms(seconds * 1000);
-    double rate = (double)(atomic_load(&appended) - before) * 1e9 / (double)(clo_os_now_ns() - began);
+    double records = (double)(atomic_load(&appended) - before);
+    figures f = {.rate = records * 1e9 / (double)(clo_os_now_ns() - began),
+                 .cpu_us = (cpu_us_now() - cpu) / records,
+                 .group = records / (double)(atomic_load(&syncs_done) - synced)};
     atomic_store(&stop, true);
     for (size_t i = 0; i < callers; i++) (void)pthread_join(threads[i], NULL);
     (void)pthread_attr_destroy(&attr);
-    return rate;
+    return f;
 }
 
 static double syncs_per_second(const char *dir, unsigned seconds)
@@ -69,7 +96,7 @@ static double syncs_per_second(const char *dir, unsigned seconds)
     began = clo_os_now_ns();
     do {
         must(clo_os_file_pwrite(fd, n * sizeof record, clo_span_of(record, sizeof record)), "write");
-        must(clo_os_file_sync(fd), "sync");
+        must(clo_os_file_sync_data(fd), "sync");
         n++;
         now = clo_os_now_ns();
     } while (now - began < (uint64_t)seconds * 1000000000);
@@ -94,9 +121,13 @@ int main(int argc, char **argv)
     const clo_audit_log_options options = {.directory = dir, .origin = "bench.example/log", .sk = &sk};
     must(clo_audit_log_open(&trail, &options), "open");
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
-        double syncs = syncs_per_second(argv[1], 1), rate = per_second(counts[i], seconds), limit = syncs * (double)counts[i];
-        (void)printf("{\"name\":\"log-%zu\",\"ours\":%.0f,\"peer\":%.0f,\"unit\":\"records/s\",\"ratio\":%.3f,\"syncs\":%.0f}\n", counts[i], rate, limit,
-                     rate / limit, syncs);
+        double syncs = syncs_per_second(argv[1], 1);
+        figures f = per_second(counts[i], seconds);
+        syncs = (syncs + syncs_per_second(argv[1], 1)) / 2; /* before and after: disks change their mind */
+        double limit = syncs * (double)counts[i], cpu = (double)sysconf(_SC_NPROCESSORS_ONLN) * 1e6 / f.cpu_us, bound = limit < cpu ? limit : cpu;
+        (void)printf("{\"name\":\"log-%zu\",\"ours\":%.0f,\"peer\":%.0f,\"unit\":\"records/s\",\"ratio\":%.3f,\"syncs\":%.0f,\"cpu\":%.0f,"
+                     "\"bound_ratio\":%.3f,\"group\":%.1f}\n",
+                     counts[i], f.rate, limit, f.rate / limit, syncs, cpu, f.rate / bound, f.group);
         (void)fflush(stdout);
     }
     clo_audit_log_close(&trail);

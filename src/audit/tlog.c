@@ -70,6 +70,8 @@ CLO_R clo_audit_log_open(clo_audit_log **out, const clo_audit_log_options *optio
     (void)pthread_cond_init(&log->work, &monotonic);
     (void)pthread_cond_init(&log->published, &monotonic);
     (void)pthread_cond_init(&log->ask, &monotonic);
+    (void)pthread_cond_init(&log->keep, &monotonic);
+    (void)pthread_mutex_init(&log->store_lock, NULL);
     (void)pthread_condattr_destroy(&monotonic);
     clo_crypto_public_key pk;
     clo_err e = clo_crypto_sign_public_of(&log->sk, &pk);
@@ -78,9 +80,11 @@ CLO_R clo_audit_log_open(clo_audit_log **out, const clo_audit_log_options *optio
     if (!clo_failed(e)) e = clo_wire_note_key_make(log->origin, 1, &pk, &log->key);
     if (!clo_failed(e)) e = open_files(log);
     if (!clo_failed(e)) {
+        log->wanted = 1;
         log->running = pthread_create(&log->committer, NULL, clo_audit_commit_thread, log) == 0;
-        log->asking = log->running && options->witness != NULL && pthread_create(&log->asker, NULL, clo_audit_witness_thread, log) == 0;
-        if (!log->running || log->asking != (options->witness != NULL)) e = CLO_FAILF(CLO_E_NOMEM, "cannot start the log's threads");
+        log->keeping = log->running && pthread_create(&log->keeper, NULL, clo_audit_keeper_thread, log) == 0;
+        log->asking = log->keeping && options->witness != NULL && pthread_create(&log->asker, NULL, clo_audit_witness_thread, log) == 0;
+        if (!log->keeping || log->asking != (options->witness != NULL)) e = CLO_FAILF(CLO_E_NOMEM, "cannot start the log's threads");
     }
     if (clo_failed(e)) {
         clo_audit_log_close(&log);
@@ -99,9 +103,13 @@ void clo_audit_log_close(clo_audit_log **logp)
         log->stop = true;
         (void)pthread_cond_broadcast(&log->work);
         (void)pthread_cond_broadcast(&log->ask);
+        (void)pthread_cond_broadcast(&log->keep);
         (void)pthread_mutex_unlock(&log->lock);
         (void)pthread_join(log->committer, NULL);
         if (log->asking) (void)pthread_join(log->asker, NULL);
+        if (log->keeping) (void)pthread_join(log->keeper, NULL);
+        clo_err stored = clo_audit_checkpoint_store(log);
+        (void)stored; /* where that fails, the next start signs the journal again */
     }
     clo_os_fd_close(&log->fd);
     clo_os_fd_close(&log->lock_fd);
@@ -112,6 +120,8 @@ void clo_audit_log_close(clo_audit_log **logp)
     (void)pthread_cond_destroy(&log->work);
     (void)pthread_cond_destroy(&log->published);
     (void)pthread_cond_destroy(&log->ask);
+    (void)pthread_cond_destroy(&log->keep);
+    (void)pthread_mutex_destroy(&log->store_lock);
     (void)pthread_mutex_destroy(&log->lock);
     free(log);
     *logp = NULL;
@@ -136,10 +146,11 @@ CLO_R clo_audit_log_append(clo_audit_log *log, clo_span data, uint64_t *index)
         log->first = &w; // cppcheck-suppress autoVariables
     log->last = &w; // cppcheck-suppress autoVariables
     log->queued++;
-    (void)pthread_cond_signal(&log->work);
+    if (log->queued >= log->wanted) (void)pthread_cond_signal(&log->work);
     (void)pthread_mutex_unlock(&log->lock);
     while (sem_wait(&w.done) != 0) {
     } /* interrupted by a signal */
+    for (size_t i = 0; i < 2 && w.wakes[i] != NULL; i++) (void)sem_post(&w.wakes[i]->done);
     (void)sem_destroy(&w.done);
     if (w.code != 0) return clo_err_again(w.code, "the transparency log could not be written; the operator must look at its disk");
     *index = w.index;

@@ -2,7 +2,7 @@
  *
  * On disk (one directory):
  *   journal     records be32 length ‖ data ‖ 32-byte leaf hash; the only source of truth
- *   checkpoint  the last published signed note; a journal that is shorter than it means truncation, and the log refuses to open
+ *   checkpoint  the published signed note, at most some milliseconds old; a journal that is shorter than it means truncation, and the log refuses to open
  * Group commit: appenders wait in a queue; one committer thread writes a whole group with one write and one fdatasync, signs one
  * checkpoint. Witnesses are asked beside it, for the newest checkpoint at a time. Threads: every function but open and close may be called from any thread. */
 #ifndef CLO_AUDIT_TLOG_H

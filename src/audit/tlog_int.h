@@ -1,4 +1,4 @@
-/* Inside of the log: the tree in memory, the journal, the committer. Lock order: there is one lock. */
+/* Inside of the log: the tree in memory, the journal, the committer. Lock order: store_lock, then lock. */
 #ifndef CLO_AUDIT_TLOG_INT_H
 #define CLO_AUDIT_TLOG_INT_H
 #include "audit/tlog.h"
@@ -38,6 +38,7 @@ typedef struct clo_audit_waiter {
     uint64_t index;
     uint32_t code;
     sem_t done; /* each its own: a thousand that wake on one condition would queue for its lock */
+    struct clo_audit_waiter *wakes[2]; /* whom this one wakes: the committer wakes only the first of a group and goes on */
 } clo_audit_waiter;
 
 struct clo_audit_log {
@@ -48,15 +49,18 @@ struct clo_audit_log {
     uint64_t journal_size;
     clo_audit_tree tree;
     clo_wire_note_key key;
-    pthread_t committer, asker;
-    bool running, asking; /* the threads exist */
+    pthread_t committer, asker, keeper;
+    bool running, asking, keeping; /* the threads exist */
+    pthread_mutex_t store_lock;    /* held while the checkpoint is being stored */
     pthread_mutex_t lock; /* guards everything below and tree */
-    pthread_cond_t work, published, ask; /* to the committer; from both; to the witness thread */
-    bool stop, broken;
+    pthread_cond_t work, published, ask, keep; /* to the committer; from both; to the witness thread; to the keeper */
+    bool stop, broken, keeper_idle;
     clo_audit_waiter *first, *last;
-    size_t queued;
+    size_t queued, wanted;  /* the committer is signalled once `wanted` wait; SIZE_MAX while it is at work */
     clo_buf note;           /* published checkpoint */
     uint64_t note_size;     /* entries in it */
+    uint64_t stored_size;   /* entries in the checkpoint on disk */
+    uint32_t store_code;    /* why the last try to store one failed; 0 = it did not */
     uint64_t witnessed_size;/* entries in `witnessed` */
     clo_buf witnessed;      /* last checkpoint with cosignatures */
     uint64_t witnessed_ns;  /* monotonic time at which the witnesses were asked for them */

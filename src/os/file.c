@@ -213,8 +213,7 @@ clo_err clo_os_file_write_new(const char *path, clo_span bytes, unsigned permiss
 clo_err clo_os_file_append_sync(int fd, clo_span bytes)
 {
     CLO_TRY(clo_os_file_write_all(fd, bytes));
-    if (fdatasync(fd) != 0) return fail_fd("sync a file");
-    return CLO_OK;
+    return clo_os_file_sync_data(fd);
 }
 
 clo_err clo_os_file_pread(int fd, uint64_t offset, void *to, size_t n)
@@ -252,6 +251,12 @@ void clo_os_file_write_early(int fd, uint64_t offset, size_t n)
 clo_err clo_os_file_sync(int fd)
 {
     if (fsync(fd) != 0) return fail_fd("sync a file");
+    return CLO_OK;
+}
+
+clo_err clo_os_file_sync_data(int fd)
+{
+    if (fdatasync(fd) != 0) return fail_fd("sync a file");
     return CLO_OK;
 }
 

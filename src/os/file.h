@@ -45,6 +45,8 @@ CLO_R clo_os_file_pwrite(int fd, uint64_t offset, clo_span bytes);
 /** Begin to bring these bytes to the disk, so that a later sync waits less; a hint. */
 void clo_os_file_write_early(int fd, uint64_t offset, size_t n);
 CLO_R clo_os_file_sync(int fd);
+/** The bytes and what it takes to read them back (fdatasync). */
+CLO_R clo_os_file_sync_data(int fd);
 CLO_R clo_os_file_truncate(int fd, uint64_t size);
 CLO_R clo_os_file_size_fd(int fd, uint64_t *size);
 /** Errors: NOT_FOUND, IO. */

@@ -18,14 +18,17 @@
 
 /* Stands before the C library's, to tell the order of what is made durable: j = journal, c = checkpoint. */
 static char synced[64];
+static pthread_mutex_t synced_lock = PTHREAD_MUTEX_INITIALIZER;
 int fsync(int fd)
 {
     char link[64], path[400] = "";
     (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     (void)!readlink(link, path, sizeof path - 1);
+    (void)pthread_mutex_lock(&synced_lock); /* the log's threads come here too */
     size_t n = strlen(synced);
     if (n + 1 < sizeof synced && strstr(path, "/journal") != NULL) synced[n] = 'j';
     if (n + 1 < sizeof synced && strstr(path, "/checkpoint") != NULL) synced[n] = 'c';
+    (void)pthread_mutex_unlock(&synced_lock);
     return (int)syscall(SYS_fsync, fd);
 }
 
