@@ -170,8 +170,9 @@ void clo_gateway_exchange_answer(clo_gateway_exchange *x)
     assert(!x->answered);
     x->answered = true;
     x->intake = false;
-    /* Who is held off already is not counted again, or would be for ever. */
-    if (x->response.status >= 400 && x->response.status < 500 && x->retry_after == 0) clo_gateway_failure_note(x->conn->home->server, x->conn->peer);
+    unsigned status = x->response.status;
+    /* What is not there costs less than what is served; who is held off already is not counted again, or would be for ever. */
+    if (status >= 400 && status < 500 && status != 404 && x->retry_after == 0) clo_gateway_failure_note(x->conn->home->server, x->conn->peer);
     clo_os_log(CLO_OS_LOG_DEBUG, "request", x->request_id, "%s %.*s %u %s", clo_gateway_method_name(x->request.method),
                (int)(x->request.path.n > 200 ? 200 : x->request.path.n), (const char *)x->request.path.p, x->response.status, x->conn->peer);
     if (!x->failed) clo_gateway_response_finish(x);

@@ -12,7 +12,7 @@ typedef struct {
     double peer_burst;           /* at least 1 where a rate is set */
     double principal_per_second; /* 0 = unlimited */
     double principal_burst;
-    double failures_per_second;  /* of an address: refused requests and broken handshakes; beyond: 429, and no new connections. 0 = 50, burst 1,000 */
+    double failures_per_second;  /* of an address: refused requests (but not 404) and broken handshakes; beyond: 429, and no new connections. 0 = 50, burst 1,000 */
     double failures_burst;
 } clo_gateway_limits;
 
