@@ -24,6 +24,7 @@ typedef struct {
     uint64_t offset; /* of chunk 0 in the sealed file */
     /* second pass: rows as they are parsed */
     clo_wire_csv *reader;
+    clo_crypto_hasher *rows; /* digest of what it gives */
     uint8_t *piece;
     uint64_t at;       /* of the CSV */
     uint64_t produced; /* plain bytes */
@@ -37,6 +38,7 @@ static void sealing_end(sealing *s)
 {
     clo_crypto_stream_free(&s->stream);
     clo_wire_csv_free(&s->reader);
+    clo_crypto_hasher_free(&s->rows);
     if (s->piece != NULL) clo_wipe(s->piece, PIECE);
     free(s->piece);
     if (s->spill.p != NULL) clo_wipe(s->spill.p, s->spill.cap);
@@ -74,6 +76,7 @@ static clo_err count(sealing *s, uint64_t *rows, uint64_t *bytes)
 static clo_err take_bytes(void *context, clo_span bytes)
 {
     sealing *s = context;
+    CLO_TRY(clo_crypto_hasher_put(s->rows, bytes));
     size_t n = bytes.n < s->room ? bytes.n : s->room;
     if (n != 0) memcpy(s->to, bytes.p, n);
     s->to += n;
@@ -156,6 +159,7 @@ static clo_err write_chunks(sealing *s, clo_buf *manifest)
     CLO_TRY(write_head(s, clo_buf_span(manifest)));
     CLO_TRY(clo_wire_table_head(s->o->schema, s->manifest.row_count, head));
     CLO_TRY(clo_buf_put(&s->spill, head, sizeof head));
+    CLO_TRY(clo_collab_rows_digest_new(s->o->schema->digest, &s->rows));
     CLO_TRY(clo_wire_csv_new(&s->reader, s->o->schema, take_bytes, s));
     clo_client_chunks chunks = {.fd = s->out, .offset = s->offset, .stream = s->stream, .source = next_rows, .context = s, .threads = s->o->threads};
     clo_collab_manifest_stream(&s->manifest, &chunks.info);
@@ -179,7 +183,9 @@ static clo_err seal_into(sealing *s, const char *temporary, uint64_t rows, uint6
     CLO_TRY(clo_os_file_open(&s->out, temporary, CLO_OS_OPEN_CREATE, 0600));
     CLO_TRY(clo_os_file_truncate(s->out, 0));
     CLO_TRY(write_chunks(s, &manifest));
-    CLO_TRY(clo_collab_key_import_make(clo_buf_span(&manifest), &s->manifest, &dek, s->o->kms_hpke, &key));
+    uint8_t digest[32];
+    CLO_TRY(clo_crypto_hasher_end(s->rows, digest));
+    CLO_TRY(clo_collab_key_import_make(clo_buf_span(&manifest), &s->manifest, digest, &dek, s->o->kms_hpke, &key));
     CLO_TRY(clo_os_file_write_atomic(s->o->key_path, clo_buf_span(&key), 0600));
     return clo_os_file_rename(temporary, s->o->sealed_path);
 }

@@ -82,8 +82,9 @@ typedef struct {
     int64_t kek_version;
 } clo_kms_key;
 
-/** Take in {manifest, sealed DEK} (collab/key_import.h): the manifest must be the owner's, the DEK must match its commitment. The
- * same import again is success; another DEK for the same version is CONFLICT. */
+/** Take in {manifest, digest of the rows, sealed DEK} (collab/key_import.h): the manifest must be the owner's, the DEK must match its
+ * commitment. The same import again is success; another DEK for the same version is CONFLICT. Rows that came under another dataset
+ * before are refused (claim dataset.rows): their budget is there. */
 CLO_R clo_kms_key_import(clo_kms *kms, clo_span message, clo_kms_key *out);
 /** All keys, newest first; array owned by the arena. */
 CLO_R clo_kms_key_list(clo_kms *kms, clo_arena *a, clo_kms_key **out, size_t *count);

@@ -11,6 +11,8 @@ const char kms_schema[] =
     " state INTEGER NOT NULL, kek_version INTEGER NOT NULL, wrapped BLOB, created INTEGER NOT NULL, changed INTEGER NOT NULL,"
     " UNIQUE(dataset, version)) STRICT;"
     "CREATE INDEX deks_kek ON deks(kek_version);"
+    /* Which rows came under which dataset: keyed digests, so that the file tells nobody anything about them. */
+    "CREATE TABLE dataset_rows(digest BLOB PRIMARY KEY, dataset BLOB NOT NULL, name TEXT NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE TABLE agreements(id BLOB PRIMARY KEY, lineage BLOB NOT NULL, epoch INTEGER NOT NULL, title TEXT NOT NULL,"
     " not_after INTEGER NOT NULL, state INTEGER NOT NULL, stopped INTEGER NOT NULL, file BLOB NOT NULL, registered INTEGER NOT "
     "NULL) STRICT;"

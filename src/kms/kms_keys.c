@@ -125,6 +125,7 @@ typedef struct {
     const clo_collab_manifest *m;
     clo_span manifest;
     const clo_key32 *dek;
+    const uint8_t *rows; /* keyed digest */
     clo_kms_key *out;
 } import_order;
 
@@ -151,6 +152,30 @@ static clo_err import_again(clo_kms *kms, kms_db *db, const import_order *o, con
     return CLO_OK;
 }
 
+/* Rows have one budget for life: whoever brings the same ones under another name would begin a new one. */
+static clo_err rows_require_new(kms_db *db, const import_order *o)
+{
+    const clo_collab_manifest *m = o->m;
+    if (m->row_count == 0) return CLO_OK;
+    char name[64], expected[120];
+    uint8_t dataset[32];
+    {
+        CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
+        CLO_TRY(kms_db_query(db, &s, "SELECT dataset, name FROM dataset_rows WHERE digest = ?1", "b", (const void *)o->rows, (size_t)32));
+        bool row = false;
+        CLO_TRY(kms_db_row(s, &row));
+        if (!row)
+            return kms_db_run(db, "INSERT INTO dataset_rows(digest, dataset, name) VALUES(?1, ?2, ?3)", "bbt", (const void *)o->rows,
+                              (size_t)32, (const void *)m->id, sizeof m->id, m->name);
+        CLO_TRY(kms_column_fixed(s, 0, dataset, sizeof dataset));
+        kms_column_text(s, 1, name, sizeof name);
+    }
+    if (memcmp(dataset, m->id, sizeof dataset) == 0) return CLO_OK;
+    (void)snprintf(expected, sizeof expected, "dataset %s, under which these rows came first", name);
+    return CLO_DENY(CLO_E_DENIED, "dataset.rows", expected, m->name, "owner's key service",
+                    "seal them under the first name: their budget is there; \"cloister budget set\" gives it more");
+}
+
 static clo_err import_job(clo_kms *kms, kms_db *db, int64_t now, void *context)
 {
     import_order *o = context;
@@ -161,6 +186,7 @@ static clo_err import_job(clo_kms *kms, kms_db *db, int64_t now, void *context)
     bool found = false;
     CLO_TRY(key_find(db, k.id, &have, &found));
     if (found) return import_again(kms, db, o, &have);
+    CLO_TRY(rows_require_new(db, o));
     uint8_t wrapped[KMS_WRAPPED];
     uint32_t kek_version = 0;
     CLO_TRY(kms_dek_wrap(kms, m->id, m->version, o->dek, wrapped, &kek_version));
@@ -178,12 +204,24 @@ static clo_err import_job(clo_kms *kms, kms_db *db, int64_t now, void *context)
     return CLO_OK;
 }
 
+static clo_err rows_keyed(const clo_kms *kms, const uint8_t rows[32], uint8_t out[32])
+{
+    static const char label[] = "cloister/v1 known rows";
+    uint8_t bytes[sizeof label + 32];
+    memcpy(bytes, label, sizeof label);
+    memcpy(bytes + sizeof label, rows, 32);
+    return clo_crypto_hmac(CLO_HASH_SHA256, clo_span_of(kms->secrets->nonce.b, sizeof kms->secrets->nonce.b), clo_span_of(bytes, sizeof bytes),
+                           out);
+}
+
 clo_err clo_kms_key_import(clo_kms *kms, clo_span message, clo_kms_key *out)
 {
     CLO_AUTO(clo_arena_free) clo_arena a;
     clo_arena_init(&a, 1 << 20);
     clo_span manifest, sealed;
-    CLO_TRY(clo_collab_key_import_decode(&a, message, &manifest, &sealed));
+    uint8_t rows[32], keyed[32];
+    CLO_TRY(clo_collab_key_import_decode(&a, message, &manifest, rows, &sealed));
+    CLO_TRY(rows_keyed(kms, rows, keyed));
     clo_collab_manifest m;
     CLO_TRY(clo_collab_manifest_open(&a, manifest, &kms->owner.sign, &m));
     uint8_t id[32];
@@ -200,7 +238,7 @@ clo_err clo_kms_key_import(clo_kms *kms, clo_span message, clo_kms_key *out)
     CLO_TRY(kms_deny_wrap(e, "dataset.commitment", "the key that the manifest commits to", "manifest",
                           "import the key that sealed this version"));
     clo_kms_key k;
-    import_order o = {&m, manifest, &dek, &k};
+    import_order o = {&m, manifest, &dek, keyed, &k};
     CLO_TRY(kms_write(kms, import_job, &o));
     *out = k;
     return CLO_OK;

@@ -99,7 +99,7 @@ static void put_key(void)
     clo_buf body, answer;
     clo_buf_init(&body, 64 << 10);
     clo_buf_init(&answer, 64 << 10);
-    assert_ok(clo_collab_key_import_make(w.manifest_a_bytes, &w.manifest_a, &w.dek, identity.hpke, &body));
+    assert_ok(clo_collab_key_import_make(w.manifest_a_bytes, &w.manifest_a, w.manifest_a.version, &w.dek, identity.hpke, &body));
     assert_ok(call(&w.a, "POST", "/v1/keys", "application/cbor", clo_buf_span(&body), &answer, NULL, NULL));
     clo_buf_free(&body);
     clo_buf_free(&answer);

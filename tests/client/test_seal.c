@@ -76,7 +76,8 @@ static clo_span open_plain(fixture *f, const clo_collab_manifest *m)
 {
     clo_span message = read_all(f, "rows.key"), file = read_all(f, "rows.sealed"), manifest, sealed_dek, head;
     clo_collab_manifest again;
-    assert_ok(clo_collab_key_import_decode(&f->base.arena, message, &manifest, &sealed_dek));
+    uint8_t rows[32];
+    assert_ok(clo_collab_key_import_decode(&f->base.arena, message, &manifest, rows, &sealed_dek));
     assert_ok(clo_collab_manifest_open(&f->base.arena, manifest, &f->owner.public_half.sign, &again));
     assert_memory_equal(again.version, m->version, 32);
     CLO_KEY32(dek);

@@ -47,15 +47,16 @@ static int import_differs(void)
     clo_buf message;
     clo_arena a;
     clo_span bytes, sealed;
+    uint8_t rows[32] = {5};
     clo_arena_init(&a, 1 << 20);
     clo_buf_init(&message, 1 << 20);
     ct_must(clo_crypto_hpke_generate(CLO_HPKE_KEM_X25519, &service, &service_public));
     ct_must(clo_crypto_random(dek.b, sizeof dek.b));
     CLO_CT_SECRET(&dek, sizeof dek);
     CLO_CT_SECRET(&service.secret, sizeof service.secret);
-    ct_must(clo_collab_key_import_make(clo_span_of(manifest, sizeof manifest), &m, &dek, service_public.bytes, &message));
+    ct_must(clo_collab_key_import_make(clo_span_of(manifest, sizeof manifest), &m, rows, &dek, service_public.bytes, &message));
     CLO_CT_PUBLIC(message.p, message.len); /* it travels */
-    ct_must(clo_collab_key_import_decode(&a, clo_buf_span(&message), &bytes, &sealed));
+    ct_must(clo_collab_key_import_decode(&a, clo_buf_span(&message), &bytes, rows, &sealed));
     ct_must(clo_collab_key_import_open(&m, sealed, &service.secret, &same));
     int differ = clo_ct_declassify(clo_ct_differ(&dek, &same, sizeof dek));
     clo_crypto_hpke_private_wipe(&service);

@@ -47,7 +47,7 @@ static void make_import(void)
     clo_buf b;
     world_dataset(&w, &w.a, "rows-a", &dek, &m, &bytes);
     clo_buf_init(&b, 64 << 10);
-    assert_ok(clo_collab_key_import_make(bytes, &m, &dek, clo_kms_hpke(w.kms), &b));
+    assert_ok(clo_collab_key_import_make(bytes, &m, m.version, &dek, clo_kms_hpke(w.kms), &b));
     assert_ok(clo_arena_copy(&w.arena, clo_buf_span(&b), &import_body));
     clo_buf_free(&b);
     fault_tell("version %s", world_hex(&w, m.version, 32));

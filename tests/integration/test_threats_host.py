@@ -14,7 +14,7 @@ from fault_control import Faults, build_folder
 from owner_ledger import Ledger
 from plain_formats import note_verified
 from scenario import check, equal, main, scenario
-from world import World, http_ask, program, until
+from world import World, http_ask, program, rows_text, until
 
 PRICE = Fraction(1, 100)
 CLONES = int(os.environ.get("CLONES", "64"))
@@ -412,6 +412,24 @@ def amounts(h):
             done = h.north.cli("budget", "set", "north-rows", bad)
             check(done.code == 2, f"budget {bad!r}: {done!r}")
     equal(h.spent(), before, "spent")
+
+
+@scenario("T11_budget: the same rows under a new dataset id do not get a new budget; other rows do", seconds=60)
+def same_rows(h):
+    w = h.world
+    table = w.write("again.csv", rows_text(1, 300))
+    schema = w.path("schema.json")
+    before = h.north.must_json("budget", "list")
+    for name, text, code in (("copy", None, 1), ("north-rows", None, 0), ("other", rows_text(77, 300), 0)):
+        if text is not None:
+            w.write("again.csv", text)
+        h.north.must("dataset", "seal", table, "--schema", schema, "--name", name)
+        pushed = h.north.cli("dataset", "push", name)
+        equal(pushed.code, code, repr(pushed))
+        if code != 0:
+            check("dataset.rows" in pushed.err and "north-rows" in pushed.err and "budget set" in pushed.err, pushed.err)
+    equal(h.north.must_json("budget", "list"), before, "budgets")
+    equal(sorted({one["name"] for one in h.north.must_json("key", "list")["keys"]}), ["north-rows", "other"], "keys")
 
 
 if __name__ == "__main__":

@@ -206,7 +206,7 @@ void world_import(world *w, const clo_collab_manifest *m, clo_span bytes, const 
     clo_buf b;
     clo_buf_init(&b, 64 << 10);
     clo_kms_key k;
-    assert_ok(clo_collab_key_import_make(bytes, m, dek, clo_kms_hpke(w->kms), &b));
+    assert_ok(clo_collab_key_import_make(bytes, m, m->version, dek, clo_kms_hpke(w->kms), &b));
     assert_ok(clo_kms_key_import(w->kms, clo_buf_span(&b), &k));
     clo_buf_free(&b);
 }

@@ -68,7 +68,7 @@ static clo_err import(const clo_collab_manifest *mf, clo_span bytes, const clo_k
     clo_buf b;
     clo_buf_init(&b, 64 << 10);
     clo_kms_key k;
-    assert_ok(clo_collab_key_import_make(bytes, mf, dek, hpke, &b));
+    assert_ok(clo_collab_key_import_make(bytes, mf, mf->version, dek, hpke, &b));
     clo_err e = clo_kms_key_import(w.kms, clo_buf_span(&b), &k);
     clo_buf_free(&b);
     return e;

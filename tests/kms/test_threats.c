@@ -2,6 +2,7 @@
  * named after its threat and asserts the refusal, its claim and what the ledger says afterwards. */
 #include "kms_fixture.h"
 
+#include "collab/key_import.h"
 #include "crypto/hash.h"
 #include "os/clock.h"
 #include <stdio.h>
@@ -561,6 +562,43 @@ static void T11_no_reset_by_version_amendment_agreement_restart(void **state)
     world_end(&w);
 }
 
+/* The key of rows under a name of a's. */
+static clo_err import_rows(const char *name, const uint8_t rows[32])
+{
+    clo_key32 dek;
+    clo_collab_manifest mf;
+    clo_span bytes;
+    clo_kms_key k;
+    clo_buf b;
+    world_dataset(&w, &w.a, name, &dek, &mf, &bytes);
+    clo_buf_init(&b, 64 << 10);
+    assert_ok(clo_collab_key_import_make(bytes, &mf, rows, &dek, clo_kms_hpke(w.kms), &b));
+    clo_err e = clo_kms_key_import(w.kms, clo_buf_span(&b), &k);
+    clo_buf_free(&b);
+    return e;
+}
+
+/* The same rows under a new name would have a new budget: they are known again, also after a restart; another name has to bring other rows. */
+static void T11_same_rows_under_a_new_id(void **state)
+{
+    (void)state;
+    static const uint8_t rows[32] = {1}, others[32] = {2};
+    clo_kms_key *keys = NULL;
+    size_t count = 0, after = 0;
+    world_begin(&w, NULL);
+    assert_ok(import_rows("first", rows));
+    assert_ok(import_rows("first", rows)); /* sealed anew: a version of the same dataset */
+    assert_ok(clo_kms_key_list(w.kms, &w.arena, &keys, &count));
+    assert_claim(import_rows("second", rows), CLO_E_DENIED, "dataset.rows");
+    world_restart(&w);
+    assert_claim(import_rows("second", rows), CLO_E_DENIED, "dataset.rows");
+    assert_ok(clo_kms_key_list(w.kms, &w.arena, &keys, &after));
+    assert_int_equal(after, count);
+    assert_ok(import_rows("second", others));
+    assert_claim(import_rows("first", others), CLO_E_DENIED, "dataset.rows");
+    world_end(&w);
+}
+
 /* Reserved counts as spent until it is over, and what is given back is exactly what was reserved: at no time can more be had than the limit. */
 static void T11_reserved_counts(void **state)
 {
@@ -616,6 +654,7 @@ int main(void)
         cmocka_unit_test(T07_releases_end_without_a_fresh_checkpoint),
         cmocka_unit_test(T07_a_stop_needs_no_operator),
         cmocka_unit_test(T11_no_reset_by_version_amendment_agreement_restart),
+        cmocka_unit_test(T11_same_rows_under_a_new_id),
         cmocka_unit_test(T11_reserved_counts),
         cmocka_unit_test(T11_overflow),
     };
