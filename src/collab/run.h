@@ -29,6 +29,8 @@ typedef struct {
     } parameters[CLO_RUN_PARAMETERS_MAX];
 } clo_collab_run_request;
 CLO_R clo_collab_run_request_sign(const clo_collab_run_request *r, const clo_collab_identity *who, clo_buf *out);
+/* A request is released for at most this long after its starter made it: whoever carries it cannot choose the day. */
+enum { CLO_RUN_REQUEST_AGE_MAX = 86400 };
 /** Verify against the agreement: id, epoch, run name, starter's right and signature, datasets, ask, parameters declared. Denials: run.starter, run.epoch, … */
 CLO_R clo_collab_run_request_open(clo_arena *a, clo_span in, const clo_collab_agreement *g, clo_collab_run_request *out,
                                   const clo_collab_run_terms **terms);

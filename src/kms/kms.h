@@ -116,7 +116,7 @@ CLO_R clo_kms_agreement_submit(clo_kms *kms, clo_span file, clo_kms_agreement *o
 /** Newest first. viewer = key identifier of a party: only agreements that it is a member of; NULL = all. */
 CLO_R clo_kms_agreement_list(clo_kms *kms, clo_arena *a, const uint8_t *viewer, clo_kms_agreement **out, size_t *count);
 /** A member's signed order. stop: any one, at once; terminate: any one, for ever; resume: counts once every member has ordered it
- * after (by sequence and time) the last stop. A party's sequence must rise. Errors: NOT_FOUND (agreement unknown here), REPLAYED,
+ * after the last stop: it arrived later, and was signed no earlier than that one arrived. A party's sequence must rise. Errors: NOT_FOUND (agreement unknown here), REPLAYED,
  * CONFLICT (terminated). */
 CLO_R clo_kms_order(clo_kms *kms, clo_span order, clo_kms_agreement *out);
 

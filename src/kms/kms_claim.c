@@ -74,6 +74,8 @@ static clo_err check_agreement(clo_kms *kms, kms_claim *c, int64_t now, bool ren
     return kms_agreement_require_logged(c->ref, c->message.agreement_proof, now, renewal);
 }
 
+int64_t kms_claim_window_end(const kms_claim *c) { return c->terms->not_after != 0 ? c->terms->not_after : c->ref->g->not_after; }
+
 static clo_err check_window(const kms_claim *c, int64_t now)
 {
     const clo_collab_run_terms *t = c->terms;
@@ -81,12 +83,25 @@ static clo_err check_window(const kms_claim *c, int64_t now)
     (void)snprintf(part, sizeof part, "runs[%s]", t->name);
     clo_time_format(at, now);
     clo_time_format(from, t->not_before);
-    clo_time_format(until, t->not_after != 0 ? t->not_after : c->ref->g->not_after);
+    clo_time_format(until, kms_claim_window_end(c));
     (void)snprintf(expected, sizeof expected, "%s to %s", t->not_before != 0 ? from : "any time", until);
-    if (now < t->not_before || (t->not_after != 0 && now >= t->not_after))
+    if (now < t->not_before || now >= kms_claim_window_end(c))
         return CLO_DENY(CLO_E_DENIED, "run.window", expected, at, kms_source_agreement(c->ref->g->id, part).text,
                         "start the run within its window, or sign an amendment with another one");
     return CLO_OK;
+}
+
+/* Whoever carries a request must not be able to keep it for a day of his choice. */
+static clo_err check_age(const kms_claim *c, int64_t now)
+{
+    char expected[100], at[21], from[21], made[21];
+    clo_time_format(at, now);
+    clo_time_format(from, now > CLO_RUN_REQUEST_AGE_MAX ? now - CLO_RUN_REQUEST_AGE_MAX : 0);
+    clo_time_format(made, c->request.created);
+    if (c->request.created <= now + CLO_KMS_CLOCK_JUMP_SECONDS && c->request.created >= now - CLO_RUN_REQUEST_AGE_MAX) return CLO_OK;
+    (void)snprintf(expected, sizeof expected, "made between %s and now, %s", from, at);
+    return CLO_DENY(CLO_E_EXPIRED, "run.created", expected, made, "run request",
+                    "a request holds for a day: start the run again, by a clock that is right");
 }
 
 static clo_err check_request(kms_claim *c, int64_t now, bool renewal)
@@ -113,7 +128,8 @@ static clo_err check_request(kms_claim *c, int64_t now, bool renewal)
     if (c->message.binding.nonce_count != owner_count || c->nonce_index != own)
         return CLO_DENY(CLO_E_DENIED, "nonce.order", expected, actual, message_source,
                         "bind one nonce per owner, in the order of the agreement's parties");
-    return renewal ? CLO_OK : check_window(c, now);
+    CLO_TRY(check_window(c, now));
+    return renewal ? CLO_OK : check_age(c, now);
 }
 
 /* The manifest's signature is verified once: the same bytes under the same key of the same agreement hold again. */
@@ -158,6 +174,9 @@ static clo_err check_dataset(kms_claim *c, const clo_collab_dataset_terms *d, co
     if (bytes == NULL)
         return CLO_DENY(CLO_E_DENIED, "dataset.manifest", d->name, "no manifest of this dataset was sent", source.text,
                         "push the dataset with \"cloister dataset push\"");
+    if (strcmp(m.owner, d->owner) != 0)
+        return CLO_DENY(CLO_E_DENIED, "dataset.owner", d->owner, m.owner, source.text,
+                        "seal the dataset again under the name that its owner has in the agreement");
     CLO_TRY(require_equal("dataset.version", version, m.version, sizeof m.version, "run request",
                           "start the run again with the versions that are there"));
     return require_equal("dataset.schema", d->schema.digest, m.schema_digest, sizeof m.schema_digest, source.text,

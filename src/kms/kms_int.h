@@ -186,7 +186,7 @@ clo_err kms_agreement_require_logged(kms_agreement_ref *ref, clo_span proof, int
 typedef struct {
     bool found;
     clo_collab_agreement_state state;
-    int64_t epoch, not_after, stopped; /* stopped: time of the last stop, as its signer said */
+    int64_t epoch, not_after, stopped; /* stopped: when the last stop came, or later where its signer said so */
     uint8_t lineage[32];
 } kms_agreement_row;
 clo_err kms_agreement_row_find(kms_db *db, const uint8_t id[32], kms_agreement_row *out);
@@ -254,6 +254,8 @@ typedef struct {
 /** Verify a message, cheap checks first. claim is large: allocate it. kms_claim_free on every path. */
 clo_err kms_claim_verify(clo_kms *kms, clo_span body, const clo_kms_channel *channel, bool renewal, int64_t now, kms_claim *out);
 void kms_claim_free(kms_claim *c);
+/** When the run's window, or the agreement, ends: no lease goes beyond it. */
+int64_t kms_claim_window_end(const kms_claim *c);
 
 /** A member of fixed size in the payload of a COSE_Sign1 that nobody has verified yet: only to find the key that verifies it. */
 clo_err kms_signed_peek(clo_span cose_bytes, const char *key, void *to, size_t n);

@@ -6,6 +6,8 @@ static uint32_t member_mask(const clo_collab_agreement *g) { return (uint32_t)((
 
 /* A resume counts for the last stop if it was signed no earlier by the signers' clocks and came here later: an older one says nothing about a stop
  * whose signer's clock is behind. */
+/* A resume lifts the stops that came before it: later than all of them in the order of arrival, and signed no earlier than they arrived,
+ * whatever time their signers wrote. */
 static clo_err resumes_missing(kms_db *db, const clo_collab_agreement *g, int64_t stopped, uint32_t *missing)
 {
     uint32_t mask = member_mask(g);
@@ -109,7 +111,7 @@ static clo_err order_note(kms_db *db, const agreement_order *o)
                       order->verb, order->time, (const void *)o->order_bytes.p, o->order_bytes.n);
 }
 
-static clo_err order_step(kms_db *db, const agreement_order *o, kms_agreement_row *st)
+static clo_err order_step(kms_db *db, const agreement_order *o, int64_t now, kms_agreement_row *st)
 {
     const clo_collab_order *order = o->order;
     bool suspended = st->state == CLO_AGREEMENT_SUSPENDED;
@@ -118,6 +120,7 @@ static clo_err order_step(kms_db *db, const agreement_order *o, kms_agreement_ro
     } else if (strcmp(order->verb, "stop") == 0) {
         if (!suspended) CLO_TRY(clo_collab_agreement_step(&st->state, CLO_ORDER_STOP));
         if (order->time > st->stopped) st->stopped = order->time;
+        if (now > st->stopped) st->stopped = now;
     } else if (strcmp(order->verb, "resume") == 0) {
         CLO_CHECKF(suspended, CLO_E_CONFLICT, "agreement %s is %s; only a suspended agreement can be resumed",
                    kms_hex8(order->agreement).text, clo_collab_agreement_state_name(st->state));
@@ -139,7 +142,7 @@ static clo_err order_job(clo_kms *kms, kms_db *db, int64_t now, void *context)
     CLO_CHECKF(st.found, CLO_E_NOT_FOUND, "agreement %s is not registered here; submit it first",
                kms_hex8(o->order->agreement).text);
     CLO_TRY(order_note(db, o));
-    CLO_TRY(order_step(db, o, &st));
+    CLO_TRY(order_step(db, o, now, &st));
     CLO_TRY(kms_db_run(db, "UPDATE agreements SET state = ?2, stopped = ?3 WHERE id = ?1", "bii",
                        (const void *)o->order->agreement, sizeof o->order->agreement, (int64_t)st.state, st.stopped));
     return view_of(db, o->ref->g, now, &o->out);

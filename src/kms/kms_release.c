@@ -57,17 +57,26 @@ static clo_err release_insert(kms_db *db, const kms_release *r)
 
 typedef struct {
     const kms_claim *claim;
-    kms_release release; /* out */
-    int64_t lease_seconds; /* out: what is left of it */
+    kms_release release;   /* out */
+    int64_t lease_seconds; /* out: what is left of the lease */
 } release_order;
+
+static int64_t lease_end(const kms_claim *c, int64_t now)
+{
+    int64_t end = now + c->ref->g->lease_seconds, window_end = kms_claim_window_end(c);
+    return end < window_end ? end : window_end;
+}
 
 static clo_err require_count(kms_db *db, const kms_claim *c)
 {
     int64_t count = 0;
     {
         CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
-        CLO_TRY(kms_db_query(db, &s, "SELECT count(*) FROM releases WHERE agreement = ?1 AND run_name = ?2 AND state IN (1, 2)",
-                             "bt", (const void *)c->ref->g->id, sizeof c->ref->g->id, c->terms->name));
+        /* Over the whole lineage: an amendment does not begin to count anew. */
+        CLO_TRY(kms_db_query(db, &s,
+                             "SELECT count(*) FROM agreements a JOIN releases r ON r.agreement = a.id WHERE a.lineage = ?1 AND r.run_name = ?2 AND "
+                             "r.state IN (1, 2)",
+                             "bt", (const void *)c->ref->g->lineage, sizeof c->ref->g->lineage, c->terms->name));
         bool row = false;
         CLO_TRY(kms_db_row(s, &row));
         if (row) count = kms_column_int(s, 0);
@@ -131,7 +140,7 @@ static void release_make(const kms_claim *c, int64_t now, kms_release *r)
     memcpy(r->evidence_last, c->evidence_digest, sizeof r->evidence_last);
     r->state = KMS_RUN_RESERVED;
     r->created = now;
-    r->expires = now + c->ref->g->lease_seconds;
+    r->expires = lease_end(c, now);
 }
 
 static clo_err release_job(clo_kms *kms, kms_db *db, int64_t now, void *context)
@@ -160,7 +169,7 @@ static clo_err release_job(clo_kms *kms, kms_db *db, int64_t now, void *context)
     CLO_TRY(kms_sweep_in(kms, db, now, false, &ended));
     CLO_TRY(require_count(db, c));
     release_make(c, now, &o->release);
-    o->lease_seconds = c->ref->g->lease_seconds;
+    o->lease_seconds = o->release.expires - now;
     for (size_t i = 0; i < c->dataset_count; i++)
         CLO_TRY(kms_ledger_reserve(db, c->ref->g, c->datasets[i].terms, o->release.run_id, c->request.rho, now));
     return release_insert(db, &o->release);
@@ -185,11 +194,11 @@ static clo_err seal_key(clo_kms *kms, kms_claim *c, const kms_release *r, size_t
     return clo_arena_copy(&c->arena, clo_buf_span(&sealed), &out->sealed_dek);
 }
 
-static clo_err reply_encode(const kms_release *r, int64_t lease_seconds, clo_collab_release_reply *reply, clo_buf *out)
+static clo_err reply_encode(const release_order *o, clo_collab_release_reply *reply, clo_buf *out)
 {
-    memcpy(reply->release_id, r->release_id, sizeof reply->release_id);
-    reply->lease_seconds = lease_seconds;
-    reply->expires = r->expires;
+    memcpy(reply->release_id, o->release.release_id, sizeof reply->release_id);
+    reply->lease_seconds = o->lease_seconds;
+    reply->expires = o->release.expires;
     return clo_collab_release_reply_encode(reply, out);
 }
 
@@ -203,7 +212,7 @@ static clo_err release_claim(clo_kms *kms, kms_claim *c, clo_buf *reply)
     clo_collab_release_reply *answer = p;
     for (size_t i = 0; i < c->dataset_count; i++) CLO_TRY(seal_key(kms, c, &o.release, i, &answer->keys[i]));
     answer->key_count = c->dataset_count;
-    return reply_encode(&o.release, o.lease_seconds, answer, reply);
+    return reply_encode(&o, answer, reply);
 }
 
 /* ---- renewal ---- */
@@ -221,7 +230,8 @@ static clo_err renew_job(clo_kms *kms, kms_db *db, int64_t now, void *context)
                kms_hex_of(c->request.run_id, 16).text);
     CLO_TRY(require_same_runtime(c, &o->release));
     CLO_TRY(kms_release_require_open(&o->release, now));
-    o->release.expires = now + c->ref->g->lease_seconds;
+    o->release.expires = lease_end(c, now);
+    o->lease_seconds = o->release.expires - now;
     return kms_db_run(db, "UPDATE releases SET expires = ?2, evidence_last = ?3 WHERE run = ?1", "bib",
                       (const void *)o->release.run_id, sizeof o->release.run_id, o->release.expires,
                       (const void *)c->evidence_digest, sizeof c->evidence_digest);
@@ -233,7 +243,7 @@ static clo_err renew_claim(clo_kms *kms, kms_claim *c, clo_buf *reply)
     CLO_TRY(kms_write(kms, renew_job, &o));
     void *p = NULL;
     CLO_TRY(clo_arena_alloc(&c->arena, sizeof(clo_collab_release_reply), &p));
-    return reply_encode(&o.release, c->ref->g->lease_seconds, p, reply);
+    return reply_encode(&o, p, reply);
 }
 
 static clo_err serve(clo_kms *kms, clo_span body, const clo_kms_channel *channel, bool renewal, clo_buf *reply)

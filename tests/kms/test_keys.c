@@ -224,6 +224,32 @@ static void test_orders(void **state)
     world_end(&w);
 }
 
+/* A stop that claims an older time does not let resumes from before it count, whether they came before it or were kept back. */
+static void test_backdated_stop(void **state)
+{
+    (void)state;
+    clo_kms_agreement g;
+    world_begin(&w, NULL);
+    int64_t t = w.time.wall_seconds;
+    assert_ok(clo_kms_agreement_submit(w.kms, w.file, &g));
+    assert_ok(order(&w.analyst, "stop", 1, t, &g));
+    assert_ok(order(&w.a, "resume", 1, t + 20, &g));
+    assert_ok(order(&w.b, "resume", 1, t + 20, &g));
+    assert_int_equal(g.resumes_missing, 4);
+    w.time.wall_seconds += 30;
+    w.time.monotonic_ns += 30ull * 1000000000ull;
+    assert_ok(order(&w.analyst, "stop", 2, t - 1000, &g));
+    assert_int_equal(g.resumes_missing, 7);
+    assert_ok(order(&w.a, "resume", 2, t + 25, &g)); /* signed before, brought after */
+    assert_int_equal(g.resumes_missing, 7);
+    assert_ok(order(&w.analyst, "resume", 3, t + 31, &g));
+    assert_ok(order(&w.b, "resume", 3, t + 31, &g));
+    assert_int_equal(g.state, CLO_AGREEMENT_SUSPENDED);
+    assert_ok(order(&w.a, "resume", 3, t + 31, &g));
+    assert_int_equal(g.state, CLO_AGREEMENT_ACTIVE);
+    world_end(&w);
+}
+
 /* The newest epoch that is known counts; expired agreements do not. */
 static void test_epochs(void **state)
 {
@@ -354,7 +380,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stop_holds_for_amendments),
         cmocka_unit_test(test_home),     cmocka_unit_test(test_import), cmocka_unit_test(test_states),
-        cmocka_unit_test(test_rotation), cmocka_unit_test(test_orders), cmocka_unit_test(test_epochs),
+        cmocka_unit_test(test_rotation), cmocka_unit_test(test_orders), cmocka_unit_test(test_backdated_stop), cmocka_unit_test(test_epochs),
         cmocka_unit_test(test_explain),
     };
     return cmocka_run_group_tests(tests, group_open, group_close);

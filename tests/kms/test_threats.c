@@ -622,7 +622,7 @@ static void T11_reserved_counts(void **state)
 static void T11_overflow(void **state)
 {
     (void)state;
-    static const char *const prices[] = {"1/4294967291", "1/4294967279", "1/4294967231"};
+    static const char *const prices[] = {"100003/4294967291", "100003/4294967279", "100003/4294967231"};
     runtime r;
     runtime_make(&r);
     world_begin(&w, NULL);
@@ -634,7 +634,7 @@ static void T11_overflow(void **state)
         else
             assert_claim(send(&again), CLO_E_BUDGET, "budget.rho");
     }
-    assert_balance(&w, "0", "8589934570/18446743979220271189");
+    assert_balance(&w, "0", "859019226803710/18446743979220271189");
     world_end(&w);
 }
 
