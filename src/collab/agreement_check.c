@@ -1,6 +1,7 @@
 /* What must hold between the members of an agreement. */
 #include <stdio.h>
 
+#include "base/clo_own.h"
 #include "collab/agreement_int.h"
 #include "ml/ml.h"
 #include "sql/sql.h"
@@ -130,9 +131,20 @@ static clo_err train_check(const clo_collab_program *p, const clo_wire_schema *s
 {
     clo_ml_dataset *d = NULL;
     CLO_TRY(clo_ml_dataset_new(s, p->target, &d));
-    clo_err e = clo_ml_noise_check(d, rho, (uint32_t)p->steps);
+    clo_ml_noise noise;
+    clo_err e = clo_ml_noise_of(d, rho, (uint32_t)p->steps, &noise);
     clo_ml_dataset_free(&d);
     return e;
+}
+
+static clo_err sql_check(const clo_collab_program *p, const clo_wire_schema *s, clo_dp_rational rho)
+{
+    CLO_AUTO(clo_arena_free) clo_arena a;
+    clo_arena_init(&a, 1 << 20);
+    clo_wire_node *noise = NULL;
+    CLO_TRY(clo_sql_check(clo_span_str(p->sql), s));
+    return clo_sql_noise(&a, clo_span_str(p->sql), s, rho,
+                         strcmp(p->noise, CLO_NOISE_LAPLACE) == 0 ? CLO_SQL_DISCRETE_LAPLACE : CLO_SQL_DISCRETE_GAUSSIAN, &noise);
 }
 
 static clo_err run_program_check(const clo_collab_agreement *g, const clo_collab_run_terms *r, size_t index)
@@ -155,7 +167,7 @@ static clo_err run_program_check(const clo_collab_agreement *g, const clo_collab
                    d->name);
     }
     CLO_CHECKF(first != NULL, CLO_E_MISSING_FIELD, "agreement.runs[%zu].datasets is empty", index);
-    clo_err e = p->kind == CLO_PROGRAM_SQL ? clo_sql_check(clo_span_str(p->sql), &first->schema) : train_check(p, &first->schema, r->rho);
+    clo_err e = p->kind == CLO_PROGRAM_SQL ? sql_check(p, &first->schema, r->rho) : train_check(p, &first->schema, r->rho);
     return clo_failed(e) ? clo_err_prefix(e, what) : CLO_OK;
 }
 

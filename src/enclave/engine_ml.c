@@ -36,7 +36,14 @@ static clo_err inspect(const clo_enclave_task *t, clo_span result, clo_dp_ration
 {
     CLO_AUTO(clo_ml_model_free) clo_ml_model *m = NULL;
     uint64_t rows = 0;
+    CLO_AUTO(clo_ml_dataset_free) clo_ml_dataset *d = NULL;
+    clo_ml_noise noise;
     CLO_TRY(clo_ml_model_decode(result, &m));
+    CLO_TRY(clo_ml_dataset_new(t->inputs[0].schema, t->program->target[0] != '\0' ? t->program->target : NULL, &d));
+    CLO_TRY(clo_ml_noise_of(d, t->rho, (uint32_t)t->program->steps, &noise));
+    CLO_CHECKF(m->steps == noise.steps, CLO_E_MALFORMED, "the model was trained in another number of steps than was agreed");
+    CLO_CHECKF(clo_dp_rational_compare(m->sigma_squared, noise.sigma_squared) == 0, CLO_E_MALFORMED,
+               "the model was trained with other noise than was agreed");
     CLO_CHECKF(m->is_private, CLO_E_MALFORMED, "the model was trained without noise");
     CLO_CHECKF(memcmp(m->schema_digest, t->inputs[0].schema->digest, 32) == 0, CLO_E_MALFORMED, "the model is of another schema");
     for (size_t i = 0; i < t->input_count; i++) rows += t->inputs[i].row_count;

@@ -6,7 +6,7 @@
 #include "sql/sql.h"
 #include "wire/cbor.h"
 
-enum { TREE_MAX = 256 * 1024 * 1024, CELLS_MAX = CLO_SQL_GROUPS_MAX * CLO_SQL_ITEMS_MAX + 65536 };
+enum { TREE_MAX = 256 * 1024 * 1024, NOISE_MAX = 1 << 20, CELLS_MAX = CLO_SQL_GROUPS_MAX * CLO_SQL_ITEMS_MAX + 65536 };
 
 /* A parameter's value arrives as text: a whole number, a number, or a code. */
 static clo_err parameters_make(clo_arena *a, const clo_collab_run_request *r, clo_wire_node **out)
@@ -40,6 +40,11 @@ static clo_err check(const clo_enclave_task *t)
     return parameters_make(&a, t->request, &parameters);
 }
 
+static clo_sql_mechanism mechanism_of(const clo_enclave_task *t)
+{
+    return strcmp(t->program->noise, "discrete-laplace") == 0 ? CLO_SQL_DISCRETE_LAPLACE : CLO_SQL_DISCRETE_GAUSSIAN;
+}
+
 static clo_err run(const clo_enclave_task *t, clo_dp_rng rng, clo_dp_progress progress, clo_buf *out)
 {
     CLO_AUTO(clo_arena_free) clo_arena a = {0};
@@ -51,9 +56,23 @@ static clo_err run(const clo_enclave_task *t, clo_dp_rng rng, clo_dp_progress pr
     clo_sql_request r = {.inputs = inputs, .input_count = t->input_count, .program = clo_span_str(t->program->sql),
                          .parameters = parameters, .rho = t->rho, .min_rows = t->min_rows, .rng = rng, .progress = progress,
                          .ready = t->ready, .ready_context = t->ready_context};
-    r.mechanism = strcmp(t->program->noise, "discrete-laplace") == 0 ? CLO_SQL_DISCRETE_LAPLACE : CLO_SQL_DISCRETE_GAUSSIAN;
+    r.mechanism = mechanism_of(t);
     CLO_TRY(clo_sql_run(&a, &r, &result));
     return clo_wire_cbor_encode(result, out);
+}
+
+/* The noise that the result tells of must be the one that the agreed program and price make; the child is not asked. */
+static clo_err noise_check(clo_arena *a, const clo_enclave_task *t, const clo_wire_node *told)
+{
+    CLO_AUTO(clo_buf_free) clo_buf is, should;
+    clo_wire_node *expected = NULL;
+    clo_buf_init(&is, NOISE_MAX);
+    clo_buf_init(&should, NOISE_MAX);
+    CLO_TRY(clo_sql_noise(a, clo_span_str(t->program->sql), t->inputs[0].schema, t->rho, mechanism_of(t), &expected));
+    CLO_TRY(clo_wire_cbor_encode(expected, &should));
+    CLO_TRY(clo_wire_cbor_encode(told, &is));
+    CLO_CHECKF(clo_span_equal(clo_buf_span(&is), clo_buf_span(&should)), CLO_E_MALFORMED, "the result was made with other noise than was agreed");
+    return CLO_OK;
 }
 
 static clo_err inspect(const clo_enclave_task *t, clo_span result, clo_dp_rational *spent)
@@ -85,6 +104,7 @@ static clo_err inspect(const clo_enclave_task *t, clo_span result, clo_dp_ration
             CLO_CHECKF(c->type != CLO_WIRE_ARRAY && c->type != CLO_WIRE_MAP && c->type != CLO_WIRE_BYTES && c->type != CLO_WIRE_TAG,
                        CLO_E_MALFORMED, "a cell of the result is no scalar");
     }
+    CLO_TRY(noise_check(&a, t, noise));
     return clo_dp_rational_parse(clo_span_str(rho), spent);
 }
 

@@ -77,9 +77,14 @@ typedef struct {
     clo_dp_rational sigma_squared; /* of each gradient coordinate, in grid units */
 } clo_ml_model;
 
-/** Can a private training on these features be paid for with this rho? Looks at the schema only, so it is a check for when an agreement is made.
- *  Errors: RANGE where the noise would be too large to represent. steps as in clo_ml_options. */
-CLO_R clo_ml_noise_check(const clo_ml_dataset *d, clo_dp_rational rho, uint32_t steps);
+/* What a private training says of its noise. */
+typedef struct {
+    uint32_t steps;
+    clo_dp_rational sigma_squared; /* as in the model */
+} clo_ml_noise;
+/** The noise of a private training on these features at this cost. Looks at the schema only: for judging a price when an agreement is made, and a
+ *  model that another process made. Errors: RANGE where the noise would be too large to represent. steps as in clo_ml_options. */
+CLO_R clo_ml_noise_of(const clo_ml_dataset *d, clo_dp_rational rho, uint32_t steps, clo_ml_noise *out);
 /** Train a logistic regression. *out is given to the caller; free with clo_ml_model_free.
  *  Errors: RANGE (no rows, rho 0, too much noise to represent), CANCELLED, RNG, NOMEM. On error *out is unchanged. */
 CLO_R clo_ml_train(const clo_ml_dataset *d, const clo_ml_options *options, clo_ml_model **out);

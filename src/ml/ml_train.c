@@ -174,11 +174,14 @@ static clo_err split_noise(const clo_ml_dataset *d, clo_dp_rational rho, uint32_
 
 static uint64_t gradient_bound(double clip) { return 2 * (uint64_t)(GRID_RESIDUAL * clip) * GRID_ROW; }
 
-clo_err clo_ml_noise_check(const clo_ml_dataset *d, clo_dp_rational rho, uint32_t steps)
+clo_err clo_ml_noise_of(const clo_ml_dataset *d, clo_dp_rational rho, uint32_t steps, clo_ml_noise *out)
 {
     clo_dp_rational center = {0, 1}, step = {0, 1};
     CLO_CHECKF(steps <= CLO_ML_STEPS_MAX, CLO_E_RANGE, "a training has at most %d steps", CLO_ML_STEPS_MAX);
-    return split_noise(d, rho, steps > 0 ? steps : PRIVATE_STEPS, gradient_bound(PRIVATE_CLIP), &center, &step);
+    uint32_t count = steps > 0 ? steps : PRIVATE_STEPS;
+    CLO_TRY(split_noise(d, rho, count, gradient_bound(PRIVATE_CLIP), &center, &step));
+    *out = (clo_ml_noise){.steps = count, .sigma_squared = step};
+    return CLO_OK;
 }
 
 /* Draw all noise of the training. */

@@ -45,6 +45,12 @@ typedef struct {
  *  Errors: INPUT class with position ("line 1, column 24: …") and remedy. */
 CLO_R clo_sql_check(clo_span program, const clo_wire_schema *schema);
 
+/** What a run of this program and cost says of its noise (the member "noise" of the output below), from public values alone: for
+ *  judging a price when an agreement is made, and an output that another process made. Owned by the arena. Errors: RANGE where the
+ *  noise would be too large to represent, and those of clo_sql_check. */
+CLO_R clo_sql_noise(clo_arena *a, clo_span program, const clo_wire_schema *schema, clo_dp_rational rho, clo_sql_mechanism mechanism,
+                    clo_wire_node **out);
+
 /** Run. *output (owned by the arena) is
  *    {"kind": "sql", "columns": [name, ...], "rows": [[cell, ...], ...], "suppressed": withheld rows,
  *     "min_rows", "noise": [{"column", "mechanism", "sigma" | "scale", "rho"}, ...], "rho": "n/d"}

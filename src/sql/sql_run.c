@@ -146,7 +146,7 @@ static clo_err row_node(clo_arena *a, run *r, const clo_sql_request *request, ui
     return CLO_OK;
 }
 
-static clo_err noise_node(clo_arena *a, const run *r, const clo_sql_request *request, clo_wire_node **out)
+static clo_err noise_node(clo_arena *a, const run *r, const clo_wire_schema *schema, clo_sql_mechanism mechanism, clo_wire_node **out)
 {
     clo_wire_node *list = NULL;
     CLO_TRY(clo_wire_array(a, &list));
@@ -157,12 +157,11 @@ static clo_err noise_node(clo_arena *a, const run *r, const clo_sql_request *req
         clo_wire_node *entry = NULL;
         CLO_TRY(clo_wire_map(a, &entry));
         if (!p->all_rows)
-            CLO_TRY(clo_arena_printf(a, &name, "%s(%s)", p->is_sum ? "sum" : "count",
-                                     request->inputs[0].schema->columns[p->column].name));
+            CLO_TRY(clo_arena_printf(a, &name, "%s(%s)", p->is_sum ? "sum" : "count", schema->columns[p->column].name));
         CLO_TRY(clo_wire_set_text(a, entry, "column", name));
         clo_dp_rational_format(rho, p->rho);
         double width = clo_dp_rational_double(p->noise);
-        if (request->mechanism == CLO_SQL_DISCRETE_GAUSSIAN) {
+        if (mechanism == CLO_SQL_DISCRETE_GAUSSIAN) {
             CLO_TRY(clo_wire_set_text(a, entry, "mechanism", "discrete-gaussian"));
             CLO_TRY(clo_wire_set_float(a, entry, "sigma", sqrt(width) * p->step));
         } else {
@@ -174,6 +173,15 @@ static clo_err noise_node(clo_arena *a, const run *r, const clo_sql_request *req
     }
     *out = list;
     return CLO_OK;
+}
+
+clo_err clo_sql_noise(clo_arena *a, clo_span program, const clo_wire_schema *schema, clo_dp_rational rho, clo_sql_mechanism mechanism,
+                      clo_wire_node **out)
+{
+    CLO_AUTO(run_free) run *r = NULL;
+    CLO_TRY(run_new(program, schema, &r));
+    CLO_TRY(clo_sql_plan_budget(&r->plan, rho, mechanism));
+    return noise_node(a, r, schema, mechanism, out);
 }
 
 static clo_err result_node(clo_arena *a, run *r, const clo_sql_request *request, clo_wire_node **out)
@@ -193,7 +201,7 @@ static clo_err result_node(clo_arena *a, run *r, const clo_sql_request *request,
         CLO_TRY(row_node(a, r, request, g, &row));
         CLO_TRY(clo_wire_append(rows, row));
     }
-    CLO_TRY(noise_node(a, r, request, &noise));
+    CLO_TRY(noise_node(a, r, request->inputs[0].schema, request->mechanism, &noise));
     clo_dp_rational_format(rho, request->rho);
     CLO_TRY(clo_wire_set_text(a, map, "kind", "sql"));
     CLO_TRY(clo_wire_set(a, map, "columns", columns));

@@ -120,6 +120,7 @@ static const bad_case bad_cases[] = {
     {"price: \"0.01\"", "price: \"0\"", CLO_E_RANGE, "price"},
     {"price: \"0.01\"", "price: -1", CLO_E_MALFORMED, "price"},
     {"price: {rho: \"1/20\"}", "price: {rho: \"1/1000000000\"}", CLO_E_RANGE, "runs[1]"}, /* its noise could not be represented */
+    {"price: \"0.01\"", "price: \"1/1000000000000\"", CLO_E_RANGE, "runs[0]"},          /* nor that of a query */
     {"count_max: 3", "count_max: 0", CLO_E_RANGE, "count_max"},
     {"min_rows: 20", "min_rows: 0", CLO_E_RANGE, "min_rows"},
     {"not_before: 2026-02-01", "not_before: 2026-12-02", CLO_E_RANGE, "window"},
