@@ -182,7 +182,6 @@ static clo_err open_home(clo_broker *b, const clo_broker_options *options, clo_g
     memcpy(b->identity.hpke, clo_kms_hpke(b->kms), sizeof b->identity.hpke);
     CLO_TRY(broker_ledger_key(b->kms, b->identity.ledger));
     CLO_TRY(broker_witnesses_load(options->home, options->witnesses, options->witness_count, &b->witnesses));
-    CLO_TRY(broker_witnesses_use(b));
     int64_t now = 0;
     CLO_TRY(clo_kms_now(b->kms, &now));
     CLO_TRY(clo_gateway_identity_open(options->home, clo_kms_owner(b->kms)->name, now, true, &b->tls, b->identity.spki));
@@ -194,6 +193,7 @@ static clo_err serve(clo_broker *b, const clo_broker_options *options)
 {
     clo_gateway_options g = options->listen;
     CLO_TRY(open_home(b, options, &g));
+    CLO_TRY(broker_witnesses_use(b));
     g.name = "cloister-kms";
     g.tls = b->tls;
     g.http2 = false;

@@ -4,7 +4,7 @@
 #include "os/log.h"
 #include <stdio.h>
 
-enum { WITNESSES_FILE_MAX = 8192, ASK_MS = 3000, PATIENCE_MS = 3000 };
+enum { WITNESSES_FILE_MAX = 8192, ASK_MS = 3000, PATIENCE_MS = 1000 };
 
 static clo_err witnesses_path(const char *home, char path[640]) { return clo_os_path_join(path, 640, home, "witnesses"); }
 

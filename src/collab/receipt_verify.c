@@ -8,7 +8,7 @@
 #include "collab/leaf.h"
 #include "crypto/hash.h"
 
-enum { CLOCK_SKEW = 300 };
+enum { CLOCK_SKEW = 300, CLOCKS_APART = 1300 /* what a runtime lets a key service's clock be off */ };
 
 typedef struct {
     clo_arena *a;
@@ -209,20 +209,34 @@ static void check_statement_run(work *w)
     put(w, "statement.recipients", ok, ok ? "the recipients of the agreement" : "the recipients differ from the agreement's");
 }
 
+/* Why the bounds that the statement gives for the run's time cannot be; NULL where they can. The key services keep leases within the run's
+ * window and release a request for a day; the statement is in the log before its last lease is over, give or take their clocks. */
+static const char *time_objection(const work *w, int64_t witnessed_at)
+{
+    const clo_collab_statement *s = &w->verdict->statement;
+    int64_t end = w->terms->not_after != 0 ? w->terms->not_after : w->g->not_after, created = w->request->created;
+    if (!w->have_time) return "the statement has no witnessed time";
+    if (s->not_after > INT64_MAX / 4 || s->not_before > s->not_after || created > INT64_MAX / 4) return "its times are no times";
+    if (witnessed_at + CLOCK_SKEW < s->not_before) return "the run began after the statement was witnessed";
+    if (s->not_before < w->terms->not_before - CLOCKS_APART || s->not_before >= end || s->not_after > end + CLOCKS_APART)
+        return "the run was outside its window in the agreement";
+    if (s->not_before < created - CLOCKS_APART || s->not_before > created + CLO_RUN_REQUEST_AGE_MAX + CLOCKS_APART)
+        return "the run does not fit the time of its request, which holds for a day";
+    if (s->not_after > witnessed_at + w->g->lease_seconds + CLOCKS_APART) return "the run ended long after the statement was witnessed";
+    return NULL;
+}
+
 /* The evidence is judged at the witnessed time, held within the bounds that the statement claims. */
 static void check_time(work *w)
 {
     const clo_collab_statement *s = &w->verdict->statement;
     int64_t at = w->have_time ? (int64_t)w->verdict->witnessed_at : s->not_before;
-    bool ok = w->have_time && at + CLOCK_SKEW >= s->not_before && s->not_before <= w->g->not_after;
+    const char *objection = time_objection(w, at);
     w->time = at < s->not_before ? s->not_before : at > s->not_after ? s->not_after : at;
     char text[21], detail[240];
     clo_time_format(text, w->time);
-    if (ok)
-        (void)snprintf(detail, sizeof detail, "within the agreement; witnessed; judged as of %s", text);
-    else
-        (void)snprintf(detail, sizeof detail, "the run's time bounds do not fit the witnessed time or the agreement's end");
-    put(w, "statement.time", ok, detail);
+    (void)snprintf(detail, sizeof detail, "within the agreement; witnessed; judged as of %s", text);
+    put(w, "statement.time", objection == NULL, objection != NULL ? objection : detail);
 }
 
 static clo_err check_root(work *w, bool simulated)

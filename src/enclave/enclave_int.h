@@ -39,6 +39,7 @@ typedef struct {
     uint8_t nonce[CLO_NONCE];
     uint64_t lease_end_ns;             /* monotonic; counted from before the request was sent */
     int64_t known_from, known_until;   /* wall-clock bounds by its replies, 0 = none yet */
+    uint64_t known_from_ns;            /* the same moment on our monotonic clock */
     clo_buf commit;                    /* its commit reply */
 } clo_enclave_kms;
 

@@ -64,6 +64,7 @@ static clo_err manifest_check(clo_enclave *e, size_t i)
     clo_err err = clo_collab_manifest_open(&e->arena, e->start.manifests[i], &owner->party.sign, m);
     if (clo_failed(err)) return err;
     if (memcmp(m->id, d->id, 32) != 0) return denied_manifest(d, "dataset.id", d->name, m->name);
+    if (strcmp(m->owner, d->owner) != 0) return denied_manifest(d, "dataset.owner", d->owner, m->owner);
     char expected[65], actual[65];
     clo_hex_encode(expected, clo_span_of(e->request.datasets[i].version, 32));
     clo_hex_encode(actual, clo_span_of(m->version, 32));

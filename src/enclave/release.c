@@ -2,8 +2,12 @@
 #include <stdio.h>
 
 #include "base/clo_own.h"
+#include "base/clo_text.h"
 #include "crypto/hpke.h"
 #include "enclave/enclave_int.h"
+
+/* A key service releases on a checkpoint of the last ten minutes, by a clock that is ten minutes off at most. */
+enum { CLOCK_SECONDS = 1300 };
 
 static clo_err nonces_fetch(clo_enclave *e)
 {
@@ -57,16 +61,36 @@ static clo_err release_prepare(clo_enclave *e, clo_enclave_kms *k, void *context
     return clo_collab_release_request_encode(&r, body);
 }
 
+/* What a key service says of the time goes into the statement, so it must fit: at the release the witnesses' time (an honest one releases
+ * nothing on an old checkpoint), afterwards its own word. */
+static clo_err clock_check(clo_enclave *e, const clo_enclave_kms *k, int64_t said, uint64_t asked_ns)
+{
+    int64_t expected = e->witnessed_at;
+    if (k->known_from != 0) expected = k->known_from + (int64_t)((asked_ns - k->known_from_ns) / CLO_ENCLAVE_SECOND);
+    if (said >= expected - CLOCK_SECONDS && said <= expected + CLOCK_SECONDS) return CLO_OK;
+    char wanted[60], at[21], source[96];
+    (void)snprintf(e->failed_owner, sizeof e->failed_owner, "%s", k->member->party.name);
+    clo_time_format(at, expected);
+    (void)snprintf(wanted, sizeof wanted, "within %d s of %s", CLOCK_SECONDS, at);
+    clo_time_format(at, said);
+    (void)snprintf(source, sizeof source, "key service of %s", k->member->party.name);
+    return CLO_DENY(CLO_E_DENIED, "release.clock", wanted, at, source, "its owner must correct the clock of its machine; then start the run again");
+}
+
 /* A lease holds from before we asked: the reply's travel time is never counted in our favour. */
 static clo_err lease_take(clo_enclave *e, clo_enclave_kms *k, const clo_collab_release_reply *r, uint64_t asked_ns)
 {
-    (void)e;
-    CLO_CHECKF(r->lease_seconds >= 1 && r->lease_seconds <= 86400, CLO_E_RANGE, "the key service of %s gives a lease of %lld s",
-               k->member->party.name, (long long)r->lease_seconds);
+    CLO_CHECKF(r->lease_seconds >= 1 && r->lease_seconds <= e->agreement->lease_seconds, CLO_E_RANGE,
+               "the key service of %s gives a lease of %lld s; the agreement says %lld", k->member->party.name, (long long)r->lease_seconds,
+               (long long)e->agreement->lease_seconds);
     CLO_CHECKF(r->expires > r->lease_seconds && r->expires < INT64_MAX / 2, CLO_E_RANGE, "the key service of %s gives a lease without a sane end",
                k->member->party.name);
+    CLO_TRY(clock_check(e, k, r->expires - r->lease_seconds, asked_ns));
     k->lease_end_ns = asked_ns + (uint64_t)r->lease_seconds * CLO_ENCLAVE_SECOND;
-    if (k->known_from == 0) k->known_from = r->expires - r->lease_seconds;
+    if (k->known_from == 0) {
+        k->known_from = r->expires - r->lease_seconds;
+        k->known_from_ns = asked_ns;
+    }
     if (k->known_until < r->expires) k->known_until = r->expires;
     return CLO_OK;
 }

@@ -264,6 +264,10 @@ static void spoil_time(world *x)
     x->statement.not_after += 100000;
 }
 
+static void spoil_late_end(world *x) { x->statement.not_after += 100000; }
+static void spoil_early_begin(world *x) { x->statement.not_before -= 100000; }
+static void spoil_old_request(world *x) { x->request.created -= 2 * 86400; }
+
 static void test_spoilt(void **state)
 {
     (void)state;
@@ -286,6 +290,9 @@ static void test_spoilt(void **state)
         {spoil_recipient, "statement.recipients"},
         {spoil_tee, "statement.evidence"},
         {spoil_time, "statement.time"},
+        {spoil_late_end, "statement.time"},
+        {spoil_early_begin, "statement.time"},
+        {spoil_old_request, "statement.time"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         world_open(&w);

@@ -85,6 +85,7 @@ static clo_err release(fake_world *w, fake_owner *o, clo_span body, bool renewal
     if (!clo_failed(e) && memcmp(r->binding.nonces[index].bytes, o->nonce, CLO_NONCE) != 0) e = CLO_FAIL(CLO_E_REPLAYED);
     if (!clo_failed(e)) {
         *reply = (clo_collab_release_reply){.release_id = {1}, .lease_seconds = w->fault == FAULT_LEASE ? 1 : w->fault == FAULT_SHORT_LEASE ? 30 : 600, .expires = 1700000600};
+        if (w->fault == FAULT_CLOCK && index == 1) reply->expires += 86400;
         uint8_t run_id[16];
         memcpy(run_id, w->asked.run_id, 16);
         if (w->fault == FAULT_RESEAL) run_id[0] ^= 1;
@@ -165,6 +166,8 @@ static clo_err serve(fake_world *w, fake_owner *o, const char *head, clo_span bo
     bool south = o == &w->owners[1];
     if (strncmp(head, "POST /v1/release ", 17) == 0) return w->fault == FAULT_DENY_RELEASE && south ? refuse(o, "budget.rho") : release(w, o, body, false);
     if (strncmp(head, "POST /v1/renew ", 15) == 0) return w->fault == FAULT_LEASE ? refuse(o, "release.lease") : release(w, o, body, true);
+    bool waits = w->fault == FAULT_WAIT && !south && w->owners[1].commits == 0;
+    if (waits && strncmp(head, "POST /v1/commit ", 16) == 0) return respond(o, 503, "text/plain", clo_span_str("later"));
     if (strncmp(head, "POST /v1/commit ", 16) == 0) return w->fault == FAULT_DENY_COMMIT && south ? refuse(o, "budget.rho") : commit(w, o, body);
     return CLO_FAIL(CLO_E_NOT_FOUND);
 }

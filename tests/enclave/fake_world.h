@@ -33,6 +33,8 @@ typedef enum {
     FAULT_LEASE,           /* a lease of 1 s, and renewal is refused */
     FAULT_LOST_REPLY,      /* no fault: south's first release reply is lost with its connection */
     FAULT_SHORT_LEASE,     /* no fault: leases of 30 s, so that the runtime renews at every occasion */
+    FAULT_CLOCK,           /* south's clock is a day ahead */
+    FAULT_WAIT,            /* no fault: north keeps its share back until south has committed */
     FAULT_SILENT,          /* no fault: an agreement without telemetry */
     FAULT_OTHER_ROWS,      /* no fault: all rows are as different from the usual ones as the schema allows */
     FAULT_RESEAL,          /* the key is sealed for another run */
