@@ -263,11 +263,100 @@ static void test_revocation(void **state)
     assert_string_equal(verdict_of(report, v, clo_buf_span(&crl), &p, NOW), "revoked");
 }
 
+/* Collateral that is old, withheld (no network), revoked, or below the floor: each has its own verdict, and none of them is acceptance. */
+static void T19_collateral_has_exact_verdicts(void **state)
+{
+    (void)state;
+    CLO_AUTO(clo_buf_free) clo_buf vcek, good, old, revoking;
+    clo_buf_init(&vcek, 8192);
+    clo_buf_init(&good, 8192);
+    clo_buf_init(&old, 8192);
+    clo_buf_init(&revoking, 8192);
+    make_vcek(&usual, &vcek);
+    const clo_crypto_cert *revoked[1] = {ask.cert};
+    assert_ok(clo_crypto_crl_make(ark.cert, clo_buf_span(&ark.pem), NOW - DAY, NOW + DAY, NULL, 0, &good));
+    assert_ok(clo_crypto_crl_make(ark.cert, clo_buf_span(&ark.pem), NOW - 2 * DAY, NOW - DAY, NULL, 0, &old));
+    assert_ok(clo_crypto_crl_make(ark.cert, clo_buf_span(&ark.pem), NOW - DAY, NOW + DAY, revoked, 1, &revoking));
+    uint8_t report[1184];
+    report_usual(report);
+    report_sign(report);
+    clo_attest_policy p;
+    policy_usual(&p);
+    p.require_crl = true;
+    clo_span v = clo_buf_span(&vcek);
+    const struct {
+        clo_span crl;
+        uint8_t floor; /* of the SNP firmware */
+        const char *verdict;
+    } cases[] = {
+        {clo_buf_span(&good), 0, "valid"},       {clo_span_of(NULL, 0), 0, "collateral_missing"},
+        {clo_buf_span(&old), 0, "collateral_expired"}, {clo_buf_span(&revoking), 0, "revoked"},
+        {clo_buf_span(&good), 255, "tcb_too_low"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        p.min_reported_tcb = (clo_attest_tcb){.have = cases[i].floor != 0, .snp = cases[i].floor};
+        const char *got = verdict_of(report, v, cases[i].crl, &p, NOW);
+        if (strcmp(got, cases[i].verdict) != 0) fail_msg("case %zu: %s, wanted %s", i, got, cases[i].verdict);
+    }
+}
+
+static void T20_a_chip_outside_the_list(void **state)
+{
+    (void)state;
+    CLO_AUTO(clo_buf_free) clo_buf vcek;
+    clo_buf_init(&vcek, 8192);
+    make_vcek(&usual, &vcek);
+    clo_attest_policy p;
+    uint8_t report[1184];
+    report_usual(report);
+    report_sign(report);
+    policy_usual(&p);
+    p.chip_count = 1;
+    memcpy(p.chips[0], report + 0x1a0, 64);
+    assert_string_equal(verdict_of(report, clo_buf_span(&vcek), clo_span_of(NULL, 0), &p, NOW), "valid");
+    p.chips[0][63] ^= 1;
+    assert_string_equal(verdict_of(report, clo_buf_span(&vcek), clo_span_of(NULL, 0), &p, NOW), "chip_not_allowed");
+}
+
+/* r = s = 0, and every other pair out of range, under a report that is otherwise right. */
+static void CVE_2022_21449_zero_signatures(void **state)
+{
+    (void)state;
+    CLO_AUTO(clo_buf_free) clo_buf vcek;
+    clo_buf_init(&vcek, 8192);
+    make_vcek(&usual, &vcek);
+    clo_attest_policy p;
+    policy_usual(&p);
+    /* The order of P-384, little-endian as reports have it. */
+    static const uint8_t order[48] = {0x73, 0x29, 0xc5, 0xcc, 0x6a, 0x19, 0xec, 0xec, 0x7a, 0xa7, 0xb0, 0x48, 0xb2, 0x0d, 0x1a, 0x58, 0xdf, 0x2d, 0x37, 0xf4, 0x81, 0x4d, 0x63, 0xc7,
+                                      0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    uint8_t good[1184];
+    report_usual(good);
+    report_sign(good);
+    for (unsigned kind = 0; kind < 8; kind++) {
+        uint8_t report[1184];
+        memcpy(report, good, sizeof report);
+        for (unsigned half = 0; half < 2; half++) {
+            uint8_t *number = report + 0x2a0 + 72 * half;
+            if (kind == half) continue; /* 0, 1: only one of them is spoilt */
+            memset(number, kind == 7 ? 0xff : 0, 48);
+            if (kind == 3 || kind == 4) number[0] = 1;
+            if (kind == 5 || kind == 6) memcpy(number, order, sizeof order);
+            if (kind == 6) number[0]++;
+        }
+        const char *got = verdict_of(report, clo_buf_span(&vcek), clo_span_of(NULL, 0), &p, NOW);
+        assert_false(result.valid);
+        assert_string_equal(got, "bad_signature");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reports),     cmocka_unit_test(test_policies),   cmocka_unit_test(test_endorsements),
         cmocka_unit_test(test_authorities), cmocka_unit_test(test_revocation),
+        cmocka_unit_test(T19_collateral_has_exact_verdicts), cmocka_unit_test(T20_a_chip_outside_the_list),
+        cmocka_unit_test(CVE_2022_21449_zero_signatures),
     };
     return cmocka_run_group_tests(tests, chain_set_up, chain_tear_down);
 }

@@ -77,8 +77,12 @@ static void put_terms(world *w, const terms *t, clo_buf *y)
     assert_ok(clo_buf_printf(y, "  - {name: rows-b, owner: hospital-b, budget: {rho: \"1\"}, %s}\n", schema));
     assert_ok(clo_buf_put_str(
         y, "programs:\n  - {name: means, kind: sql, sql: \"SELECT COUNT(*) AS n, AVG(age) AS age FROM rows\"}\n"));
-    assert_ok(clo_buf_printf(y, "runtimes:\n  - {tee: sim, measurements: [%s], roots: [%s]}\n", world_hex(w, w->measurement, 48),
-                             world_hex(w, root, 32)));
+    if (t->simulated_forbidden)
+        assert_ok(clo_buf_printf(y, "runtimes:\n  - {tee: snp, measurements: [%s], min_tcb: {snp: 8}%s}\n", world_hex(w, w->measurement, 48),
+                                 t->runtime != NULL ? t->runtime : ""));
+    else
+        assert_ok(clo_buf_printf(y, "runtimes:\n  - {tee: sim, measurements: [%s], roots: [%s]%s}\n", world_hex(w, w->measurement, 48),
+                                 world_hex(w, root, 32), t->runtime != NULL ? t->runtime : ""));
     assert_ok(clo_buf_printf(
         y,
         "runs:\n  - name: means\n    program: means\n    datasets: [rows-a, rows-b]\n    starters: [analyst]\n"
@@ -93,8 +97,8 @@ static void put_head(world *w, const terms *t, clo_buf *y)
     char until[21];
     clo_time_format(until, t->not_after != 0 ? t->not_after : w->time.wall_seconds + 30 * 86400);
     assert_ok(clo_buf_printf(
-        y, "format: cloister-agreement/1\ntitle: \"%s\"\nepoch: %d\nnot_after: %s\nallow_simulated: true\nlease_seconds: %d\n",
-        t->title != NULL ? t->title : "Two hospitals", t->epoch != 0 ? t->epoch : 1, until, t->lease != 0 ? t->lease : 60));
+        y, "format: cloister-agreement/1\ntitle: \"%s\"\nepoch: %d\nnot_after: %s\nallow_simulated: %s\nlease_seconds: %d\n",
+        t->title != NULL ? t->title : "Two hospitals", t->epoch != 0 ? t->epoch : 1, until, t->simulated_forbidden ? "false" : "true", t->lease != 0 ? t->lease : 60));
     if (t->prev != NULL)
         assert_ok(clo_buf_printf(y, "prev: %s\nlineage: %s\n", world_hex(w, t->prev, 32), world_hex(w, t->lineage, 32)));
     assert_ok(clo_buf_printf(y, "operator: {name: operator, url: \"https://127.0.0.1:8443\", spki: %064x}\nlog:\n  vkey: ", 7));

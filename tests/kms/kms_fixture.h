@@ -39,6 +39,8 @@ typedef struct {
     const uint8_t *hpke;              /* the service's key */
     const clo_collab_identity *owner; /* a */
     const char *title;
+    const char *runtime;              /* more members of the runtime's map: ", chips: [...]" */
+    bool simulated_forbidden;         /* a production agreement: it names real hardware only */
 } terms;
 
 typedef struct {

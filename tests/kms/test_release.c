@@ -2,6 +2,7 @@
 #include "kms_fixture.h"
 
 #include "crypto/hash.h"
+#include "wire/cbor.h"
 #include <stdio.h>
 
 static world w;
@@ -168,6 +169,67 @@ static void test_denials(void **state)
     /* Nothing happened: no registration, no ledger entry. */
     assert_ledger(&w, 0, 0);
     world_end(&w);
+}
+
+/* Valid evidence, properly signed, that the agreement's runtime entry does not take: each for its own reason, and nothing is kept. */
+static void refused_under(const terms *t, uint32_t code, const char *claim)
+{
+    runtime r;
+    message m;
+    CLO_AUTO(clo_buf_free) clo_buf out;
+    clo_buf_init(&out, 64 << 10);
+    world_begin(&w, t);
+    runtime_make(&r);
+    message_begin(&w, &m, &r);
+    assert_claim(clo_kms_release(w.kms, message_finish(&w, &m), &m.channel, &out), code, claim);
+    assert_int_equal(out.len, 0);
+    assert_ledger(&w, 0, 0);
+    world_end(&w);
+}
+
+static void T17_simulated_evidence_under_a_production_agreement(void **state)
+{
+    (void)state;
+    refused_under(&(terms){.simulated_forbidden = true}, CLO_E_DENIED, "evidence.tee");
+    /* Evidence of the software TEE that calls itself hardware: its root is not AMD's. */
+    runtime r;
+    message m;
+    CLO_AUTO(clo_buf_free) clo_buf out, renamed;
+    clo_buf_init(&out, 64 << 10);
+    clo_buf_init(&renamed, CLO_EVIDENCE_MAX);
+    world_begin(&w, &(terms){.simulated_forbidden = true});
+    runtime_make(&r);
+    message_begin(&w, &m, &r);
+    (void)message_finish(&w, &m);
+    clo_wire_node *map = NULL;
+    assert_ok(clo_wire_cbor_decode(&w.arena, m.m.evidence, NULL, &map));
+    clo_wire_node *tee = clo_wire_get(map, "tee");
+    assert_non_null(tee);
+    tee->text = clo_span_str("snp");
+    assert_ok(clo_wire_cbor_encode(map, &renamed));
+    m.m.evidence = clo_buf_span(&renamed);
+    assert_claim(clo_kms_release(w.kms, message_finish(&w, &m), &m.channel, &out), CLO_E_DENIED, "evidence.chain.product");
+    assert_ledger(&w, 0, 0);
+    world_end(&w);
+}
+
+static void T19_old_firmware_is_refused(void **state)
+{
+    (void)state;
+    refused_under(&(terms){.runtime = ", min_tcb: {snp: 200}"}, CLO_E_DENIED, "evidence.reported_tcb");
+    refused_under(&(terms){.runtime = ", min_tcb: {ucode: 250}"}, CLO_E_DENIED, "evidence.reported_tcb");
+}
+
+/* Whoever extracted one chip's key makes evidence that verifies; a list of chips still refuses it. */
+static void T20_valid_evidence_of_a_chip_outside_the_list(void **state)
+{
+    (void)state;
+    uint8_t other[64];
+    char text[160] = ", chips: [", hex[129];
+    memset(other, 0x5a, sizeof other);
+    clo_hex_encode(hex, clo_span_of(other, sizeof other));
+    (void)snprintf(text, sizeof text, ", chips: [%s]", hex);
+    refused_under(&(terms){.runtime = text}, CLO_E_DENIED, "evidence.chip");
 }
 
 /* The host shows a better configuration than the one that the evidence covers. */
@@ -515,7 +577,9 @@ WORLD_GROUP(w)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_released_key),  cmocka_unit_test(test_denials), cmocka_unit_test(T18_configuration_swapped),    cmocka_unit_test(test_nonces),
+        cmocka_unit_test(test_released_key),  cmocka_unit_test(test_denials), cmocka_unit_test(T17_simulated_evidence_under_a_production_agreement),
+                                       cmocka_unit_test(T19_old_firmware_is_refused), cmocka_unit_test(T20_valid_evidence_of_a_chip_outside_the_list),
+                                       cmocka_unit_test(T18_configuration_swapped),    cmocka_unit_test(test_nonces),
         cmocka_unit_test(test_clock),         cmocka_unit_test(test_run_id),     cmocka_unit_test(test_counts_and_windows),
         cmocka_unit_test(test_pinned_owner),  cmocka_unit_test(test_key_states), cmocka_unit_test(test_renewal),
         cmocka_unit_test(test_hostile_bytes), cmocka_unit_test(test_hostile_bytes_when_known),
