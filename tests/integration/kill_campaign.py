@@ -17,6 +17,7 @@ from fractions import Fraction
 
 from operator_files import OperatorFiles, Receipt
 from owner_ledger import Ledger
+from plain_formats import leaf_hash, tree_root
 from scenario import check, equal
 from world import World, bare_environment, kill_process, program, rows_text, run, until
 
@@ -28,7 +29,7 @@ INSIDE = ("runtime", "program")
 
 
 def is_temporary(name):
-    """As the product names files that are not complete yet: a dot and six random characters, or ".new" of a database's or sealing's own."""
+    """As the product names files that are not complete yet: a dot and six random characters."""
     tail = name.rsplit(".", 1)[-1]
     return len(tail) == 6 and tail.isalnum() and "." in name.rsplit(".", 1)[0]
 
@@ -47,10 +48,10 @@ def children(pid):
 
 
 class Campaign:
-    def __init__(self, seed):
+    def __init__(self, seed, lease=LEASE):
         self.random = random.Random(seed)
-        self.seed = seed
-        self.world = World(owners=("north", "south"), row_count=600, lease=LEASE, reattest=5, price=str(PRICE), limit="1000", steps=300, count=100000)
+        self.seed, self.lease = seed, lease
+        self.world = World(owners=("north", "south"), row_count=600, lease=lease, reattest=5, price=str(PRICE), limit="1000", steps=300, count=100000)
         self.daemons = dict(zip(DAEMONS, [self.world.operator, self.world.witness] + [owner.kms for owner in self.world.owners]))
         self.killed, self.texts, self.ends = collections.Counter(), collections.Counter(), collections.Counter()
         self.runs, self.unsettled, self.known = {}, [], None  # run id -> end state; those of this round; the last look
@@ -74,7 +75,7 @@ class Campaign:
     def _strike(self, target):
         """Whether there was somebody to kill."""
         if target in INSIDE:
-            end = time.monotonic() + 0.3
+            end = time.monotonic() + 0.5
             while time.monotonic() < end:
                 found = self._pids(target)
                 if found:
@@ -95,7 +96,9 @@ class Campaign:
         """(when in seconds, what, who), in order: kills, and a start for each killed daemon."""
         steps = []
         for _ in range(self.random.randint(3, 7)):
-            when, target = self.random.random() * self.span, self.random.choice(DAEMONS + INSIDE + INSIDE)
+            when, target = self.random.random() * self.span, self.random.choice(DAEMONS + INSIDE * 4)
+            if target in INSIDE:
+                when *= 0.7  # they live for a part of the round only
             steps.append((when, "kill", target))
             if target in DAEMONS:
                 steps.append((when + self.random.choice((0, 0, 0.05, 0.2)), "start", target))
@@ -241,6 +244,9 @@ class Campaign:
             committed = sum(ledger.state_of(bytes.fromhex(one)) == [1, 2] for one in self.runs)
             equal(sum(ledger.spent().values()), PRICE * committed, f"spent at {owner.name}")
             equal(len(ledger.commits), committed, f"commits at {owner.name}")
+        for size, root in files.ledgers_seen:
+            check(any(size <= len(one.rows) and tree_root([leaf_hash(row[8]) for row in one.rows[:size]]) == root for one in ledgers),
+                  f"the witness saw a ledger of {size} entries that no owner has")
         if self.known is not None:
             self._nothing_lost(files, ledgers)
         self.known = files, ledgers
@@ -270,7 +276,7 @@ class Campaign:
         for owner in self.world.owners:
             def nothing_reserved(owner=owner):
                 return not any(Ledger(owner.kms_home).reserved().values())
-            until(nothing_reserved, LEASE + 10, f"the reservations at {owner.name} end", 0.3)
+            until(nothing_reserved, self.lease + 10, f"the reservations at {owner.name} end", 0.3)
             equal(Ledger(owner.kms_home).objections(), [], f"ledger of {owner.name}")
             equal(run([program("cloister-kms"), "check", "--home", owner.kms_home]).code, 0, "the service's own check")
         self._look()

@@ -8,7 +8,7 @@ import hashlib
 import os
 import sqlite3
 
-from plain_formats import FormatError, cbor_decode, cbor_encode, checkpoint_open, container_open, cose_open, ed25519_verify, leaf_hash, note_verified, tree_root
+from plain_formats import FormatError, cbor_decode, cbor_encode, checkpoint_open, container_open, cose_open, ed25519_verify, leaf_hash, note_verified, tree_root, vkey_open
 
 FINAL = ("done", "failed", "cancelled")
 STATES = ("queued", "starting", "attesting", "releasing", "reading", "computing", "committing") + FINAL
@@ -65,13 +65,20 @@ class OperatorFiles:
         finally:
             connection.close()
 
-    @staticmethod
-    def _witness_state(folder):
-        files = [name for name in os.listdir(folder) if name.startswith("log-") and len(name) == 12]
-        if len(files) != 1:
-            raise FormatError(f"the witness remembers {files}")
-        _, size, root = checkpoint_open(read(os.path.join(folder, files[0])).decode() + "\n")
-        return size, root
+    def _witness_state(self, folder):
+        """What the witness remembers of the operator's log; and, aside, (size, root) of the owners' ledgers, which are logs of their own."""
+        own, self.ledgers_seen = None, []
+        for name in os.listdir(folder):
+            if len(name) != 12:
+                continue  # a temporary name
+            origin, size, root = checkpoint_open(read(os.path.join(folder, name)).decode() + "\n")
+            if name == "log-" + vkey_open(self.vkey)[1].hex():
+                own = size, root
+            elif origin.startswith("cloister-kms/"):
+                self.ledgers_seen.append((size, root))
+        if own is None:
+            raise FormatError("the witness remembers nothing of the operator's log")
+        return own
 
     def objections(self):
         found = []
