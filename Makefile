@@ -4,7 +4,7 @@ T ?= 60
 ONLY ?=
 PROGRAMS = cloister cloisterd cloister-kms cloister-enclave
 
-.PHONY: all setup test unit integration demo bench fuzz faults asan ct failing lint deb clean
+.PHONY: all setup test unit integration demo bench fuzz faults asan ct failing kills soak lint deb clean
 
 all: setup
 	@scripts/build $(BUILD)
@@ -41,6 +41,17 @@ asan: setup
 # Every allocation and every draw of random bytes of ours fails once (about half an hour); the suite does some modules.
 failing: all
 	@tests/exhaust/failing_calls.py $(BUILD)
+
+# SIGKILLs at random points of runs over every process; afterwards readers of our own look at all files. SEED repeats a plan.
+N ?= 1000
+SEED ?= 1
+kills: all
+	@tests/integration/kill_campaign.py $(BUILD) $(N) $(SEED)
+
+# Runs and R reads a second for T seconds: errors, waiting times, growth.
+R ?= 1000
+soak: all
+	@tests/integration/soak.py $(BUILD) $(T) $(R)
 
 ct: setup
 	@scripts/ct $(BUILD)-ct

@@ -1,4 +1,10 @@
 /* The program of parties: owners, analysts, auditors. */
 #include "cli/cli.h"
 
-int main(int argc, char **argv) { return clo_cli_main(argc, argv); }
+#include "os/ending.h"
+
+int main(int argc, char **argv)
+{
+    clo_os_ending_leaves_nothing();
+    return clo_cli_main(argc, argv);
+}

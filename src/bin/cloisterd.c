@@ -1,3 +1,9 @@
 #include "service/service.h"
 
-int main(int argc, char **argv) { return clo_service_main(argc, argv); }
+#include "os/ending.h"
+
+int main(int argc, char **argv)
+{
+    clo_os_ending_leaves_nothing();
+    return clo_service_main(argc, argv);
+}

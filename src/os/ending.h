@@ -6,6 +6,8 @@
 extern "C" {
 #endif
 
+/** A crash of this process leaves no core, and no other process of its user reads its memory: keys lie in it. First in main. */
+void clo_os_ending_leaves_nothing(void);
 /** Block SIGTERM and SIGINT for this thread and those it will start, and ignore SIGPIPE. */
 void clo_os_ending_block(void);
 /** Print `line` on standard output, then wait for SIGTERM or SIGINT; clo_os_ending_block came before. Errors: IO. */

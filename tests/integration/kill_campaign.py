@@ -10,6 +10,7 @@ Usage: kill_campaign.py BUILD [KILLS] [SEED]
 import collections
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -29,9 +30,8 @@ INSIDE = ("runtime", "program")
 
 
 def is_temporary(name):
-    """As the product names files that are not complete yet: a dot and six random characters."""
-    tail = name.rsplit(".", 1)[-1]
-    return len(tail) == 6 and tail.isalnum() and "." in name.rsplit(".", 1)[0]
+    """As the product names files that are not complete yet."""
+    return re.search(r"\.(tmp-)?[A-Za-z0-9]{6}$", name) is not None
 
 
 def children(pid):
