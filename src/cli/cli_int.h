@@ -152,6 +152,7 @@ clo_err clo_cli_attest_inspect(clo_cli *c);
 clo_err clo_cli_attest_fetch(clo_cli *c);
 clo_err clo_cli_measure(clo_cli *c);
 clo_err clo_cli_key_list(clo_cli *c);
+clo_err clo_cli_key_show(clo_cli *c);
 clo_err clo_cli_key_import(clo_cli *c);
 clo_err clo_cli_key_change(clo_cli *c);
 clo_err clo_cli_key_rotate(clo_cli *c);

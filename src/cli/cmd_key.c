@@ -19,6 +19,34 @@ clo_err clo_cli_key_list(clo_cli *c)
     return clo_cli_emit(c, answer);
 }
 
+static clo_err require_key_id(const clo_cli *c)
+{
+    CLO_CHECKF(clo_cli_is_run_id(c->args[0]), CLO_E_USAGE, "\"%.40s\" is no key; its id has 32 hex digits: cloister key list",
+               c->args[0]);
+    return CLO_OK;
+}
+
+clo_err clo_cli_key_show(clo_cli *c)
+{
+    clo_client_session *kms = NULL;
+    clo_wire_node *answer = NULL;
+    CLO_TRY(require_key_id(c));
+    CLO_TRY(clo_cli_kms(c, &kms));
+    CLO_TRY(clo_cli_get(c, kms, "/v1/keys", &answer));
+    const clo_wire_node *keys = clo_wire_get(answer, "keys"), *key = keys != NULL ? keys->first : NULL;
+    for (; key != NULL; key = key->next) {
+        const char *id = clo_client_text(key, "id");
+        if (id != NULL && strcmp(id, c->args[0]) == 0) break;
+    }
+    CLO_CHECKF(key != NULL, CLO_E_NOT_FOUND, "your key service has no key %s; see: cloister key list", c->args[0]);
+    for (const clo_wire_node *n = key->first; n != NULL; n = n->next) {
+        char text[140];
+        clo_cli_text_of(n, text, sizeof text);
+        clo_cli_say(c, "%-12s %s\n", n->key != NULL && n->key->type == CLO_WIRE_TEXT ? (const char *)n->key->text.p : "", text);
+    }
+    return clo_cli_emit(c, key);
+}
+
 static clo_err say_key(clo_cli *c, const clo_wire_node *key)
 {
     const char *id = clo_client_text(key, "id"), *name = clo_client_text(key, "name"), *state = clo_client_text(key, "state");
@@ -51,8 +79,7 @@ clo_err clo_cli_key_change(clo_cli *c)
     clo_client_session *kms = NULL;
     clo_wire_node *answer = NULL;
     char path[160];
-    CLO_CHECKF(clo_cli_is_run_id(c->args[0]), CLO_E_USAGE, "\"%.40s\" is no key; its id has 32 hex digits: cloister key list",
-               c->args[0]);
+    CLO_TRY(require_key_id(c));
     CLO_TRY(clo_cli_kms(c, &kms));
     (void)snprintf(path, sizeof path, "/v1/keys/%s/%s", c->args[0], c->command->verb);
     CLO_TRY(clo_client_session_json(kms, &c->arena, "POST", path, NULL, clo_span_of(NULL, 0), &answer));

@@ -62,7 +62,7 @@ def help_text(line):
     check(len(commands) > 50, f"{len(commands)} commands")
     promised = """init status explain party:new,show,export,import dataset:seal,push,list,show,verify,rekey
         agreement:new,check,show,diff,sign,submit,status,stop,resume,list run:start,list,show,watch,cancel output:open,list receipt:verify,show,list
-        attest:verify,inspect,fetch measure key:list,import,disable,enable,revoke,destroy,rotate dp:epsilon,calibrate,sample model:train,evaluate,predict,show demo"""
+        attest:verify,inspect,fetch measure key:list,show,import,disable,enable,revoke,destroy,rotate dp:epsilon,calibrate,sample model:train,evaluate,predict,show demo"""
     have = {(noun, verb) for noun, verb, _ in commands}
     for word in promised.split():
         noun, _, verbs = word.partition(":")
@@ -140,7 +140,7 @@ def json_everywhere(line):
             (analyst, 0, ["receipt", "verify", w.path("one.receipt")]), (analyst, 0, ["receipt", "compare", w.path("one.receipt"), w.path("one.receipt")]), (analyst, 0, ["attest", "fetch", "--out", w.path("evidence")]),
             (analyst, 0, ["attest", "inspect", w.path("evidence")]), (analyst, 0, ["measure", program("cloister-enclave")]),
             (analyst, 0, ["attest", "verify", "--type", "sim", "--evidence", w.path("evidence"), "--collateral", "root=" + analyst.home + "/roots/sim-root.der"]),
-            (north, 0, ["key", "list"]), (north, 0, ["key", "disable", key]), (north, 0, ["key", "enable", key]), (north, 0, ["key", "rotate"]),
+            (north, 0, ["key", "list"]), (north, 0, ["key", "show", key]), (north, 3, ["key", "show", "00" * 16]), (north, 0, ["key", "disable", key]), (north, 0, ["key", "enable", key]), (north, 0, ["key", "rotate"]),
             (north, 0, ["budget", "list"]), (analyst, 0, ["budget", "list", "--agreement", w.agreement]), (north, 0, ["budget", "set", "north-rows", "7"]),
             (analyst, 0, ["dp", "epsilon", "--mechanism", "gaussian", "--sigma", "4", "--delta", "1e-6"]),
             (analyst, 0, ["dp", "calibrate", "--mechanism", "gaussian", "--epsilon", "1", "--delta", "1e-6"]),

@@ -13,7 +13,7 @@ _cloister()
         output) words="open list" ;;
         receipt) words="verify compare show fetch list" ;;
         attest) words="verify inspect fetch" ;;
-        key) words="list import disable enable revoke destroy rotate" ;;
+        key) words="list show import disable enable revoke destroy rotate" ;;
         budget) words="list set" ;;
         dp) words="epsilon calibrate sample" ;;
         model) words="train evaluate predict show" ;;
