@@ -178,15 +178,16 @@ def answers(planted):
     w = planted.world
     run_id = w.start_run("means")
     heard = b""
-    for path in ("/api/v1/runs/" + run_id + "/events", "/api/v1/events"):
+    for path in ("/api/v1/runs/" + run_id + "/events", "/events"):
         heard += events(w, path)
     w.end_of(run_id)
     token = w.analyst.identity().token(w.operator_info["audience"])
-    for path in ("/metrics", "/api/v1/status", "/api/v1/runs", "/api/v1/runs/" + run_id, "/api/v1/runs/" + run_id + "/receipt", "/api/v1/agreements", "/api/v1/datasets", "/api/v1/nothing"):
+    for path in ("/metrics", "/api/v1/compute/status", "/api/v1/runs", "/api/v1/runs/" + run_id, "/api/v1/receipts/" + run_id, "/api/v1/outputs/" + run_id,
+                 "/api/v1/outputs/" + run_id + "/shares", "/api/v1/agreements", "/api/v1/datasets", "/api/v1/parties", "/log/checkpoint"):
         heard += ask(w.operator_info["url"], path, token)
     for owner in w.owners:
         token = owner.identity().token(owner.info["spki"])
-        for path in ("/metrics", "/v1/status", "/v1/runs", "/v1/keys", "/v1/budget", "/v1/ledger", "/v1/runs/" + run_id + "/shares"):
+        for path in ("/metrics", "/v1/info", "/v1/nonce", "/v1/runs", "/v1/keys", "/v1/budgets", "/v1/ledger", "/v1/agreements", "/v1/runs/" + run_id + "/shares"):
             heard += ask(owner.info["url"], path, token)
     check(len(heard) > 5000, f"only {len(heard)} bytes were heard")
     equal(planted.secrets.in_bytes(heard), set(), "answers and events")
@@ -199,7 +200,9 @@ def ask(url, path, token):
     try:
         connection.request("GET", path, headers={"Authorization": "Bearer " + token})
         answer = connection.getresponse()
-        return path.encode() + str(answer.getheaders()).encode() + answer.read()
+        body = answer.read()
+        check(answer.status == 200, f"{path}: {answer.status} {body[:200]}")
+        return str(answer.getheaders()).encode() + body
     finally:
         connection.close()
 
