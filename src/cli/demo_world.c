@@ -184,40 +184,36 @@ static clo_err run_cli(demo *d, const char *party, va_list list)
     return demo_program(d, party, argv);
 }
 
-/* The first words of the last command's failure. */
-static clo_err wrong_end(const demo *d, const char *party, const char *verb, int wanted)
+/* Run and want an exit code; a failure says the first words of what the command said. */
+static clo_err run_wanting(demo *d, const char *party, va_list list, int wanted)
 {
+    va_list again;
+    va_copy(again, list);
+    const char *verb = va_arg(again, const char *);
+    va_end(again);
+    CLO_TRY(run_cli(d, party, list));
+    if (d->last.code == wanted) return CLO_OK;
     char said[400];
-    size_t n = strcspn(d->last.err, "\n");
-    (void)snprintf(said, sizeof said, "%.*s", (int)n, d->last.err);
-    return CLO_FAILF(CLO_E_CONFLICT, "%s: cloister %s ended with exit code %d where %d was due: %s", party, verb, d->last.code,
-                     wanted, said);
+    (void)snprintf(said, sizeof said, "%.*s", (int)strcspn(d->last.err, "\n"), d->last.err);
+    return CLO_FAILF(CLO_E_CONFLICT, "%s: cloister %s ended with exit code %d where %d was due: %s", party, verb, d->last.code, wanted, said);
 }
 
 clo_err demo_cli(demo *d, const char *party, ...)
 {
     va_list list;
     va_start(list, party);
-    clo_err e = run_cli(d, party, list);
+    clo_err e = run_wanting(d, party, list, 0);
     va_end(list);
-    va_start(list, party);
-    const char *verb = va_arg(list, const char *);
-    va_end(list);
-    CLO_TRY(e);
-    return d->last.code == 0 ? CLO_OK : wrong_end(d, party, verb, 0);
+    return e;
 }
 
 clo_err demo_cli_refused(demo *d, const char *party, ...)
 {
     va_list list;
     va_start(list, party);
-    clo_err e = run_cli(d, party, list);
+    clo_err e = run_wanting(d, party, list, 1);
     va_end(list);
-    va_start(list, party);
-    const char *verb = va_arg(list, const char *);
-    va_end(list);
-    CLO_TRY(e);
-    return d->last.code == 1 ? CLO_OK : wrong_end(d, party, verb, 1);
+    return e;
 }
 
 clo_err demo_cli_any(demo *d, const char *party, ...)
