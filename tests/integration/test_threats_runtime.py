@@ -146,7 +146,7 @@ def weaker_kernel(_):
 
 SWITCHES = {"allow_simulated: false": ["allow_simulated: true\nallow_debug: true", "allow_simulated: false\nallow_debug: true", "allow_simulated: false\ndebug: true",
                                        "allow_simulated: false\ninsecure: true", "allow_simulated: false\nrequire_crl: false", "allow_simulated: false\nskip_attestation: true",
-                                       "allow_simulated: \"true\"", "allow_simulated: yes", "allow_simulated: false\nallow_simulated: true", "allow_simulated: null"],
+                                       "allow_simulated: \"true\"", "allow_simulated: yes", "allow_simulated: false\nallow_simulated: true"],
             "tee: snp": ["tee: sim", "tee: none", "tee: \"\"", "tee: software", "tee: snp, allow_debug: true", "tee: snp, debug: true", "tee: snp, vmpl_max: 3",
                          "tee: snp, allow_migration_agent: true", "tee: snp, require_crl: false", "tee: snp, allow_provisional_firmware: true", "tee: snp, strict_reserved: false",
                          "tee: snp, allow_simulated: true", "tee: snp, may_lack: [seccomp]", "tee: snp, may_lack: [no-dump]", "tee: snp, may_lack: [all]"],
