@@ -172,12 +172,14 @@ typedef enum {
     CLO_KMS_ENTRY_RESERVE = 1,
     CLO_KMS_ENTRY_COMMIT = 2,
     CLO_KMS_ENTRY_EXPIRE = 3,
-    CLO_KMS_ENTRY_LIMIT = 4
+    CLO_KMS_ENTRY_LIMIT = 4,
+    CLO_KMS_ENTRY_STATE = 5
 } clo_kms_entry_kind;
 const char *clo_kms_entry_kind_name(clo_kms_entry_kind k);
 /* A row of the ledger. hash = SHA-256("cloister/v1 ledger" ‖ 0 ‖ previous ‖ be64 seq ‖ dataset ‖ run id ‖ agreement ‖ kind (1) ‖
  * be64 num ‖ be64 den ‖ be64 time); previous of the first = 32 zero bytes. LIMIT entries (a limit set by agreement or owner) have
- * run id zero. */
+ * run id zero. STATE entries hold what a rollback must not undo beside budgets: an order, an amendment, a key's state; rho is 0, run id
+ * the first 16 bytes of SHA-256 of what changed (the order's or agreement's bytes; key id ‖ name of its state), dataset zero but for keys. */
 typedef struct {
     int64_t seq;
     uint8_t dataset[32];

@@ -373,6 +373,7 @@ clo_err kms_agreement_register(clo_kms *kms, kms_db *db, const kms_agreement_ref
                        "bbitiibi", (const void *)g->id, sizeof g->id, (const void *)g->lineage, sizeof g->lineage, g->epoch,
                        g->title, g->not_after, (int64_t)state, (const void *)ref->file.p, ref->file.n, now));
     CLO_TRY(insert_members(db, g));
+    if (g->epoch > 1) CLO_TRY(kms_ledger_state(db, NULL, g->id, ref->file, now));
     for (size_t i = 0; i < g->dataset_count; i++) {
         const clo_collab_dataset_terms *d = &g->datasets[i];
         if (strcmp(d->owner, kms->owner.name) != 0) continue;

@@ -215,6 +215,8 @@ clo_err kms_ledger_reserve(kms_db *db, const clo_collab_agreement *g, const clo_
 clo_err kms_ledger_end(kms_db *db, const uint8_t run_id[16], clo_kms_entry_kind kind, int64_t now);
 clo_err kms_ledger_limit(kms_db *db, const uint8_t dataset[32], const char *name, double delta, const uint8_t agreement[32],
                          clo_dp_rational limit, bool raise, int64_t now);
+/** Note in the ledger that something beside budgets changed, so that a rollback shows: what = its bytes, of `dataset` or NULL. */
+clo_err kms_ledger_state(kms_db *db, const uint8_t *dataset, const uint8_t agreement[32], clo_span what, int64_t now);
 /** Inside a transaction: end the leases that are over at `now`, or all open ones. */
 clo_err kms_sweep_in(clo_kms *kms, kms_db *db, int64_t now, bool all, size_t *ended);
 

@@ -355,6 +355,10 @@ static clo_err change_job(clo_kms *kms, kms_db *db, int64_t now, void *context)
     if (next == o->out.state) return CLO_OK;
     o->out.state = (clo_kms_key_state)next;
     o->out.changed = now;
+    static const uint8_t by_owner[32];
+    char what[CLO_KMS_ID + 32];
+    int n = snprintf(what, sizeof what, "%s%s", o->out.id, clo_kms_key_state_name(o->out.state));
+    CLO_TRY(kms_ledger_state(db, o->out.dataset, by_owner, clo_span_of(what, (size_t)n), now));
     if (next == CLO_KMS_KEY_DESTROYED) CLO_TRY(kms_db_run(db, "UPDATE deks SET wrapped = NULL WHERE id = ?1", "t", o->id));
     return kms_db_run(db, "UPDATE deks SET state = ?2, changed = ?3 WHERE id = ?1", "tii", o->id, (int64_t)next, now);
 }

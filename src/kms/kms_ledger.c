@@ -92,6 +92,17 @@ clo_err kms_ledger_append(kms_db *db, clo_kms_entry *e)
                       (const void *)e->hash, sizeof e->hash);
 }
 
+clo_err kms_ledger_state(kms_db *db, const uint8_t *dataset, const uint8_t agreement[32], clo_span what, int64_t now)
+{
+    uint8_t digest[32];
+    clo_kms_entry e = {.kind = CLO_KMS_ENTRY_STATE, .rho = clo_dp_rational_zero(), .time = now};
+    CLO_TRY(clo_crypto_sha256(what, digest));
+    memcpy(e.run_id, digest, sizeof e.run_id);
+    memcpy(e.agreement, agreement, sizeof e.agreement);
+    if (dataset != NULL) memcpy(e.dataset, dataset, sizeof e.dataset);
+    return kms_ledger_append(db, &e);
+}
+
 clo_err kms_ledger_limit(kms_db *db, const uint8_t dataset[32], const char *name, double delta, const uint8_t agreement[32],
                          clo_dp_rational limit, bool raise, int64_t now)
 {

@@ -134,6 +134,10 @@ static void book_reserve(audit *a, account *acc, int64_t seq, clo_dp_rational rh
 
 static void book(audit *a, sqlite3_stmt *s, int64_t seq, clo_dp_rational rho)
 {
+    if (sqlite3_column_int64(s, 4) == 5) { /* a change beside budgets */
+        if (!clo_dp_rational_is_zero(rho)) object(a, seq, "entry %" PRId64 " changes no budget but has an amount", seq);
+        return;
+    }
     account *acc = account_of(a, blob(s, 1, 32));
     if (acc == NULL) {
         object(a, seq, "too many datasets");

@@ -143,6 +143,7 @@ static clo_err order_job(clo_kms *kms, kms_db *db, int64_t now, void *context)
                kms_hex8(o->order->agreement).text);
     CLO_TRY(order_note(db, o));
     CLO_TRY(order_step(db, o, now, &st));
+    CLO_TRY(kms_ledger_state(db, NULL, o->order->agreement, o->order_bytes, now));
     CLO_TRY(kms_db_run(db, "UPDATE agreements SET state = ?2, stopped = ?3 WHERE id = ?1", "bii",
                        (const void *)o->order->agreement, sizeof o->order->agreement, (int64_t)st.state, st.stopped));
     return view_of(db, o->ref->g, now, &o->out);

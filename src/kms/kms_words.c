@@ -47,6 +47,8 @@ const char *clo_kms_entry_kind_name(clo_kms_entry_kind k)
         return "expire";
     case CLO_KMS_ENTRY_LIMIT:
         return "limit";
+    case CLO_KMS_ENTRY_STATE:
+        return "state";
     default:
         return "unknown";
     }

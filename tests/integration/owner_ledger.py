@@ -9,7 +9,7 @@ import os
 import sqlite3
 from fractions import Fraction
 
-RESERVE, COMMIT, EXPIRE, LIMIT = 1, 2, 3, 4
+RESERVE, COMMIT, EXPIRE, LIMIT, STATE = 1, 2, 3, 4, 5
 
 
 class Ledger:
@@ -65,6 +65,8 @@ class Ledger:
     def _amounts(self, found):
         limit, spent, reserved, runs, open_now, ended = {}, {}, {}, {}, {}, set()
         for seq, dataset, run, _, kind, rho, _, _, _ in self.rows:
+            if kind == STATE:
+                continue
             amount, key = Fraction(rho), (run, dataset)
             spent.setdefault(dataset, Fraction(0))
             reserved.setdefault(dataset, Fraction(0))
@@ -96,7 +98,7 @@ class Ledger:
     def _releases(self, found):
         kinds = {}
         for _, _, run, _, kind, _, _, _, _ in self.rows:
-            if kind != LIMIT:
+            if kind not in (LIMIT, STATE):
                 kinds.setdefault(run, set()).add(kind)
         for run, (_, _, state, _) in self.releases.items():
             wanted = {RESERVE} if state == RESERVE else {RESERVE, state}

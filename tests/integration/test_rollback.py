@@ -10,7 +10,7 @@ from fractions import Fraction
 from owner_ledger import COMMIT, Ledger
 from plain_formats import leaf_hash, tree_root
 from scenario import check, equal, main, scenario
-from world import World, http_ask, until
+from world import World, http_ask, program, until
 
 NAME = "T04_rollback_of_a_key_services_disk: "
 
@@ -180,6 +180,31 @@ def same_tree(r):
                 return int(size) == len(rows) and base64.b64decode(root) == tree_root([leaf_hash(row[8]) for row in rows])
         return False
     until(held, 10, "the witness's state is the ledger's tree")
+
+
+@scenario("a witness that is closed knows a ledger when its operator adds it, and no stranger's log at all", seconds=30)
+def closed_witness(r):
+    w = r.world
+    home, command = w.path("closed"), [program("cloisterd"), "--role", "witness"]
+    info = w.init(command + ["init", "--home", home])
+    witness = w.daemon("closed", command + ["--home", home]).start()
+    kms = w.init([program("cloister-kms"), "init", "--home", w.path("spare-kms"), "--owner", r.kms.party_file, "--witness", f"{info['url']},{info['spki']},{info['vkey']}"])
+    service = w.daemon("spare-kms", [program("cloister-kms"), "--home", w.path("spare-kms")]).start()
+
+    def ledger():
+        return http_ask(kms["url"], "GET", "/v1/info").json()["ledger"]
+
+    equal((ledger()["state"], ledger()["key"]), ("not confirmed", kms["ledger"]), "before")
+    check("--log" in ledger()["detail"] or "witness.open_logs" in ledger()["detail"], repr(ledger()))
+    for stranger in (w.operator_info["log"]["vkey"], kms["ledger"].replace("cloister-kms/", "cloister-kms/0"), "nonsense"):
+        answer = http_ask(w.witness_info["url"], "POST", "/logs", body=stranger + "\n", headers={"Content-Type": "text/plain"})
+        check(answer.status in (400, 403), repr(answer))
+    witness.stop()
+    witness.command += ["--log", kms["ledger"]]
+    witness.start()
+    until(lambda: ledger()["state"] == "witnessed", 10, "the witness knows the ledger")
+    service.stop()
+    witness.stop()
 
 
 if __name__ == "__main__":

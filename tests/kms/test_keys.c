@@ -370,7 +370,7 @@ static void test_stop_holds_for_amendments(void **state)
         assert_claim(try_message(&m), CLO_E_CONFLICT, "agreement.lineage");
         assert_claim(clo_kms_agreement_submit(w.kms, w.file, &g), CLO_E_CONFLICT, "agreement.lineage");
     }
-    assert_ledger(&w, 2, 1);
+    assert_ledger(&w, 3, 1);
     clo_buf_free(&order);
     world_end(&w);
 }

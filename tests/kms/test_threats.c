@@ -558,7 +558,7 @@ static void T11_no_reset_by_version_amendment_agreement_restart(void **state)
     message_begin(&w, &again, &r);
     assert_claim(send(&again), CLO_E_BUDGET, "budget.rho");
     assert_balance(&w, "1/20", "0");
-    assert_ledger(&w, 2 + 5 * 2 - 1, 0);
+    assert_ledger(&w, 3 + 5 * 2 - 1, 0);
     world_end(&w);
 }
 

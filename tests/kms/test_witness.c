@@ -264,6 +264,65 @@ static void test_rollback(void **state)
     end();
 }
 
+static void stop(void)
+{
+    clo_collab_order o = {.verb = "stop", .party = "hospital-b", .time = w.time.wall_seconds, .sequence = 1};
+    clo_kms_agreement g;
+    clo_buf b;
+    memcpy(o.agreement, w.g->id, 32);
+    clo_buf_init(&b, 16384);
+    assert_ok(clo_kms_agreement_submit(w.kms, w.file, &g));
+    assert_ok(clo_collab_order_make(&w.b, &o, &b));
+    assert_ok(clo_kms_order(w.kms, clo_buf_span(&b), &g));
+    assert_int_equal(g.state, CLO_AGREEMENT_SUSPENDED);
+    clo_buf_free(&b);
+}
+
+static void revoke(void)
+{
+    clo_kms_key *keys = NULL, out;
+    size_t count = 0;
+    assert_ok(clo_kms_key_list(w.kms, &w.arena, &keys, &count));
+    assert_int_equal(count, 1);
+    assert_ok(clo_kms_key_change(w.kms, keys[0].id, CLO_KMS_KEY_REVOKE, &out));
+}
+
+static void amend(void)
+{
+    uint8_t first[32];
+    clo_kms_agreement g;
+    memcpy(first, w.g->id, 32);
+    w.g = world_agreement(&w, &(terms){.epoch = 2, .prev = first, .lineage = first, .title = "amended"}, &w.file, &w.proof);
+    assert_ok(clo_kms_agreement_submit(w.kms, w.file, &g));
+}
+
+/* Neither a stop nor a revoked key nor an amendment is forgotten by going back to before it, although no budget changed. */
+static void test_rollback_of_what_is_no_budget(void **state)
+{
+    (void)state;
+    static const struct {
+        void (*change)(void);
+        const char *copy;
+    } cases[] = {{stop, "unstopped"}, {revoke, "unrevoked"}, {amend, "unamended"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        clo_kms_agreement g;
+        begin(NULL);
+        assert_ok(clo_kms_agreement_submit(w.kms, w.file, &g));
+        keep(cases[i].copy);
+        cases[i].change();
+        assert_ok(clo_kms_ledger_witness(w.kms));
+        clo_kms_ledger_report report;
+        char path[400];
+        (void)snprintf(path, sizeof path, "%s/kms.db", w.home);
+        assert_ok(clo_kms_ledger_check(path, &report));
+        assert_true(report.valid);
+        set_back(cases[i].copy);
+        assert_claim(clo_kms_ledger_witness(w.kms), CLO_E_DENIED, "ledger.rollback");
+        assert_rolled_back(NULL);
+        end();
+    }
+}
+
 /* A commit into a ledger that was set back below a living service (a restored machine, memory and all) keeps its share. */
 static void test_rollback_below(void **state)
 {
@@ -403,7 +462,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_share_waits),    cmocka_unit_test(test_not_confirmed), cmocka_unit_test(test_rollback),
-        cmocka_unit_test(test_rollback_below), cmocka_unit_test(test_signatures),    cmocka_unit_test(test_proofs),
+        cmocka_unit_test(test_rollback_below), cmocka_unit_test(test_rollback_of_what_is_no_budget), cmocka_unit_test(test_signatures),    cmocka_unit_test(test_proofs),
         cmocka_unit_test(test_group),          cmocka_unit_test(test_none),
     };
     return cmocka_run_group_tests(tests, group_open, group_close);
