@@ -12,6 +12,8 @@ static clo_err note(clo_service *s, const clo_gateway_request *request, clo_err 
     clo_store_reason reason = {.time = clo_os_clock_wall(s->clock)};
     if (!clo_failed(e) || clo_err_class(e) != CLO_CLASS_DENIED || strlen(request->request_id) >= sizeof reason.id) return e;
     const clo_denial *d = clo_err_denial();
+    /* What strangers ask for in vain costs no disk. */
+    if (request->principal.kind == CLO_GATEWAY_PRINCIPAL_NONE && d == NULL) return e;
     (void)snprintf(reason.id, sizeof reason.id, "%s", request->request_id);
     memcpy(reason.kid, request->principal.key, sizeof reason.kid);
     (void)snprintf(reason.what, sizeof reason.what, "%s %.50s", clo_gateway_method_name(request->method), request->route->path);

@@ -320,9 +320,32 @@ static void refusals_are_explained_to_who_was_refused(void **state)
     assert_code(call("GET", path, clo_span_str("")), CLO_E_NOT_FOUND);
 }
 
+/* Each refusal that is kept is a write with a sync: junk without a token must not cause one. */
+static void what_strangers_ask_for_in_vain_costs_no_disk(void **state)
+{
+    (void)state;
+    need_program();
+    char ids[3][80];
+    static const char *const paths[] = {"/log/tile/9/zzz", "/log/tile/0/999.p/7", "/log/tile/entries/x999/999"};
+    assert_ok(clo_client_http_token(w.http, NULL));
+    for (size_t i = 0; i < 3; i++) {
+        assert_code(call("GET", paths[i], clo_span_of(NULL, 0)), CLO_E_NOT_FOUND);
+        (void)snprintf(ids[i], sizeof ids[i], "%s", clo_client_http_instance(w.http));
+        assert_true(ids[i][0] != 0);
+    }
+    stop(SIGTERM);
+    clo_store *store = NULL;
+    static const uint8_t nobody[32];
+    clo_store_reason reason;
+    assert_ok(clo_store_open(&store, w.home));
+    for (size_t i = 0; i < 3; i++) assert_code(clo_store_reason_get(store, ids[i], nobody, &reason), CLO_E_NOT_FOUND);
+    clo_store_close(&store);
+    serve();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(one_daemon_per_home), cmocka_unit_test(every_route_wants_a_good_token), cmocka_unit_test(names_are_first_come),
-                                       cmocka_unit_test(a_dataset_arrives), cmocka_unit_test(refusals_are_explained_to_who_was_refused)};
+                                       cmocka_unit_test(a_dataset_arrives), cmocka_unit_test(refusals_are_explained_to_who_was_refused), cmocka_unit_test(what_strangers_ask_for_in_vain_costs_no_disk)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
