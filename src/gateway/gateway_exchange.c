@@ -55,8 +55,7 @@ static void wipe(clo_gateway_exchange *x)
     r->route = NULL;
     r->body = clo_span_of(NULL, 0);
     r->upload = NULL;
-    r->principal.kind = CLO_GATEWAY_PRINCIPAL_NONE;
-    r->principal.name[0] = 0;
+    r->principal = (clo_gateway_principal){.kind = CLO_GATEWAY_PRINCIPAL_NONE}; /* its key, too, must not be taken for the next caller's */
     memset(r->params, 0, sizeof r->params);
     x->body_seen = x->sent = x->unconsumed = x->discarded = 0;
     x->head_bytes = clo_span_of(NULL, 0);

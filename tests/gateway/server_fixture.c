@@ -74,7 +74,7 @@ static clo_err h_post(void *context, clo_gateway_request *q, clo_gateway_respons
     (void)context;
     unsigned n = atomic_fetch_add(&fixture_calls, 1u) + 1;
     clo_gateway_response_status(r, 201);
-    return clo_gateway_response_jsonf(r, "{\"call\":%u,\"bytes\":%zu,\"who\":\"%s\"}", n, q->body.n, q->principal.name);
+    return clo_gateway_response_jsonf(r, "{\"call\":%u,\"bytes\":%zu,\"who\":\"%s\",\"key\":%u}", n, q->body.n, q->principal.name, q->principal.key[31]);
 }
 static clo_err h_file(void *context, clo_gateway_request *q, clo_gateway_response *r)
 {
@@ -152,6 +152,7 @@ static clo_err authenticate(void *context, const clo_gateway_request *q, clo_gat
     CLO_CHECKF(clo_span_equal(token, clo_span_str("good")), CLO_E_UNAUTHENTICATED, "this token is not valid");
     out->kind = CLO_GATEWAY_PRINCIPAL_PARTY;
     (void)snprintf(out->name, sizeof out->name, "alice");
+    memset(out->key, 7, sizeof out->key);
     return CLO_OK;
 }
 

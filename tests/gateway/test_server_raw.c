@@ -204,6 +204,27 @@ static void test_lagged(void **state)
     fixture_stop(&f);
 }
 
+/* What an exchange knew of one caller is gone when the next one uses it. */
+static void test_callers_apart(void **state)
+{
+    (void)state;
+    clo_gateway_options o = fixture_options(NULL);
+    o.loops = 1;
+    fixture f = {0};
+    fixture_start(&f, &o);
+    int fd = dial(&f);
+    char got[4096] = "";
+    say(fd, "POST /post HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer good\r\nContent-Length: 1\r\n\r\nx");
+    (void)hear(fd, got, sizeof got, "\"who\":\"alice\",\"key\":7}", 2000);
+    assert_non_null(strstr(got, "\"who\":\"alice\",\"key\":7}"));
+    got[0] = 0;
+    say(fd, "POST /open HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+    (void)hear(fd, got, sizeof got, "}", 2000);
+    assert_non_null(strstr(got, "\"who\":\"\",\"key\":0}"));
+    clo_os_fd_close(&fd);
+    fixture_stop(&f);
+}
+
 /* Bodies that never end: what one address may hold is bounded, and comes back when it lets go. */
 static void test_held_bytes(void **state)
 {
@@ -335,6 +356,7 @@ int main(void)
         cmocka_unit_test(test_raw),
         cmocka_unit_test(test_overload_and_stop),
         cmocka_unit_test(test_lagged),
+        cmocka_unit_test(test_callers_apart),
         cmocka_unit_test(test_held_bytes),
         cmocka_unit_test(test_rapid_reset),
         cmocka_unit_test(test_provoked_reset),
