@@ -40,8 +40,8 @@ static clo_err open_files(clo_audit_log *log)
     CLO_TRY(clo_os_lock_take(path, &log->lock_fd));
     CLO_TRY(clo_os_dir_sweep(log->directory));
     CLO_TRY(clo_os_path_join(log->checkpoint_path, sizeof log->checkpoint_path, log->directory, "checkpoint"));
-    CLO_TRY(clo_os_path_join(path, sizeof path, log->directory, "journal"));
-    CLO_TRY(clo_os_file_open(&log->fd, path, CLO_OS_OPEN_CREATE, 0600));
+    CLO_TRY(clo_os_path_join(log->journal_path, sizeof log->journal_path, log->directory, "journal"));
+    CLO_TRY(clo_os_file_open(&log->fd, log->journal_path, CLO_OS_OPEN_CREATE, 0600));
     CLO_TRY(clo_os_dir_sync(log->directory));
     uint64_t size = 0;
     CLO_TRY(clo_audit_journal_load(log->fd, &log->tree, &log->journal_size));
@@ -127,6 +127,15 @@ void clo_audit_log_close(clo_audit_log **logp)
     *logp = NULL;
 }
 
+static clo_err failed_append(clo_audit_log *log, uint32_t code)
+{
+    char why[sizeof log->why];
+    (void)pthread_mutex_lock(&log->lock);
+    memcpy(why, log->why, sizeof why);
+    (void)pthread_mutex_unlock(&log->lock);
+    return clo_err_again(code, why);
+}
+
 CLO_R clo_audit_log_append(clo_audit_log *log, clo_span data, uint64_t *index)
 {
     CLO_CHECKF(data.n <= CLO_AUDIT_ENTRY_MAX, CLO_E_TOO_LARGE, "a log entry has at most %d bytes", CLO_AUDIT_ENTRY_MAX);
@@ -152,7 +161,7 @@ CLO_R clo_audit_log_append(clo_audit_log *log, clo_span data, uint64_t *index)
     } /* interrupted by a signal */
     for (size_t i = 0; i < 2 && w.wakes[i] != NULL; i++) (void)sem_post(&w.wakes[i]->done);
     (void)sem_destroy(&w.done);
-    if (w.code != 0) return clo_err_again(w.code, "the transparency log could not be written; the operator must look at its disk");
+    if (w.code != 0) return failed_append(log, w.code);
     *index = w.index;
     return CLO_OK;
 }
@@ -213,6 +222,17 @@ CLO_R clo_audit_log_checkpoint(clo_audit_log *log, clo_buf *out)
     clo_err e = clo_buf_put_span(out, clo_buf_span(note));
     (void)pthread_mutex_unlock(&log->lock);
     return e;
+}
+
+clo_err clo_audit_log_usable(clo_audit_log *log)
+{
+    (void)pthread_mutex_lock(&log->lock);
+    bool broken = log->broken;
+    uint64_t at = log->journal_size;
+    (void)pthread_mutex_unlock(&log->lock);
+    CLO_CHECKF(!broken, CLO_E_IO, "the log stopped after a write failure; restart the daemon");
+    CLO_CHECKF(!clo_failed(clo_os_file_still(log->fd, log->journal_path)), CLO_E_IO, "the log's journal was removed or replaced");
+    return clo_os_file_reserve(log->fd, at, CLO_AUDIT_ENTRY_MAX + RECORD_EXTRA);
 }
 
 uint64_t clo_audit_log_size(clo_audit_log *log)

@@ -45,6 +45,9 @@ CLO_R clo_audit_log_proof(clo_audit_log *log, uint64_t index, unsigned wait_ms, 
 CLO_R clo_audit_log_refresh(clo_audit_log *log, unsigned max_age_ms, unsigned wait_ms);
 /** The published checkpoint (signed note with cosignatures). */
 CLO_R clo_audit_log_checkpoint(clo_audit_log *log, clo_buf *out);
+/** Can the next entry be written: the journal is in its place, and there is room on the disk for an entry of the largest size, which is kept
+ *  for it? Asked before work begins that will have to be entered. Errors: IO, with the reason. */
+CLO_R clo_audit_log_usable(clo_audit_log *log);
 /** Entries and size now. */
 uint64_t clo_audit_log_size(clo_audit_log *log);
 /** Consistency path from old_size to new_size. */

@@ -7,6 +7,7 @@
 #include "os/file.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -60,6 +61,7 @@ typedef struct {
 static clo_err commit_group(clo_audit_log *log, clo_audit_waiter *group, committer *own, clo_buf *note, uint64_t *size, bool *usable)
 {
     *usable = true;
+    CLO_TRY(clo_os_file_still(log->fd, log->journal_path)); /* a removed file would take the entries and forget them */
     clo_buf_clear(&own->bytes);
     for (clo_audit_waiter *w = group; w != NULL; w = w->next) CLO_TRY(clo_audit_journal_record(&own->bytes, w->data, &w->leaf));
     clo_err written = clo_os_file_pwrite(log->fd, log->journal_size, clo_buf_span(&own->bytes));
@@ -120,7 +122,11 @@ static void wake_group(clo_audit_waiter *group, uint32_t code)
 
 static void finish_group(clo_audit_log *log, clo_audit_waiter *group, clo_err e, bool usable, clo_buf *note, uint64_t size)
 {
+    char why[sizeof log->why] = "";
+    if (clo_failed(e)) (void)snprintf(why, sizeof why, "the transparency log could not be written (%.110s); the operator must look at its disk", clo_err_text());
+    if (e.code == CLO_E_NOT_FOUND || e.code == CLO_E_CONFLICT) e.code = CLO_E_IO; /* the operator's trouble, not the caller's */
     (void)pthread_mutex_lock(&log->lock);
+    if (clo_failed(e)) memcpy(log->why, why, sizeof why);
     if (!usable) log->broken = true; /* memory and disk may differ now: only a restart, which reads the disk, is safe */
     if (!clo_failed(e)) {
         clo_buf_free(&log->note);

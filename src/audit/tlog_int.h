@@ -42,7 +42,7 @@ typedef struct clo_audit_waiter {
 } clo_audit_waiter;
 
 struct clo_audit_log {
-    char directory[512], checkpoint_path[600], origin[256];
+    char directory[512], journal_path[600], checkpoint_path[600], origin[256];
     clo_crypto_private_key sk;
     clo_audit_log_options options;
     int fd, lock_fd;
@@ -54,6 +54,7 @@ struct clo_audit_log {
     pthread_mutex_t store_lock;    /* held while the checkpoint is being stored */
     pthread_mutex_t lock; /* guards everything below and tree */
     pthread_cond_t work, published, ask, keep; /* to the committer; from both; to the witness thread; to the keeper */
+    char why[200];          /* the last group failed */
     bool stop, broken, keeper_idle;
     clo_audit_waiter *first, *last;
     size_t queued, wanted;  /* the committer is signalled once `wanted` wait; SIZE_MAX while it is at work */

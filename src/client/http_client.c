@@ -172,7 +172,10 @@ static void set_options(clo_client_http *c, transfer *t, const char *url, struct
     (void)curl_easy_setopt(c->curl, CURLOPT_SSL_VERIFYHOST, 0L);
     (void)curl_easy_setopt(c->curl, CURLOPT_PINNEDPUBLICKEY, c->pin);
     (void)curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT_MS, timeout < 10000 ? (long)timeout : 10000L);
-    (void)curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    /* A stream may be silent between events; an answer that trickles in byte by byte is none, and who named a time gets it kept. */
+    bool streams = r->sink != NULL || r->upload_fd >= 0;
+    (void)curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, streams || r->timeout_ms == 0 ? 0L : (long)r->timeout_ms);
+    (void)curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_LIMIT, streams ? 1L : 1024L);
     (void)curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_TIME, (long)(timeout / 1000 + 1));
     /* A server that drips bytes must not hold whoever asked for a time. */
     if (r->timeout_ms != 0 && r->sink == NULL && r->upload_fd < 0)

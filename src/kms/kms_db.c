@@ -1,5 +1,7 @@
 /* SQLite: connections, statements, and the group commit of writers. */
 #include "kms/kms_int.h"
+#include "os/file.h"
+#include "os/log.h"
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,16 +52,43 @@ const char kms_schema[] =
     "INSERT INTO meta(key, number) VALUES('schema', 1), ('time_max', 0);"
     "INSERT INTO meta(key, number, bytes) VALUES('ledger_head', 0, zeroblob(32));";
 
+/* A disk that refuses is no secret: whoever asks is told, and may ask again when its owner has looked. */
+static clo_err disk_error(sqlite3 *db, int code)
+{
+    clo_os_log(CLO_OS_LOG_ERROR, "ledger-write", NULL, "%s (%d, system error %d)", sqlite3_errmsg(db), code, sqlite3_system_errno(db));
+    return CLO_FAILF(CLO_E_AGAIN, "the key service cannot write its ledger: %s; its owner must look at the disk, then try again",
+                     (code & 0xff) == SQLITE_FULL ? "the disk is full" : (code & 0xff) == SQLITE_READONLY ? "it is read-only" : "the disk fails");
+}
+
 static clo_err db_error(sqlite3 *db, const char *doing)
 {
     int code = sqlite3_extended_errcode(db);
+    if ((code & 0xff) == SQLITE_FULL || (code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_READONLY) return disk_error(db, code);
     if ((code & 0xff) == SQLITE_BUSY) return CLO_FAILF(CLO_E_AGAIN, "the key service's database is busy (%s); try again", doing);
     return CLO_FAILF(CLO_E_DATABASE, "the key service's database failed (%s): %s (%d)", doing, sqlite3_errmsg(db), code);
 }
 
+/* Keep a descriptor of the write-ahead log, which SQLite makes at the first look and keeps as long as it has the database open. */
+static clo_err wal_watch(kms_db *db, const char *path)
+{
+    CLO_TRY(kms_db_script(db, "SELECT count(*) FROM sqlite_schema"));
+    (void)snprintf(db->wal_path, sizeof db->wal_path, "%s-wal", path);
+    return clo_os_file_open(&db->wal_fd, db->wal_path, CLO_OS_OPEN_READ, 0);
+}
+
+/* SQLite goes on writing to files that somebody has removed; what it then promises would be forgotten at the next start. */
+static clo_err files_still(kms_db *db)
+{
+    int moved = 0;
+    (void)sqlite3_file_control(db->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+    if (moved != 0 || clo_failed(clo_os_file_still(db->wal_fd, db->wal_path)))
+        return CLO_FAILF(CLO_E_AGAIN, "the key service's ledger was removed or replaced while it served; its owner must restore its home and restart it");
+    return CLO_OK;
+}
+
 clo_err kms_db_open(kms_db *db, const char *path, bool durable)
 {
-    *db = (kms_db){.db = NULL};
+    *db = (kms_db){.db = NULL, .wal_fd = -1};
     if (sqlite3_open_v2(path, &db->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL) != SQLITE_OK) {
         clo_err e =
             CLO_FAILF(CLO_E_DATABASE, "%s cannot be opened: %s", path, db->db != NULL ? sqlite3_errmsg(db->db) : "no memory");
@@ -71,6 +100,7 @@ clo_err kms_db_open(kms_db *db, const char *path, bool durable)
         db, durable ? "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"
                       "PRAGMA cell_size_check=ON; PRAGMA secure_delete=ON;"
                     : "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA trusted_schema=OFF;");
+    if (!clo_failed(e) && durable) e = wal_watch(db, path);
     if (clo_failed(e)) kms_db_close(db);
     return e;
 }
@@ -79,7 +109,8 @@ void kms_db_close(kms_db *db)
 {
     for (size_t i = 0; i < db->statement_count; i++) (void)sqlite3_finalize(db->statements[i].statement);
     (void)sqlite3_close(db->db);
-    *db = (kms_db){.db = NULL};
+    if (db->db != NULL) clo_os_fd_close(&db->wal_fd);
+    *db = (kms_db){.db = NULL, .wal_fd = -1};
 }
 
 clo_err kms_db_script(kms_db *db, const char *sql)
@@ -247,6 +278,7 @@ clo_err kms_fault_at(clo_kms *kms, const char *point)
 static clo_err group_begin(clo_kms *kms, int64_t *now)
 {
     CLO_TRY(clo_kms_now(kms, now));
+    CLO_TRY(files_still(&kms->writer));
     CLO_TRY(kms_db_run(&kms->writer, "BEGIN IMMEDIATE", ""));
     return CLO_OK;
 }

@@ -17,6 +17,8 @@
 enum { KMS_STATEMENTS_MAX = 96 };
 typedef struct {
     sqlite3 *db;
+    char wal_path[660];
+    int wal_fd; /* of a durable one: shows whether the write-ahead log is still in its place; -1 */
     size_t statement_count;
     struct {
         const char *sql; /* the literal: compared by address */

@@ -275,6 +275,23 @@ clo_err clo_os_file_size_fd(int fd, uint64_t *size)
     return CLO_OK;
 }
 
+clo_err clo_os_file_still(int fd, const char *path)
+{
+    struct stat open_one, named;
+    if (fstat(fd, &open_one) != 0) return fail_errno(path, "look at");
+    if (stat(path, &named) != 0) return fail_errno(path, "look at");
+    CLO_CHECKF(open_one.st_dev == named.st_dev && open_one.st_ino == named.st_ino, CLO_E_CONFLICT, "another file was put in the place of %s", path);
+    return CLO_OK;
+}
+
+clo_err clo_os_file_reserve(int fd, uint64_t offset, uint64_t n)
+{
+    CLO_CHECK(offset <= INT64_MAX - n, CLO_E_RANGE);
+    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)n) != 0 && errno != EOPNOTSUPP && errno != ENOSYS && errno != EINTR)
+        return fail_fd("make room in a file");
+    return CLO_OK;
+}
+
 clo_err clo_os_file_size(const char *path, uint64_t *size)
 {
     struct stat st;

@@ -49,6 +49,10 @@ CLO_R clo_os_file_sync(int fd);
 CLO_R clo_os_file_sync_data(int fd);
 CLO_R clo_os_file_truncate(int fd, uint64_t size);
 CLO_R clo_os_file_size_fd(int fd, uint64_t *size);
+/** The open file is still the one at this path: nobody removed or replaced it. Errors: NOT_FOUND, CONFLICT (another file is there), IO. */
+CLO_R clo_os_file_still(int fd, const char *path);
+/** See that n more bytes behind offset will fit on the disk; the file's size stays. Errors: IO. A file system that cannot tell says yes. */
+CLO_R clo_os_file_reserve(int fd, uint64_t offset, uint64_t n);
 /** Errors: NOT_FOUND, IO. */
 CLO_R clo_os_file_size(const char *path, uint64_t *size);
 bool clo_os_file_exists(const char *path);

@@ -60,9 +60,10 @@ static clo_err open_tls(clo_service *s)
 static bool ready(void *context, char why[160])
 {
     const clo_service *s = context;
-    bool good = !clo_failed(clo_store_ping(s->store));
-    if (!good) (void)snprintf(why, 160, "the database does not answer");
-    return good;
+    clo_err e = clo_store_ping(s->store);
+    if (!clo_failed(e)) e = clo_audit_log_usable(s->log);
+    if (clo_failed(e)) (void)snprintf(why, 160, "%s", clo_err_text());
+    return !clo_failed(e);
 }
 
 static clo_err start_server(clo_service *s)

@@ -162,6 +162,7 @@ CLO_HANDLER(clo_service_post_agreement)
 {
     clo_service *s = context;
     clo_store_agreement r;
+    CLO_TRY(clo_service_require_records(s));
     (void)pthread_mutex_lock(&settling);
     clo_err e = submit(s, request, &r);
     (void)pthread_mutex_unlock(&settling);
@@ -265,6 +266,7 @@ static clo_err take_order(clo_service *s, clo_gateway_request *request, clo_stor
 CLO_HANDLER(clo_service_post_order)
 {
     clo_store_agreement r;
+    CLO_TRY(clo_service_require_records(context));
     (void)pthread_mutex_lock(&settling);
     clo_err e = take_order(context, request, &r);
     (void)pthread_mutex_unlock(&settling);

@@ -99,7 +99,10 @@ void clo_service_run_publish(clo_service *s, const clo_store_run *r, bool member
 /* witness_link.c */
 clo_err clo_service_witness_ask(void *service, clo_audit_log *log, clo_span note, uint64_t size, clo_buf *lines);
 
-/* registration.c: register an object in the log, once; *index >= 0. */
+/* registration.c: see that what begins now can be recorded to its end: database and log are in their places, with room for an entry. Errors:
+ * AGAIN, with the reason for whoever asks. */
+CLO_R clo_service_require_records(clo_service *s);
+/* Register an object in the log, once; *index >= 0. */
 CLO_R clo_service_log_append(clo_service *s, const char *type, clo_span object, uint64_t *index);
 
 #endif

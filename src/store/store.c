@@ -53,7 +53,10 @@ static clo_err prepare_database(clo_store *s, const char *path)
     CLO_TRY(run_sql(s, schema));
     char set[64];
     (void)snprintf(set, sizeof set, "PRAGMA user_version=%d", SCHEMA_VERSION);
-    return run_sql(s, set);
+    CLO_TRY(run_sql(s, set));
+    /* SQLite makes it at the first look and keeps it as long as the database is open. */
+    CLO_CHECK(snprintf(s->wal_path, sizeof s->wal_path, "%s-wal", path) < (int)sizeof s->wal_path, CLO_E_TOO_LARGE);
+    return clo_os_file_open(&s->wal_fd, s->wal_path, CLO_OS_OPEN_READ, 0);
 }
 
 CLO_R clo_store_open(clo_store **out, const char *home)
@@ -61,6 +64,7 @@ CLO_R clo_store_open(clo_store **out, const char *home)
     clo_store *s = calloc(1, sizeof *s);
     CLO_CHECK(s != NULL, CLO_E_NOMEM);
     (void)pthread_mutex_init(&s->lock, NULL);
+    s->wal_fd = -1;
     char path[600];
     clo_err e = clo_os_path_join(s->blobs, sizeof s->blobs, home, "blobs");
     if (!clo_failed(e)) e = clo_os_dir_make(s->blobs);
@@ -78,6 +82,7 @@ void clo_store_close(clo_store **s)
 {
     if (*s == NULL) return;
     (void)sqlite3_close((*s)->db);
+    clo_os_fd_close(&(*s)->wal_fd);
     (void)pthread_mutex_destroy(&(*s)->lock);
     free(*s);
     *s = NULL;
@@ -86,6 +91,11 @@ void clo_store_close(clo_store **s)
 CLO_R clo_store_ping(clo_store *s)
 {
     clo_store_query q;
+    int moved = 0;
+    (void)pthread_mutex_lock(&s->lock);
+    (void)sqlite3_file_control(s->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+    (void)pthread_mutex_unlock(&s->lock);
+    CLO_CHECKF(moved == 0 && !clo_failed(clo_os_file_still(s->wal_fd, s->wal_path)), CLO_E_DATABASE, "the operator's database was removed or replaced");
     clo_store_query_begin(&q, s, "SELECT count(*) FROM sqlite_schema");
     return clo_store_query_run(&q, NULL);
 }

@@ -16,7 +16,7 @@ typedef struct clo_store clo_store;
 /** Open or create home/operator.db and home/blobs. Errors: DATABASE, VERSION (made by a newer program), IO. */
 CLO_R clo_store_open(clo_store **out, const char *home);
 void clo_store_close(clo_store **s);
-/** A cheap query, for readiness. */
+/** Is the database in its place, and does it answer? SQLite itself goes on writing to a file that was removed. Errors: DATABASE. */
 CLO_R clo_store_ping(clo_store *s);
 
 /* Parties: the first key registered under a name stays. */

@@ -8,7 +8,8 @@
 
 struct clo_store {
     sqlite3 *db;
-    char blobs[512];
+    char blobs[512], wal_path[640];
+    int wal_fd; /* shows whether the write-ahead log is still in its place; -1 */
     pthread_mutex_t lock; /* the connection is used by one thread at a time */
 };
 

@@ -25,7 +25,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 enum { WRITE = 1, SYNC = 2, RENAME = 4, LINK = 8, UNLINK = 16, TRUNCATE = 32, CREATE = 64, MAKE_DIR = 128, SEND = 256 };
-enum { NOTHING, FAIL_IO, FULL, READ_ONLY, SHORT, TORN, KILL, KILL_AFTER, POWER, POWER_MIXED, NO_DESCRIPTORS };
+enum { NOTHING, FAIL_IO, FULL, READ_ONLY, SHORT, TORN, KILL, KILL_AFTER, POWER, POWER_MIXED, NO_DESCRIPTORS, STOP };
 enum { PATH_SIZE = 512 };
 
 /* Layout shared with fault_control.py. */
@@ -277,6 +277,10 @@ static int decide(unsigned kind)
     atomic_fetch_add(&shared->hits, 1);
     if (how == SHORT || how == KILL_AFTER || (how == TORN && data)) return how;
     if (how == FULL && data && number == shared->first) return SHORT;
+    if (how == STOP) {
+        (void)raise(SIGSTOP);
+        return NOTHING;
+    }
     if (how == POWER || how == POWER_MIXED) cut_power();
     if (how == TORN || how == KILL || how == POWER || how == POWER_MIXED) die();
     errno = error_of(kind);
@@ -287,7 +291,7 @@ static int decide(unsigned kind)
     (void)pthread_mutex_lock(&lock); \
     int how = decide(kind); \
     int result = -1; \
-    if (how == SHORT) { errno = EIO; how = FAIL_IO; } \
+    if (how == SHORT) { errno = shared->how == FULL ? ENOSPC : EIO; how = FAIL_IO; } \
     if (how != FAIL_IO) { record; result = (fallible); } \
     if (how == KILL_AFTER) die(); \
     (void)pthread_mutex_unlock(&lock); \
@@ -401,6 +405,16 @@ EXPORT int ftruncate(int fd, off_t size)
     return watched_file(fd, path) ? guarded_truncate(fd, path, size) : REAL(ftruncate)(fd, size);
 }
 EXPORT int ftruncate64(int fd, off64_t size) { return ftruncate(fd, size); }
+
+/* Room is data as far as a full disk goes. */
+static int guarded_reserve(int fd, int mode, off_t offset, off_t n) { GUARDED(WRITE, REAL(fallocate)(fd, mode, offset, n), ); }
+EXPORT int fallocate(int fd, int mode, off_t offset, off_t n)
+{
+    char path[PATH_SIZE];
+    int result = watched_file(fd, path) ? guarded_reserve(fd, mode, offset, n) : REAL(fallocate)(fd, mode, offset, n);
+    return result;
+}
+EXPORT int fallocate64(int fd, int mode, off64_t offset, off64_t n) { return fallocate(fd, mode, offset, n); }
 
 static int guarded_rename(const char *from, const char *to) { GUARDED(RENAME, REAL(rename)(from, to), note_name(REPLACED, to, from)); }
 EXPORT int rename(const char *from, const char *to) { return watched_path(to) ? guarded_rename(from, to) : REAL(rename)(from, to); }

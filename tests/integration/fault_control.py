@@ -8,7 +8,7 @@ ALL = 255
 WRITE, SYNC, RENAME, LINK, UNLINK, TRUNCATE, CREATE, MAKE_DIR, SEND = (1 << bit for bit in range(9))
 FOR_EVER = 2 ** 64 - 1
 HOW = {name: number for number, name in enumerate(
-    ["nothing", "io error", "disk full", "read-only", "short write", "torn write", "kill", "kill after", "power cut", "mixed power cut", "no descriptors"])}
+    ["nothing", "io error", "disk full", "read-only", "short write", "torn write", "kill", "kill after", "power cut", "mixed power cut", "no descriptors", "stop"])}
 
 
 def shim(build):

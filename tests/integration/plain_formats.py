@@ -309,3 +309,22 @@ def tile_number(index):
         index //= 1000
         parts.append(f"x{index % 1000:03d}")
     return "/".join(reversed(parts))
+
+
+# ---- the journal of the log ----
+
+def journal_of(home):
+    """Entries of the log's journal (be32 length, data, leaf hash), and the bytes behind the last whole record."""
+    path = os.path.join(home, "journal")
+    if not os.path.exists(path):
+        return [], b""
+    with open(path, "rb") as file:
+        data = file.read()
+    entries = []
+    while len(data) >= 36:
+        size = int.from_bytes(data[:4], "big")
+        if size > 60000 or len(data) < 36 + size or leaf_hash(data[4:4 + size]) != data[4 + size:36 + size]:
+            break
+        entries.append(data[4:4 + size])
+        data = data[36 + size:]
+    return entries, data

@@ -79,10 +79,12 @@ class Daemon:
 
     def __init__(self, name, command, log):
         self.name, self.command, self.log, self.child = name, [str(word) for word in command], log, None
+        self.environment = {}  # beyond the bare one
 
     def start(self, seconds=10):
         with open(self.log, "ab") as log:
-            self.child = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=bare_environment())
+            self.child = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+                                          env=dict(bare_environment(), **self.environment))
         os.set_blocking(self.child.stdout.fileno(), False)
         said = b""
         end = time.monotonic() + seconds
