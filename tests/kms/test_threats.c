@@ -180,9 +180,9 @@ static void T03_stop_between_appraisal_and_release(void **state)
     w.kms->fault = hold_the_stop;
     w.kms->fault_context = &window;
     assert_ok(order(&w.b, "stop", 1));
-    w.kms->fault = NULL;
     assert_true(window.started);
     assert_int_equal(pthread_join(window.thread, NULL), 0);
+    w.kms->fault = NULL;
     assert_true(late.queued);
     assert_int_equal(late.e.code, CLO_E_DENIED);
     assert_string_equal(late.denial.claim, "agreement.state");
