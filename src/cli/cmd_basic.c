@@ -210,7 +210,8 @@ static clo_err find_reason(clo_cli *c, const char *id, clo_wire_node **out)
     char path[160], dir[CLO_CLIENT_PATH];
     clo_client_session *server = NULL;
     clo_err e = CLO_FAILF(CLO_E_NOT_FOUND, "nothing is known under %.70s; give the id that the refusal printed", id);
-    if (c->home.server.known) {
+    CLO_TRY(clo_client_home_path(&c->home, NULL, "identity.key", dir));
+    if (c->home.server.known && clo_os_file_exists(dir)) { /* the operator tells parties only */
         (void)snprintf(path, sizeof path, "/api/v1/explain/%s", id);
         CLO_TRY(clo_cli_server(c, &server));
         e = clo_cli_get(c, server, path, out);

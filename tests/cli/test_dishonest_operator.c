@@ -171,9 +171,18 @@ static void lists_have_all_their_pages(void **state)
     expect_error(f, "pages");
 }
 
+/* Key services explain to whoever has the id: a home without a party may ask them. */
+static void explaining_needs_no_party(void **state)
+{
+    fixture *f = *state;
+    ask(f, "explain " RUN, 3);
+    expect_error(f, "nothing is known under " RUN);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, with_party, teardown)
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(another_agreement_than_asked_for), TEST(no_text_steers_the_terminal), TEST(lists_have_all_their_pages)};
+    const struct CMUnitTest tests[] = {TEST(another_agreement_than_asked_for), TEST(no_text_steers_the_terminal), TEST(lists_have_all_their_pages),
+                                       cmocka_unit_test_setup_teardown(explaining_needs_no_party, setup, teardown)};
     return cmocka_run_group_tests_name("dishonest operator", tests, start, end);
 }
