@@ -93,6 +93,7 @@ typedef struct {
     snp_endorsement endorsement;
     bool have_key;
     clo_crypto_public_key key; /* of the VCEK or VLEK */
+    clo_crypto_loaded_key *loaded; /* the same key, ready; NULL where no cache has it. Whoever holds the chain frees it */
 } snp_chain;
 
 /* What certificates and a revocation list say, whatever the time, the policy and the report. */
@@ -111,6 +112,7 @@ typedef struct {
 /** The key of this context's collateral: SHA-256 over kind, the policy's pinned roots and the exact bytes of VCEK or VLEK, ASK, ARK and
  *  revocation list (each behind its length). Not cacheable: no cache, an incomplete chain, or one that comes in another way. */
 CLO_R clo_attest_cache_key(const clo_attest_context *c, bool simulated, uint8_t key[32], bool *cacheable);
+/** out->chain.loaded is given to the caller. */
 bool clo_attest_cache_find(clo_attest_cache *cache, const uint8_t key[32], snp_collateral *out);
 /** Only for collateral in which no check failed: every signature held. */
 void clo_attest_cache_put(clo_attest_cache *cache, const uint8_t key[32], const snp_collateral *collateral);

@@ -11,7 +11,7 @@ typedef struct {
     snp_collateral collateral;
 } cache_entry;
 
-/* The lock ranks below every lock of a caller: nothing is called while it is held. */
+/* The lock ranks below every lock of a caller: nothing that locks is called while it is held. */
 struct clo_attest_cache {
     pthread_mutex_t lock;
     uint64_t clock;
@@ -34,6 +34,7 @@ clo_err clo_attest_cache_new(clo_attest_cache **out)
 void clo_attest_cache_free(clo_attest_cache **cache)
 {
     if (*cache == NULL) return;
+    for (size_t i = 0; i < CLO_ATTEST_CACHE_ENTRIES; i++) clo_crypto_loaded_free(&(*cache)->entries[i].collateral.chain.loaded);
     (void)pthread_mutex_destroy(&(*cache)->lock);
     free(*cache);
     *cache = NULL;
@@ -62,6 +63,9 @@ bool clo_attest_cache_find(clo_attest_cache *cache, const uint8_t key[32], snp_c
     if (found != NULL) {
         found->used = ++cache->clock;
         *out = found->collateral;
+        out->chain.loaded = NULL;
+        if (found->collateral.chain.loaded != NULL && clo_failed(clo_crypto_loaded_share(found->collateral.chain.loaded, &out->chain.loaded)))
+            out->chain.loaded = NULL; /* its bytes do as well */
         cache->counts.hits++;
     } else {
         cache->counts.misses++;
@@ -72,6 +76,8 @@ bool clo_attest_cache_find(clo_attest_cache *cache, const uint8_t key[32], snp_c
 
 void clo_attest_cache_put(clo_attest_cache *cache, const uint8_t key[32], const snp_collateral *collateral)
 {
+    clo_crypto_loaded_key *loaded = NULL;
+    if (clo_failed(clo_crypto_load_public(&collateral->chain.key, &loaded))) return;
     (void)pthread_mutex_lock(&cache->lock);
     cache_entry *to = entry_find(cache, key); /* another thread may have been faster */
     if (to == NULL) {
@@ -83,7 +89,9 @@ void clo_attest_cache_put(clo_attest_cache *cache, const uint8_t key[32], const 
     }
     to->used = ++cache->clock;
     memcpy(to->key, key, sizeof to->key);
+    clo_crypto_loaded_free(&to->collateral.chain.loaded);
     to->collateral = *collateral;
+    to->collateral.chain.loaded = loaded;
     (void)pthread_mutex_unlock(&cache->lock);
 }
 

@@ -327,8 +327,8 @@ CLO_R clo_attest_snp_chain(clo_attest_context *c, bool simulated, snp_chain *out
     } else {
         CLO_TRY(learn_chain(c, &k, &f));
     }
-    CLO_TRY(judge(c, simulated, known, &k, &f));
     *out = f.chain;
+    CLO_TRY(judge(c, simulated, known, &k, &f));
     if (cacheable && !known && c->out->reason[0] == '\0') clo_attest_cache_put(c->cache, key, &f);
     return CLO_OK;
 }

@@ -1,5 +1,6 @@
 /* SEV-SNP: every check of a report against its certificates and the policy. The software TEE comes through here too. */
 #include "attest/attest_int.h"
+#include "base/clo_own.h"
 
 #include <stdio.h>
 
@@ -45,7 +46,9 @@ static clo_err check_signature(clo_attest_context *c, const snp_report *r, const
     } else if (!chain->have_key) {
         actual = "no usable endorsement key";
     } else {
-        clo_err e = clo_crypto_verify(&chain->key, r->signed_bytes, clo_span_of(rs, sizeof rs));
+        clo_span signature = clo_span_of(rs, sizeof rs);
+        clo_err e = chain->loaded != NULL ? clo_crypto_loaded_verify(chain->loaded, r->signed_bytes, signature)
+                                          : clo_crypto_verify(&chain->key, r->signed_bytes, signature);
         if (clo_failed(e) && !clo_attest_err_is_about_input(e)) return e;
         ok = !clo_failed(e);
         if (!ok) actual = "not signed by the endorsement key";
@@ -224,10 +227,12 @@ static void take_report(clo_attest_context *c, snp_report *r, bool *parsed)
     }
 }
 
+static void chain_end(snp_chain *chain) { clo_crypto_loaded_free(&chain->loaded); }
+
 CLO_R clo_attest_snp_appraise(clo_attest_context *c, bool simulated)
 {
     snp_report r;
-    snp_chain chain;
+    CLO_AUTO(chain_end) snp_chain chain = {.have_key = false};
     bool parsed = false;
     take_report(c, &r, &parsed);
     CLO_TRY(clo_attest_snp_chain(c, simulated, &chain));

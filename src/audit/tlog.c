@@ -59,8 +59,8 @@ CLO_R clo_audit_log_open(clo_audit_log **out, const clo_audit_log_options *optio
     clo_audit_log *log = calloc(1, sizeof *log);
     CLO_CHECK(log != NULL, CLO_E_NOMEM);
     log->fd = log->lock_fd = -1;
-    log->sk = *options->sk;
     log->options = *options;
+    log->options.sk = NULL; /* the caller's */
     clo_buf_init(&log->note, CLO_NOTE_MAX);
     clo_buf_init(&log->witnessed, CLO_NOTE_MAX);
     (void)pthread_mutex_init(&log->lock, NULL);
@@ -74,7 +74,8 @@ CLO_R clo_audit_log_open(clo_audit_log **out, const clo_audit_log_options *optio
     (void)pthread_mutex_init(&log->store_lock, NULL);
     (void)pthread_condattr_destroy(&monotonic);
     clo_crypto_public_key pk;
-    clo_err e = clo_crypto_sign_public_of(&log->sk, &pk);
+    clo_err e = clo_crypto_sign_public_of(options->sk, &pk);
+    if (!clo_failed(e)) e = clo_crypto_load_private(options->sk, &log->sk);
     if (!clo_failed(e)) e = clo_str_set(log->origin, sizeof log->origin, clo_span_str(options->origin));
     if (!clo_failed(e)) e = clo_str_set(log->directory, sizeof log->directory, clo_span_str(options->directory));
     if (!clo_failed(e)) e = clo_wire_note_key_make(log->origin, 1, &pk, &log->key);
@@ -116,7 +117,7 @@ void clo_audit_log_close(clo_audit_log **logp)
     clo_audit_tree_free(&log->tree);
     clo_buf_free(&log->note);
     clo_buf_free(&log->witnessed);
-    clo_crypto_private_key_wipe(&log->sk);
+    clo_crypto_loaded_free(&log->sk);
     (void)pthread_cond_destroy(&log->work);
     (void)pthread_cond_destroy(&log->published);
     (void)pthread_cond_destroy(&log->ask);

@@ -22,7 +22,7 @@ static clo_err sign_tree(clo_audit_log *log, clo_buf *note)
     CLO_AUTO(clo_buf_free) clo_buf body;
     clo_buf_init(&body, NOTE_MAX);
     CLO_TRY(clo_wire_checkpoint_write(&c, &body));
-    return clo_wire_note_sign(clo_buf_span(&body), log->origin, &log->sk, note);
+    return clo_wire_note_sign_loaded(clo_buf_span(&body), &log->key, log->sk, note);
 }
 
 /* Ask the witnesses about a published note; on success it becomes the witnessed one. Called without the lock. */

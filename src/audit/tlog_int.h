@@ -43,7 +43,7 @@ typedef struct clo_audit_waiter {
 
 struct clo_audit_log {
     char directory[512], journal_path[600], checkpoint_path[600], origin[256];
-    clo_crypto_private_key sk;
+    clo_crypto_loaded_key *sk;
     clo_audit_log_options options;
     int fd, lock_fd;
     uint64_t journal_size;

@@ -4,6 +4,7 @@
 #include "crypto/crypto_int.h"
 #include "crypto/hash.h"
 #include <openssl/ec.h>
+#include <stdlib.h>
 
 size_t clo_crypto_signature_size(clo_crypto_sign_alg alg)
 {
@@ -74,23 +75,20 @@ static size_t der_from_p1363(clo_span sig, uint8_t *der, size_t der_size)
 
 enum { DER_MAX = 160 }; /* SEQUENCE of two INTEGERs of at most 67 bytes each */
 
-clo_err clo_crypto_sign(const clo_crypto_private_key *sk, clo_span message, uint8_t *signature)
+static clo_err sign_with(EVP_PKEY *key, clo_crypto_sign_alg alg, clo_span message, uint8_t *signature)
 {
-    size_t size = clo_crypto_signature_size(sk->alg);
-    CLO_CHECKF(size != 0, CLO_E_UNSUPPORTED, "this signature algorithm is not available");
-    CLO_AUTO(clo_crypto_pkey_auto) EVP_PKEY *key = NULL;
-    CLO_TRY(clo_crypto_pkey_private(sk, &key));
+    size_t size = clo_crypto_signature_size(alg);
     CLO_AUTO(clo_crypto_md_ctx_auto) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     CLO_CHECK(ctx != NULL, CLO_E_NOMEM);
     static const uint8_t empty[1] = {0};
     const uint8_t *m = message.n != 0 ? message.p : empty;
     uint8_t made[DER_MAX];
     size_t n = sizeof made;
-    if (EVP_DigestSignInit(ctx, NULL, sign_md(sk->alg), NULL, key) != 1 || EVP_DigestSign(ctx, made, &n, m, message.n) != 1)
+    if (EVP_DigestSignInit(ctx, NULL, sign_md(alg), NULL, key) != 1 || EVP_DigestSign(ctx, made, &n, m, message.n) != 1)
         return clo_crypto_fail(CLO_E_RNG, "signing failed inside OpenSSL");
-    if (sk->alg != CLO_SIGN_ED25519) {
+    if (alg != CLO_SIGN_ED25519) {
         uint8_t fixed[CLO_SIGNATURE_MAX];
-        if (!p1363_from_der(sk->alg, made, n, fixed))
+        if (!p1363_from_der(alg, made, n, fixed))
             return clo_crypto_fail(CLO_E_BUG, "OpenSSL made a signature of unknown form");
         memcpy(signature, fixed, size);
         return CLO_OK;
@@ -100,15 +98,21 @@ clo_err clo_crypto_sign(const clo_crypto_private_key *sk, clo_span message, uint
     return CLO_OK;
 }
 
-static clo_err verify_native(const clo_crypto_public_key *pk, clo_span message, clo_span signature)
+clo_err clo_crypto_sign(const clo_crypto_private_key *sk, clo_span message, uint8_t *signature)
 {
+    CLO_CHECKF(clo_crypto_signature_size(sk->alg) != 0, CLO_E_UNSUPPORTED, "this signature algorithm is not available");
     CLO_AUTO(clo_crypto_pkey_auto) EVP_PKEY *key = NULL;
-    CLO_TRY(clo_crypto_pkey_public(pk, &key));
+    CLO_TRY(clo_crypto_pkey_private(sk, &key));
+    return sign_with(key, sk->alg, message, signature);
+}
+
+static clo_err verify_native(EVP_PKEY *key, clo_crypto_sign_alg alg, clo_span message, clo_span signature)
+{
     CLO_AUTO(clo_crypto_md_ctx_auto) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     CLO_CHECK(ctx != NULL, CLO_E_NOMEM);
     static const uint8_t empty[1] = {0};
     const uint8_t *m = message.n != 0 ? message.p : empty;
-    if (EVP_DigestVerifyInit(ctx, NULL, sign_md(pk->alg), NULL, key) != 1)
+    if (EVP_DigestVerifyInit(ctx, NULL, sign_md(alg), NULL, key) != 1)
         return clo_crypto_fail(CLO_E_NOMEM, "verification could not start");
     if (EVP_DigestVerify(ctx, signature.p, signature.n, m, message.n) != 1)
         return clo_crypto_fail(CLO_E_BAD_SIGNATURE,
@@ -116,17 +120,30 @@ static clo_err verify_native(const clo_crypto_public_key *pk, clo_span message, 
     return CLO_OK;
 }
 
-clo_err clo_crypto_verify(const clo_crypto_public_key *pk, clo_span message, clo_span signature)
+static clo_err check_size(clo_crypto_sign_alg alg, clo_span signature)
 {
-    size_t size = clo_crypto_signature_size(pk->alg);
+    size_t size = clo_crypto_signature_size(alg);
     CLO_CHECKF(size != 0, CLO_E_UNSUPPORTED, "this signature algorithm is not available");
     CLO_CHECKF(signature.n == size, CLO_E_BAD_SIGNATURE, "the signature has %zu bytes, this algorithm makes %zu", signature.n,
                size);
-    if (pk->alg == CLO_SIGN_ED25519) return verify_native(pk, message, signature);
+    return CLO_OK;
+}
+
+static clo_err verify_with(EVP_PKEY *key, clo_crypto_sign_alg alg, clo_span message, clo_span signature)
+{
+    if (alg == CLO_SIGN_ED25519) return verify_native(key, alg, message, signature);
     uint8_t der[DER_MAX];
     size_t n = der_from_p1363(signature, der, sizeof der);
     if (n == 0) return clo_crypto_fail(CLO_E_NOMEM, "the signature could not be read");
-    return verify_native(pk, message, clo_span_of(der, n));
+    return verify_native(key, alg, message, clo_span_of(der, n));
+}
+
+clo_err clo_crypto_verify(const clo_crypto_public_key *pk, clo_span message, clo_span signature)
+{
+    CLO_TRY(check_size(pk->alg, signature));
+    CLO_AUTO(clo_crypto_pkey_auto) EVP_PKEY *key = NULL;
+    CLO_TRY(clo_crypto_pkey_public(pk, &key));
+    return verify_with(key, pk->alg, message, signature);
 }
 
 clo_err clo_crypto_verify_der(const clo_crypto_public_key *pk, clo_span message, clo_span signature_der)
@@ -135,5 +152,69 @@ clo_err clo_crypto_verify_der(const clo_crypto_public_key *pk, clo_span message,
     CLO_CHECKF(signature_der.n != 0 && signature_der.n <= DER_MAX, CLO_E_BAD_SIGNATURE, "a DER signature of %zu bytes is refused",
                signature_der.n);
     /* OpenSSL encodes what it parsed again and compares: only the one DER form passes. */
-    return verify_native(pk, message, signature_der);
+    CLO_AUTO(clo_crypto_pkey_auto) EVP_PKEY *key = NULL;
+    CLO_TRY(clo_crypto_pkey_public(pk, &key));
+    return verify_native(key, pk->alg, message, signature_der);
+}
+
+/* ---- loaded keys ---- */
+
+struct clo_crypto_loaded_key {
+    clo_crypto_sign_alg alg;
+    bool secret;
+    EVP_PKEY *key;
+};
+
+/* Takes the key. */
+static clo_err loaded_new(clo_crypto_sign_alg alg, bool secret, EVP_PKEY *key, clo_crypto_loaded_key **out)
+{
+    clo_crypto_loaded_key *made = malloc(sizeof *made);
+    if (made == NULL) {
+        EVP_PKEY_free(key);
+        return CLO_FAIL(CLO_E_NOMEM);
+    }
+    *made = (clo_crypto_loaded_key){alg, secret, key};
+    *out = made;
+    return CLO_OK;
+}
+
+clo_err clo_crypto_load_private(const clo_crypto_private_key *sk, clo_crypto_loaded_key **out)
+{
+    EVP_PKEY *key = NULL;
+    CLO_TRY(clo_crypto_pkey_private(sk, &key));
+    return loaded_new(sk->alg, true, key, out);
+}
+
+clo_err clo_crypto_load_public(const clo_crypto_public_key *pk, clo_crypto_loaded_key **out)
+{
+    EVP_PKEY *key = NULL;
+    CLO_TRY(clo_crypto_pkey_public(pk, &key));
+    return loaded_new(pk->alg, false, key, out);
+}
+
+clo_err clo_crypto_loaded_share(const clo_crypto_loaded_key *key, clo_crypto_loaded_key **out)
+{
+    if (EVP_PKEY_up_ref(key->key) != 1) return clo_crypto_fail(CLO_E_NOMEM, "the key could not be shared");
+    return loaded_new(key->alg, key->secret, key->key, out);
+}
+
+void clo_crypto_loaded_free(clo_crypto_loaded_key **key)
+{
+    if (*key == NULL) return;
+    EVP_PKEY_free((*key)->key);
+    free(*key);
+    *key = NULL;
+}
+
+clo_err clo_crypto_loaded_sign(const clo_crypto_loaded_key *key, clo_span message, uint8_t *signature)
+{
+    CLO_CHECKF(key->secret, CLO_E_UNSUPPORTED, "a public key signs nothing");
+    return sign_with(key->key, key->alg, message, signature);
+}
+
+clo_err clo_crypto_loaded_verify(const clo_crypto_loaded_key *key, clo_span message, clo_span signature)
+{
+    CLO_CHECKF(!key->secret, CLO_E_UNSUPPORTED, "signatures are verified with the public key");
+    CLO_TRY(check_size(key->alg, signature));
+    return verify_with(key->key, key->alg, message, signature);
 }

@@ -38,6 +38,17 @@ CLO_R clo_crypto_verify(const clo_crypto_public_key *pk, clo_span message, clo_s
 /** ECDSA verification of a DER signature (X.509, Wycheproof); strict DER. */
 CLO_R clo_crypto_verify_der(const clo_crypto_public_key *pk, clo_span message, clo_span signature_der);
 
+/* A key that is used often, checked and prepared once. For any number of threads; what it does is what the functions above do with its bytes. */
+typedef struct clo_crypto_loaded_key clo_crypto_loaded_key;
+/** Given to the caller. Errors: MALFORMED, UNSUPPORTED, NOMEM. */
+CLO_R clo_crypto_load_private(const clo_crypto_private_key *sk, clo_crypto_loaded_key **out);
+CLO_R clo_crypto_load_public(const clo_crypto_public_key *pk, clo_crypto_loaded_key **out);
+/** Another owner of the same key. */
+CLO_R clo_crypto_loaded_share(const clo_crypto_loaded_key *key, clo_crypto_loaded_key **out);
+void clo_crypto_loaded_free(clo_crypto_loaded_key **key);
+CLO_R clo_crypto_loaded_sign(const clo_crypto_loaded_key *key, clo_span message, uint8_t *signature);
+CLO_R clo_crypto_loaded_verify(const clo_crypto_loaded_key *key, clo_span message, clo_span signature);
+
 /** Diffie-Hellman: X25519 (all-zero result refused) and P-256 x-coordinate. Errors: AUTHENTICATION, MALFORMED. */
 CLO_R clo_crypto_x25519(const uint8_t secret[32], const uint8_t public_key[32], uint8_t shared[32]);
 CLO_R clo_crypto_ecdh_p256(const uint8_t secret[32], clo_span public_point, uint8_t shared[32]);

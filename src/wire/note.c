@@ -197,7 +197,21 @@ clo_err clo_wire_note_verify(const clo_wire_note *n, const clo_wire_note_key *k,
     return CLO_OK;
 }
 
-/* One signature line over `message`; the blob begins with `prefix`. */
+/* One signature line; the blob begins with `prefix`. */
+static clo_err put_line(const clo_wire_note_key *k, clo_span prefix, const uint8_t *signature, clo_buf *out)
+{
+    CLO_AUTO(clo_buf_free) clo_buf blob;
+    clo_buf_init(&blob, 256);
+    CLO_TRY(clo_buf_put(&blob, k->id, 4));
+    CLO_TRY(clo_buf_put_span(&blob, prefix));
+    CLO_TRY(clo_buf_put(&blob, signature, clo_crypto_signature_size(k->key.alg)));
+    CLO_TRY(clo_buf_put_str(out, em_dash));
+    CLO_TRY(clo_buf_put_str(out, k->name));
+    CLO_TRY(clo_buf_put_u8(out, ' '));
+    CLO_TRY(clo_base64_encode(out, clo_buf_span(&blob)));
+    return clo_buf_put_u8(out, '\n');
+}
+
 static clo_err put_signature(const char *name, uint8_t type, const clo_crypto_private_key *sk, clo_span prefix, clo_span message,
                              clo_buf *out)
 {
@@ -207,25 +221,33 @@ static clo_err put_signature(const char *name, uint8_t type, const clo_crypto_pr
     CLO_TRY(clo_crypto_sign_public_of(sk, &pk));
     CLO_TRY(clo_wire_note_key_make(name, type, &pk, &k));
     CLO_TRY(clo_crypto_sign(sk, message, signature));
-    CLO_AUTO(clo_buf_free) clo_buf blob;
-    clo_buf_init(&blob, 256);
-    CLO_TRY(clo_buf_put(&blob, k.id, 4));
-    CLO_TRY(clo_buf_put_span(&blob, prefix));
-    CLO_TRY(clo_buf_put(&blob, signature, clo_crypto_signature_size(sk->alg)));
-    CLO_TRY(clo_buf_put_str(out, em_dash));
-    CLO_TRY(clo_buf_put_str(out, name));
-    CLO_TRY(clo_buf_put_u8(out, ' '));
-    CLO_TRY(clo_base64_encode(out, clo_buf_span(&blob)));
+    return put_line(&k, prefix, signature, out);
+}
+
+static clo_err put_body(clo_span body, clo_buf *out)
+{
+    CLO_CHECKF(body.n > 0 && body.p[body.n - 1] == '\n', CLO_E_MALFORMED, "the text of a note must end in a newline");
+    CLO_TRY(clo_buf_put_span(out, body));
     return clo_buf_put_u8(out, '\n');
 }
 
 clo_err clo_wire_note_sign(clo_span body, const char *name, const clo_crypto_private_key *sk, clo_buf *out)
 {
-    CLO_CHECKF(body.n > 0 && body.p[body.n - 1] == '\n', CLO_E_MALFORMED, "the text of a note must end in a newline");
     size_t before = out->len;
-    clo_err e = clo_buf_put_span(out, body);
-    if (!clo_failed(e)) e = clo_buf_put_u8(out, '\n');
+    clo_err e = put_body(body, out);
     if (!clo_failed(e)) e = put_signature(name, NOTE_TYPE_LOG, sk, clo_span_of(NULL, 0), body, out);
+    if (clo_failed(e)) out->len = before;
+    return e;
+}
+
+clo_err clo_wire_note_sign_loaded(clo_span body, const clo_wire_note_key *key, const clo_crypto_loaded_key *sk, clo_buf *out)
+{
+    CLO_CHECKF(key->type == NOTE_TYPE_LOG, CLO_E_UNSUPPORTED, "a log signs with a key of type 1");
+    uint8_t signature[CLO_SIGNATURE_MAX];
+    size_t before = out->len;
+    clo_err e = put_body(body, out);
+    if (!clo_failed(e)) e = clo_crypto_loaded_sign(sk, body, signature);
+    if (!clo_failed(e)) e = put_line(key, clo_span_of(NULL, 0), signature, out);
     if (clo_failed(e)) out->len = before;
     return e;
 }

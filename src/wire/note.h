@@ -37,6 +37,8 @@ CLO_R clo_wire_note_parse(clo_arena *a, clo_span text, clo_wire_note *out);
 CLO_R clo_wire_note_verify(const clo_wire_note *n, const clo_wire_note_key *k, uint64_t *cosigned_at);
 /** body ‖ "\n" ‖ signature line, appended to out; body must end in a newline. */
 CLO_R clo_wire_note_sign(clo_span body, const char *name, const clo_crypto_private_key *sk, clo_buf *out);
+/** The same for a log that signs often: `key` is the verifier key of `sk`. */
+CLO_R clo_wire_note_sign_loaded(clo_span body, const clo_wire_note_key *key, const clo_crypto_loaded_key *sk, clo_buf *out);
 /** One signature line "— name base64(id ‖ blob)\n" of a cosignature/v1 at `time`. */
 CLO_R clo_wire_note_cosign(clo_span body, const char *name, const clo_crypto_private_key *sk, uint64_t time, clo_buf *line);
 

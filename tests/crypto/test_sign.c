@@ -171,10 +171,56 @@ static void der_forms(void **state)
     assert_code(clo_crypto_verify_der(&pk, clo_span_str("m"), clo_span_of(longer, at + 3)), CLO_E_BAD_SIGNATURE);
 }
 
+/* A loaded key does what its bytes do: signs what they verify and the reverse, refuses the same, and lives as long as its last owner. */
+static void loaded_keys(void **state)
+{
+    (void)state;
+    static const uint8_t text[40] = "a message";
+    clo_span message = clo_span_of(text, sizeof text);
+    for (size_t i = 0; i < sizeof algs / sizeof algs[0]; i++) {
+        clo_crypto_private_key sk;
+        clo_crypto_public_key pk;
+        clo_crypto_loaded_key *secret = NULL, *open = NULL, *shared = NULL;
+        uint8_t by_key[CLO_SIGNATURE_MAX], by_bytes[CLO_SIGNATURE_MAX];
+        assert_ok(clo_crypto_sign_generate(algs[i], &sk, &pk));
+        assert_ok(clo_crypto_load_private(&sk, &secret));
+        assert_ok(clo_crypto_load_public(&pk, &open));
+        assert_ok(clo_crypto_loaded_share(open, &shared));
+        clo_crypto_loaded_free(&open);
+        assert_null(open);
+        clo_crypto_loaded_free(&open);
+        size_t n = clo_crypto_signature_size(algs[i]);
+        assert_ok(clo_crypto_loaded_sign(secret, message, by_key));
+        assert_ok(clo_crypto_sign(&sk, message, by_bytes));
+        assert_ok(clo_crypto_verify(&pk, message, clo_span_of(by_key, n)));
+        assert_ok(clo_crypto_loaded_verify(shared, message, clo_span_of(by_bytes, n)));
+        assert_ok(clo_crypto_loaded_verify(shared, message, clo_span_of(by_key, n)));
+        if (algs[i] == CLO_SIGN_ED25519) assert_memory_equal(by_key, by_bytes, n);
+        by_key[n / 3] ^= 4;
+        assert_code(clo_crypto_loaded_verify(shared, message, clo_span_of(by_key, n)), CLO_E_BAD_SIGNATURE);
+        assert_code(clo_crypto_loaded_verify(shared, message, clo_span_of(by_bytes, n - 1)), CLO_E_BAD_SIGNATURE);
+        assert_code(clo_crypto_loaded_verify(shared, clo_span_of(text, 5), clo_span_of(by_bytes, n)), CLO_E_BAD_SIGNATURE);
+        assert_code(clo_crypto_loaded_sign(shared, message, by_key), CLO_E_UNSUPPORTED);
+        assert_code(clo_crypto_loaded_verify(secret, message, clo_span_of(by_bytes, n)), CLO_E_UNSUPPORTED);
+        clo_crypto_loaded_free(&shared);
+        clo_crypto_loaded_free(&secret);
+        if (algs[i] == CLO_SIGN_ED25519) continue;
+        memset(sk.bytes, 0xff, sizeof sk.bytes); /* beyond the order */
+        pk.bytes[7] ^= 1;
+        assert_code(clo_crypto_load_private(&sk, &secret), CLO_E_MALFORMED);
+        assert_code(clo_crypto_load_public(&pk, &open), CLO_E_MALFORMED);
+        memset(sk.bytes, 0, sizeof sk.bytes);
+        assert_code(clo_crypto_load_private(&sk, &secret), CLO_E_MALFORMED);
+        assert_code(clo_crypto_sign(&sk, message, by_bytes), CLO_E_MALFORMED);
+        assert_true(secret == NULL && open == NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(ed25519_known), cmocka_unit_test(round_trips),
                                        cmocka_unit_test(bad_keys),      cmocka_unit_test(ed25519_points),
-                                       cmocka_unit_test(agreement),     cmocka_unit_test(der_forms)};
+                                       cmocka_unit_test(agreement),     cmocka_unit_test(der_forms),
+                                       cmocka_unit_test(loaded_keys)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -103,6 +103,14 @@ static clo_err make_note(world *w, const char *origin, clo_buf *note)
     CLO_TRY(clo_wire_merkle_root(w->leaves, 5, &c.root));
     CLO_TRY(clo_wire_checkpoint_write(&c, &body));
     CLO_TRY(clo_wire_note_sign(clo_buf_span(&body), "log.example", &w->log, note));
+    clo_crypto_loaded_key *loaded = NULL;
+    CLO_AUTO(clo_buf_free) clo_buf same;
+    clo_buf_init(&same, 4096);
+    CLO_TRY(clo_crypto_load_private(&w->log, &loaded));
+    clo_err e = clo_wire_note_sign_loaded(clo_buf_span(&body), &w->policy.log, loaded, &same);
+    clo_crypto_loaded_free(&loaded);
+    CLO_TRY(e);
+    assert_true(clo_span_equal(clo_buf_span(&same), clo_buf_span(note)));
     CLO_TRY(clo_wire_note_cosign(clo_buf_span(&body), "w0.example", &w->witness[0], 1000, note));
     return clo_wire_note_cosign(clo_buf_span(&body), "w1.example", &w->witness[1], 2000, note);
 }
