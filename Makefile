@@ -34,6 +34,7 @@ fuzz: setup
 # A fault at every write, sync and rename of ledger, store and log (the suite takes every sixteenth).
 faults: all
 	@FAULT_STRIDE=1 python3 tests/integration/test_faults_disk.py $(BUILD)
+	@FAULT_STRIDE=1 python3 tests/integration/test_faults_live.py $(BUILD)
 
 asan: setup
 	@scripts/test $(BUILD) --only asan

@@ -1,5 +1,5 @@
 /* Proves: timers fire in order and can be cleared and moved; messages of many threads all arrive; a source that a callback removes is
- * not called again; signals arrive; the pool runs everything once, refuses beyond its queue, and drains at its end. */
+ * not called again; signals arrive; the pool runs everything once, refuses beyond its queue, and drains at its end; no wake-up is lost. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +8,7 @@
 #include "os/clock.h"
 #include "os/loop.h"
 #include "os/net.h"
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -196,11 +197,69 @@ static void test_pool(void **state)
     assert_int_equal(atomic_load(&ran), accepted);
 }
 
+/* Lost wake-ups: threads that each wait for their message or job before they send the next, so that loop and workers fall asleep all the time.
+ * One that is lost hangs its thread for ever; the alarm ends that. */
+enum { PLAYERS = 8, TURNS = 3000 };
+typedef struct {
+    clo_os_loop *loop;
+    clo_os_pool *pool;
+    clo_os_loop_message message;
+    clo_os_job job;
+    clo_os_thread *thread;
+    sem_t back;
+    unsigned turns, refused;
+} player;
+static void answer(void *context) { (void)sem_post(&((player *)context)->back); }
+static void play(void *context)
+{
+    player *p = context;
+    for (unsigned i = 0; i < TURNS; i++) {
+        p->message = (clo_os_loop_message){.receive = answer, .context = p};
+        p->job = (clo_os_job){.run = answer, .context = p};
+        bool to_loop = i % 2 == 0;
+        if (to_loop) clo_os_loop_post(p->loop, &p->message);
+        else if (clo_failed(clo_os_pool_submit(p->pool, &p->job))) p->refused++;
+        while (sem_wait(&p->back) != 0) {
+        }
+        p->turns++;
+    }
+}
+static void run_loop(void *loop) { (void)clo_os_loop_run(loop).code; }
+
+static void test_no_lost_wake_up(void **state)
+{
+    (void)state;
+    static player players[PLAYERS];
+    clo_os_loop *loop = NULL;
+    clo_os_pool *pool = NULL;
+    clo_os_thread *thread = NULL;
+    (void)alarm(100);
+    OK(clo_os_loop_new(&loop));
+    OK(clo_os_pool_new(&pool, "worker", 3, PLAYERS));
+    OK(clo_os_thread_start(&thread, "loop", run_loop, loop));
+    for (size_t i = 0; i < PLAYERS; i++) {
+        players[i] = (player){.loop = loop, .pool = pool};
+        assert_int_equal(sem_init(&players[i].back, 0, 0), 0);
+        OK(clo_os_thread_start(&players[i].thread, "player", play, &players[i]));
+    }
+    for (size_t i = 0; i < PLAYERS; i++) {
+        clo_os_thread_join(&players[i].thread);
+        assert_int_equal(players[i].turns, TURNS);
+        assert_int_equal(players[i].refused, 0);
+        (void)sem_destroy(&players[i].back);
+    }
+    clo_os_loop_stop(loop); /* while it sleeps */
+    clo_os_thread_join(&thread);
+    clo_os_loop_free(&loop);
+    clo_os_pool_free(&pool);
+    (void)alarm(0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_timers), cmocka_unit_test(test_messages), cmocka_unit_test(test_sources),
-        cmocka_unit_test(test_signal), cmocka_unit_test(test_pool),
+        cmocka_unit_test(test_signal), cmocka_unit_test(test_pool), cmocka_unit_test(test_no_lost_wake_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

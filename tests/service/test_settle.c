@@ -12,8 +12,10 @@
 #include "service/run_int.h"
 #include "wire/cbor.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 /* A key service that knows two routes. */
 typedef struct {
@@ -471,10 +473,50 @@ static void a_receipt_waits_for_the_witness(void **state)
     assert_int_equal(clo_audit_log_size(w->s->log), 1);
 }
 
+typedef struct {
+    clo_service *service;
+    clo_store_run *run;
+    bool over;
+} conclusion;
+static void conclude(void *context)
+{
+    conclusion *c = context;
+    clo_service_run_conclude(c->service, c->run, CLO_FAILF(CLO_E_CLOSED, "the runtime was lost"));
+    __atomic_store_n(&c->over, true, __ATOMIC_RELEASE);
+}
+
+/* The end of a run is told by its record alone: a disk that takes nothing delays the record, it does not lose it. */
+static void the_end_of_a_run_waits_for_the_disk(void **state)
+{
+    world *w = *state;
+    static clo_store_run run;
+    clo_os_thread *thread = NULL;
+    conclusion c = {.service = w->s, .run = &run};
+    struct rlimit before, none;
+    put_run(w, &run, false);
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    none = before;
+    none.rlim_cur = 1;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    clo_err started = clo_os_thread_start(&thread, "conclude", conclude, &c);
+    clo_os_sleep_ms(1500); /* more than one try */
+    bool early = __atomic_load_n(&c.over, __ATOMIC_ACQUIRE);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    (void)signal(SIGXFSZ, handler);
+    assert_ok(started);
+    assert_false(early);
+    clo_os_thread_join(&thread);
+    static clo_store_run stored;
+    assert_ok(clo_store_run_get(w->s->store, &w->f.arena, run.id, &stored));
+    assert_string_equal(stored.state, "failed");
+    assert_string_equal(stored.text, "the runtime was lost");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(all_committed_means_released),           TEST(one_that_did_not_commit_means_nothing_was_released),
+    const struct CMUnitTest tests[] = {TEST(the_end_of_a_run_waits_for_the_disk), TEST(all_committed_means_released),           TEST(one_that_did_not_commit_means_nothing_was_released),
                                        TEST(without_an_output_nobody_is_asked),      TEST(one_that_is_away_is_asked_again),
                                        TEST(an_answer_for_another_owner_is_no_answer), TEST(a_receipt_waits_for_the_witness),
                                        TEST(commits_that_were_prepared_are_finished),  TEST(a_prepared_commit_that_is_refused_ends_it),
