@@ -8,6 +8,7 @@
 #include "os/clock.h"
 #include "os/loop.h"
 #include "os/net.h"
+#include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -197,9 +198,9 @@ static void test_pool(void **state)
     assert_int_equal(atomic_load(&ran), accepted);
 }
 
-/* Lost wake-ups: threads that each wait for their message or job before they send the next, so that loop and workers fall asleep all the time.
- * One that is lost hangs its thread for ever; the alarm ends that. */
-enum { PLAYERS = 8, TURNS = 3000 };
+/* Lost wake-ups: rounds in which all threads send one message or job at the same time and nobody sends the next before all were answered, so
+ * that loop and workers fall asleep all the time. One that is lost hangs the round for ever; the alarm ends that. */
+enum { PLAYERS = 6, TURNS = 20000 };
 typedef struct {
     clo_os_loop *loop;
     clo_os_pool *pool;
@@ -207,6 +208,7 @@ typedef struct {
     clo_os_job job;
     clo_os_thread *thread;
     sem_t back;
+    pthread_barrier_t *start;
     unsigned turns, refused;
 } player;
 static void answer(void *context) { (void)sem_post(&((player *)context)->back); }
@@ -216,7 +218,8 @@ static void play(void *context)
     for (unsigned i = 0; i < TURNS; i++) {
         p->message = (clo_os_loop_message){.receive = answer, .context = p};
         p->job = (clo_os_job){.run = answer, .context = p};
-        bool to_loop = i % 2 == 0;
+        bool to_loop = i % 4 != 0;
+        (void)pthread_barrier_wait(p->start);
         if (to_loop) clo_os_loop_post(p->loop, &p->message);
         else if (clo_failed(clo_os_pool_submit(p->pool, &p->job))) p->refused++;
         while (sem_wait(&p->back) != 0) {
@@ -233,12 +236,14 @@ static void test_no_lost_wake_up(void **state)
     clo_os_loop *loop = NULL;
     clo_os_pool *pool = NULL;
     clo_os_thread *thread = NULL;
+    pthread_barrier_t start;
+    assert_int_equal(pthread_barrier_init(&start, NULL, PLAYERS), 0);
     (void)alarm(100);
     OK(clo_os_loop_new(&loop));
     OK(clo_os_pool_new(&pool, "worker", 3, PLAYERS));
     OK(clo_os_thread_start(&thread, "loop", run_loop, loop));
     for (size_t i = 0; i < PLAYERS; i++) {
-        players[i] = (player){.loop = loop, .pool = pool};
+        players[i] = (player){.loop = loop, .pool = pool, .start = &start};
         assert_int_equal(sem_init(&players[i].back, 0, 0), 0);
         OK(clo_os_thread_start(&players[i].thread, "player", play, &players[i]));
     }
@@ -252,6 +257,7 @@ static void test_no_lost_wake_up(void **state)
     clo_os_thread_join(&thread);
     clo_os_loop_free(&loop);
     clo_os_pool_free(&pool);
+    (void)pthread_barrier_destroy(&start);
     (void)alarm(0);
 }
 
