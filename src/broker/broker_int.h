@@ -30,6 +30,7 @@ struct clo_broker {
     char audience[65]; /* hex of identity.spki */
     char address[64];
     broker_ticker sweeper, witnesser;
+    unsigned witness_skips; /* of the witness thread */
     clo_broker_witnesses witnesses; /* asked by one thread at a time, which the key service sees to */
     clo_gateway_metric *releases, *renewals, *commits, *denials, *nonces, *expired;
 };

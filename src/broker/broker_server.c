@@ -139,8 +139,14 @@ static void sweep(clo_broker *b)
     clo_gateway_metric_add(b->expired, ended);
 }
 
-/* A thread of its own: a witness that does not answer keeps no lease from ending. */
-static void witness(clo_broker *b) { (void)clo_kms_ledger_witness(b->kms).code; /* logged by the key service */ }
+/* A thread of its own: a witness that does not answer keeps no lease from ending. One that refuses is asked every two seconds. */
+static void witness(clo_broker *b)
+{
+    clo_kms_witnessing w;
+    clo_kms_ledger_witnessing(b->kms, &w);
+    if (w.waiting && ++b->witness_skips % 4 != 0) return;
+    (void)clo_kms_ledger_witness(b->kms).code; /* logged by the key service */
+}
 
 static bool ready(void *context, char why[160])
 {
