@@ -4,8 +4,9 @@
 
 static uint32_t member_mask(const clo_collab_agreement *g) { return (uint32_t)((1ull << g->member_count) - 1); }
 
-/* A resume counts for the last stop if it was signed no earlier by the signers' clocks and came here later: an older one says nothing about a stop
- * whose signer's clock is behind. */
+/* This service's second may be one ahead of what the machine's clock shows to others. */
+enum { ORDER_SKEW_SECONDS = 2 };
+
 /* A resume lifts the stops that came before it: later than all of them in the order of arrival, and signed no earlier than they arrived,
  * whatever time their signers wrote. */
 static clo_err resumes_missing(kms_db *db, const clo_collab_agreement *g, int64_t stopped, uint32_t *missing)
@@ -120,7 +121,7 @@ static clo_err order_step(kms_db *db, const agreement_order *o, int64_t now, kms
     } else if (strcmp(order->verb, "stop") == 0) {
         if (!suspended) CLO_TRY(clo_collab_agreement_step(&st->state, CLO_ORDER_STOP));
         if (order->time > st->stopped) st->stopped = order->time;
-        if (now > st->stopped) st->stopped = now;
+        if (now - ORDER_SKEW_SECONDS > st->stopped) st->stopped = now - ORDER_SKEW_SECONDS;
     } else if (strcmp(order->verb, "resume") == 0) {
         CLO_CHECKF(suspended, CLO_E_CONFLICT, "agreement %s is %s; only a suspended agreement can be resumed",
                    kms_hex8(order->agreement).text, clo_collab_agreement_state_name(st->state));

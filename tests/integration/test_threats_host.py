@@ -340,7 +340,7 @@ class Coalitions:
             if done.code == 0:
                 return True
             equal(done.code, 1, repr(done))
-            check("starter" in done.err + done.out, repr(done))
+            check("run.starter" in done.err, repr(done))
         return False
 
     def resume(self, members):
