@@ -12,7 +12,7 @@ extern "C" {
 
 typedef struct clo_gateway_hub clo_gateway_hub;
 
-/** topics_max topics exist at a time (the longest silent one without listeners makes room). Given to the caller; it must outlive
+/** topics_max topics exist at a time, of which 64 without listeners (the longest silent one makes room). Given to the caller; it must outlive
  *  the server that serves it. */
 CLO_R clo_gateway_hub_new(clo_gateway_hub **out, size_t topics_max);
 void clo_gateway_hub_free(clo_gateway_hub **hub);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { DATA_MAX = 16 * 1024, KEPT_MAX = 256, QUEUE_MAX = 256, TOPIC_NAME_MAX = 128 };
+enum { DATA_MAX = 16 * 1024, KEPT_MAX = 256, QUEUE_MAX = 256, TOPIC_NAME_MAX = 128, SILENT_MAX = 64 };
 
 typedef struct {
     size_t references; /* under the hub's lock */
@@ -84,13 +84,17 @@ void clo_gateway_hub_free(clo_gateway_hub **hub)
     free(h);
 }
 
-/* The longest silent topic that nobody listens to goes. */
+/* Of too many topics, or too many that nobody listens to (each has its last events in memory), the longest silent one goes. */
 static void make_room(clo_gateway_hub *h)
 {
     topic **victim = NULL;
-    for (topic **at = &h->topics; *at != NULL; at = &(*at)->next)
-        if ((*at)->listeners == NULL && (victim == NULL || (*at)->touched < (*victim)->touched)) victim = at;
-    if (victim == NULL) return;
+    size_t silent = 0;
+    for (topic **at = &h->topics; *at != NULL; at = &(*at)->next) {
+        if ((*at)->listeners != NULL) continue;
+        silent++;
+        if (victim == NULL || (*at)->touched < (*victim)->touched) victim = at;
+    }
+    if (victim == NULL || (silent < SILENT_MAX && h->topic_count < h->topics_max)) return;
     topic *t = *victim;
     *victim = t->next;
     h->topic_count--;
@@ -105,7 +109,7 @@ static clo_err topic_get(clo_gateway_hub *h, const char *name, topic **out)
         *out = t;
         return CLO_OK;
     }
-    if (h->topic_count >= h->topics_max) make_room(h);
+    make_room(h);
     CLO_CHECKF(h->topic_count < h->topics_max, CLO_E_TOO_MANY, "too many event topics are being listened to");
     topic *t = calloc(1, sizeof *t);
     CLO_CHECK(t != NULL, CLO_E_NOMEM);

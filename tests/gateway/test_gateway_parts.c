@@ -2,11 +2,13 @@
  * the OpenAPI document, the store of recorded answers, configuration with its errors by line, and the daemon's TLS identity. */
 #include "cmocka_all.h"
 #include "base/clo_own.h"
+#include "gateway/events.h"
 #include "gateway/config.h"
 #include "gateway/openapi.h"
 #include "gateway/problem.h"
 #include "os/file.h"
 #include "wire/json.h"
+#include <malloc.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -263,10 +265,28 @@ static void test_identity(void **state)
     assert_ok(clo_os_tree_remove(home));
 }
 
+/* Topics that nobody listens to any more (one per run) do not add up in memory. */
+static void silent_topics_make_room(void **state)
+{
+    (void)state;
+    clo_gateway_hub *hub = NULL;
+    size_t before = 0;
+    char name[32], data[200];
+    memset(data, 'x', sizeof data);
+    assert_ok(clo_gateway_hub_new(&hub, 1024));
+    for (int i = 0; i < 1000; i++) {
+        if (i == 100) before = mallinfo2().uordblks;
+        (void)snprintf(name, sizeof name, "run-%d", i);
+        for (int k = 0; k < 10; k++) assert_ok(clo_gateway_hub_publish(hub, name, "run", clo_span_of(data, sizeof data)));
+    }
+    assert_true(mallinfo2().uordblks <= before + 65536);
+    clo_gateway_hub_free(&hub);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_problem),      cmocka_unit_test(test_buckets), cmocka_unit_test(test_metrics),  cmocka_unit_test(test_openapi),
+        cmocka_unit_test(silent_topics_make_room), cmocka_unit_test(test_problem),      cmocka_unit_test(test_buckets), cmocka_unit_test(test_metrics),  cmocka_unit_test(test_openapi),
         cmocka_unit_test(test_replay_store), cmocka_unit_test(test_config),  cmocka_unit_test(test_identity),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
