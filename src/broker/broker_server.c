@@ -47,28 +47,40 @@ static clo_err listen_read(const char *home, char address[64], uint16_t *port, c
     return CLO_OK;
 }
 
+/* The file "listen" is written last: a home without it is one whose making broke off, and the same command goes on with it. */
+static bool half_made(const char *home)
+{
+    char path[640];
+    return !clo_failed(clo_os_path_join(path, sizeof path, home, "listen")) && !clo_os_file_exists(path);
+}
+
 clo_err clo_broker_init(const char *home, clo_span owner_party, const char *listen, const char *url, clo_broker_identity *out)
 {
     clo_collab_party owner;
     CLO_TRY(clo_collab_party_decode(owner_party, &owner));
+    uint8_t owner_kid[32];
+    CLO_TRY(clo_collab_party_kid(&owner, owner_kid));
     char address[64] = "127.0.0.1";
     uint16_t port = 0;
     if (listen != NULL) CLO_TRY(clo_gateway_listen_parse(listen, address, &port));
     CLO_TRY(clo_gateway_listen_choose(address, &port));
     clo_broker_identity made = {.url = ""};
     CLO_TRY(clo_gateway_listen_url(url, address, port, made.url));
-    CLO_TRY(clo_kms_init(home, &owner));
-    CLO_TRY(listen_write(home, address, port, made.url));
+    clo_err e = clo_kms_init(home, &owner);
+    if (e.code != CLO_E_EXISTS || !half_made(home)) CLO_TRY(e);
     clo_kms *kms = NULL;
     CLO_TRY(clo_kms_open(&kms, home, NULL));
     memcpy(made.hpke, clo_kms_hpke(kms), sizeof made.hpke);
-    clo_err keyed = broker_ledger_key(kms, made.ledger);
+    bool same = memcmp(clo_kms_owner_kid(kms), owner_kid, sizeof owner_kid) == 0;
+    e = broker_ledger_key(kms, made.ledger);
     clo_kms_free(&kms);
-    CLO_TRY(keyed);
+    CLO_TRY(e);
+    CLO_CHECKF(same, CLO_E_EXISTS, "%s was begun for another owner; choose another directory", home);
     clo_crypto_tls_context *tls = NULL;
-    clo_err e = clo_gateway_identity_open(home, owner.name, clo_os_clock_wall(clo_os_clock_system()), true, &tls, made.spki);
+    e = clo_gateway_identity_open(home, owner.name, clo_os_clock_wall(clo_os_clock_system()), true, &tls, made.spki);
     clo_crypto_tls_context_free(&tls);
     CLO_TRY(e);
+    CLO_TRY(listen_write(home, address, port, made.url));
     *out = made;
     return CLO_OK;
 }

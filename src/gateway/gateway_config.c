@@ -111,10 +111,20 @@ clo_err clo_gateway_config_listen_write(const char *address, uint16_t port, cons
     return clo_buf_put_str(out, "}\n");
 }
 
-static clo_err make_leaf(const char *key_path, const char *cert_path, const char *common_name, int64_t now)
+static clo_err make_key(const char *key_path)
 {
-    CLO_AUTO(clo_buf_free) clo_buf key, der, pem;
+    CLO_AUTO(clo_buf_free) clo_buf key;
     clo_buf_init(&key, KEY_PEM_MAX);
+    clo_err e = clo_crypto_keypair_make(CLO_KEYPAIR_P256, &key);
+    if (!clo_failed(e)) e = clo_os_file_write_new(key_path, clo_buf_span(&key), 0600);
+    if (key.p != NULL) clo_wipe(key.p, key.cap);
+    return e;
+}
+
+/* Peers trust the key, not the certificate: a new one for the same key changes nothing for them. */
+static clo_err make_certificate(clo_span key, const char *cert_path, const char *common_name, int64_t now)
+{
+    CLO_AUTO(clo_buf_free) clo_buf der, pem;
     clo_buf_init(&der, CERT_PEM_MAX);
     clo_buf_init(&pem, CERT_PEM_MAX);
     uint64_t serial = 0;
@@ -125,15 +135,11 @@ static clo_err make_leaf(const char *key_path, const char *cert_path, const char
                                              .not_after = now + TEN_YEARS,
                                              .serial = serial >> 1 | 1u,
                                              .dns_name = "localhost"};
-    clo_err e = clo_crypto_keypair_make(CLO_KEYPAIR_P256, &key);
-    if (!clo_failed(e)) e = clo_crypto_cert_make(&request, clo_buf_span(&key), NULL, clo_buf_span(&key), &der);
-    if (!clo_failed(e)) e = clo_crypto_cert_parse(&leaf, clo_buf_span(&der));
-    if (!clo_failed(e)) e = clo_crypto_cert_to_pem(leaf, &pem);
+    CLO_TRY(clo_crypto_cert_make(&request, key, NULL, key, &der));
+    CLO_TRY(clo_crypto_cert_parse(&leaf, clo_buf_span(&der)));
+    clo_err e = clo_crypto_cert_to_pem(leaf, &pem);
     clo_crypto_cert_free(&leaf);
-    if (!clo_failed(e)) e = clo_os_file_write_new(key_path, clo_buf_span(&key), 0600);
-    if (!clo_failed(e)) e = clo_os_file_write_new(cert_path, clo_buf_span(&pem), 0644);
-    if (key.p != NULL) clo_wipe(key.p, key.cap);
-    return e;
+    return clo_failed(e) ? e : clo_os_file_write_new(cert_path, clo_buf_span(&pem), 0644);
 }
 
 static clo_err load_identity(clo_span key, const char *cert_path, bool ask_client_leaf, clo_crypto_tls_context **context, uint8_t spki[32])
@@ -164,11 +170,11 @@ clo_err clo_gateway_identity_open(const char *dir, const char *common_name, int6
     CLO_TRY(clo_os_path_join(key_path, sizeof key_path, dir, "tls.key"));
     CLO_TRY(clo_os_path_join(cert_path, sizeof cert_path, dir, "tls.pem"));
     bool has_key = clo_os_file_exists(key_path), has_cert = clo_os_file_exists(cert_path);
-    CLO_CHECKF(has_key == has_cert, CLO_E_NOT_FOUND, "%s holds only one of tls.key and tls.pem: put the other back, or remove both for new ones",
-               dir);
-    if (!has_key) CLO_TRY(make_leaf(key_path, cert_path, common_name, now));
+    CLO_CHECKF(has_key || !has_cert, CLO_E_NOT_FOUND, "%s holds tls.pem but no tls.key: put it back, or remove tls.pem for a new identity", dir);
+    if (!has_key) CLO_TRY(make_key(key_path));
     CLO_TRY(clo_os_file_read_secret(key_path, key, sizeof key, &n));
-    clo_err e = load_identity(clo_span_of(key, n), cert_path, ask_client_leaf, context, spki);
+    clo_err e = has_cert ? CLO_OK : make_certificate(clo_span_of(key, n), cert_path, common_name, now);
+    if (!clo_failed(e)) e = load_identity(clo_span_of(key, n), cert_path, ask_client_leaf, context, spki);
     clo_wipe(key, sizeof key);
     return e;
 }

@@ -27,5 +27,6 @@ CLO_R clo_service_home_lock(const char *home, int *fd)
     char path[600];
     CLO_TRY(clo_os_dir_make(home));
     CLO_TRY(clo_os_path_join(path, sizeof path, home, "lock"));
-    return clo_os_lock_take(path, fd);
+    CLO_TRY(clo_os_lock_take(path, fd));
+    return clo_os_dir_sweep(home);
 }

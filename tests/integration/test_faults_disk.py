@@ -313,5 +313,34 @@ def initialise():
     print(f"# {sum(totals.values())} faults in all: " + ", ".join(f"{name} {count}" for name, count in totals.items()))
 
 
+@scenario("the command that makes a key service can be repeated wherever it was broken off", seconds=300)
+def init_command():
+    folder = tempfile.mkdtemp(prefix="cloister-fault-")
+    faults, home = Faults(os.path.join(folder, "control")), os.path.join(folder, "home")
+    programs = os.path.join(build_folder(), "bin")
+    bare = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": "/nonexistent"}
+    ask = [os.path.join(programs, "cloister-kms"), "init", "--home", home, "--owner", os.path.join(folder, "cli", "owner.party")]
+    try:
+        subprocess.run([os.path.join(programs, "cloister"), "--home", os.path.join(folder, "cli"), "party", "new", "owner"], env=bare, check=True, capture_output=True)
+        faults.watch(folder)
+        number, points = 1, 0
+        while True:
+            shutil.rmtree(home, ignore_errors=True)
+            faults.arm("kill", number, number)
+            first = subprocess.run(ask, env=dict(bare, **faults.environment(build_folder())), capture_output=True, timeout=20)
+            if faults.hits == 0:
+                equal(first.returncode, 0, first.stderr)
+                break
+            again = subprocess.run(ask, env=bare, capture_output=True, timeout=20)
+            if os.path.exists(os.path.join(home, "listen")) and again.returncode == 2:  # it was complete but for its last words
+                check(b"home of a key service already" in again.stderr, again.stderr)
+            else:
+                check(again.returncode == 0 and b"spki" in again.stdout, f"call {number}: {again}")
+            points, number = points + 1, number + STRIDE
+        print(f"# {points} kills")
+    finally:
+        shutil.rmtree(folder)
+
+
 if __name__ == "__main__":
     raise SystemExit(main())
