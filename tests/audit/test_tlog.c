@@ -14,24 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
-
-/* Stands before the C library's, to tell the order of what is made durable: j = journal, c = checkpoint. */
-static char synced[64];
-static pthread_mutex_t synced_lock = PTHREAD_MUTEX_INITIALIZER;
-int fsync(int fd)
-{
-    char link[64], path[400] = "";
-    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    (void)!readlink(link, path, sizeof path - 1);
-    (void)pthread_mutex_lock(&synced_lock); /* the log's threads come here too */
-    size_t n = strlen(synced);
-    if (n + 1 < sizeof synced && strstr(path, "/journal") != NULL) synced[n] = 'j';
-    if (n + 1 < sizeof synced && strstr(path, "/checkpoint") != NULL) synced[n] = 'c';
-    (void)pthread_mutex_unlock(&synced_lock);
-    return (int)syscall(SYS_fsync, fd);
-}
 
 static const char origin[] = "operator.example/log";
 static clo_crypto_private_key log_sk, witness_sk;
@@ -608,27 +591,6 @@ static void T07_a_log_at_rest_is_witnessed_again(void **state)
     close_place(&p);
 }
 
-/* A process that is killed between writing records and their sync leaves them in the page cache: the next one must make them durable before it signs
- * them, else a power cut after that would set the log back behind its witness. */
-static void what_a_killed_process_left_is_synced_before_it_is_signed(void **state)
-{
-    (void)state;
-    place p;
-    open_place(&p);
-    clo_audit_log *log = NULL;
-    char text[32];
-    uint64_t index = 0;
-    assert_ok(open_log(&p, &log));
-    assert_ok(clo_audit_log_append(log, entry(1, text), &index));
-    clo_audit_log_close(&log);
-    memset(synced, 0, sizeof synced);
-    assert_ok(open_log(&p, &log));
-    assert_true(strlen(synced) >= 2);
-    assert_memory_equal(synced, "jc", 2);
-    clo_audit_log_close(&log);
-    close_place(&p);
-}
-
 /* Threads with pauses of their own: the committer falls asleep and is woken all the time. A wake-up that is lost hangs; the alarm ends that. */
 static void *pausing_appender(void *arg)
 {
@@ -729,6 +691,6 @@ int main(void)
                                        cmocka_unit_test(a_hanging_witness_delays_no_append), cmocka_unit_test(every_altered_byte_is_found),
                                        cmocka_unit_test(the_journal_is_laid_out_as_documented), cmocka_unit_test(witness_statuses), cmocka_unit_test(T07_a_log_at_rest_is_witnessed_again), cmocka_unit_test(a_full_disk_is_survived), cmocka_unit_test(no_wake_up_is_lost),
                                        cmocka_unit_test(a_full_queue_refuses), cmocka_unit_test(a_removed_journal_takes_nothing),
-                                       cmocka_unit_test(what_a_killed_process_left_is_synced_before_it_is_signed), cmocka_unit_test(tile_paths)};
+                                       cmocka_unit_test(tile_paths)};
     return cmocka_run_group_tests(tests, keys, NULL);
 }
