@@ -66,6 +66,7 @@ def what_falls(place, thief, name):
     north = w.owners[0]
     ledger = http_ask(north.info["url"], "GET", "/v1/ledger", token=thief.identity().token(north.info["spki"]))
     done["see the ledger"] = ledger.status == 200
+    time.sleep(1.1)  # orders of one party are numbered by the second, and the last may just have been given
     stopped = thief.cli("agreement", "stop", w.path("world.agreement"))
     done["stop"] = stopped.code == 0
     if done["stop"]:
