@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Fail every allocation and every draw of random bytes of our code once, each in its own run of a unit test program.
 
-Usage: failing_calls.py BUILD [--quick] [--filter TEXT] [--verbose]
+Usage: failing_calls.py BUILD [--quick] [--filter TEXT] [--source TEXT] [--verbose]
+--filter: only test programs of that name; --source: only calls from places of that name.
 
 A site is where our own source calls (through whatever library) for memory or for random bytes: its two nearest lines in src/. First every
 program runs once and lists its sites; then each site is failed once, in the quickest program that reaches it. The test case that meets the
@@ -121,6 +122,7 @@ def main():
     parser.add_argument("build")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--filter", default="")
+    parser.add_argument("--source", default="")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
     build = os.path.abspath(options.build)
@@ -133,7 +135,7 @@ def main():
     for program, output in broken:
         counts["failed"] += 1
         print(f"not ok - {os.path.basename(program)} does not pass with nothing failing\n" + "\n".join("# " + x for x in output.splitlines()[-15:]))
-    order = sorted(chosen.items())
+    order = sorted(item for item in chosen.items() if options.source in item[0][1])
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
         results = pool.map(lambda item: runner.fail(*item[1]), order)
         for ((kind, where, function), (program, ident, _)), (code, output, met) in zip(order, results):
