@@ -66,17 +66,10 @@ static clo_err ring_save(clo_kms *kms)
     return kms_secrets_write(path, kms->secrets, false);
 }
 
-/* Makes room by forgetting the oldest destroyed KEK, adds a new one and saves the ring; the ring is unchanged on failure. */
-static clo_err ring_add(clo_kms *kms, uint32_t *version)
+/* There is room. The ring is unchanged on failure. */
+static clo_err ring_append(clo_kms *kms, uint32_t *version)
 {
     kms_secrets *s = kms->secrets;
-    if (s->kek_count == KMS_KEKS_MAX) {
-        CLO_CHECKF(s->keks[0].state == CLO_KMS_KEY_DESTROYED, CLO_E_TOO_MANY, "there are %d key encryption keys in use",
-                   KMS_KEKS_MAX);
-        memmove(&s->keks[0], &s->keks[1], (KMS_KEKS_MAX - 1) * sizeof s->keks[0]);
-        s->kek_count--;
-        clo_wipe(&s->keks[s->kek_count], sizeof s->keks[0]);
-    }
     kms_kek *last = &s->keks[s->kek_count - 1], *fresh = &s->keks[s->kek_count];
     CLO_TRY(clo_crypto_random(fresh->key.b, sizeof fresh->key.b));
     fresh->version = last->version + 1;
@@ -92,6 +85,25 @@ static clo_err ring_add(clo_kms *kms, uint32_t *version)
     }
     *version = fresh->version;
     return CLO_OK;
+}
+
+/* Makes room by forgetting the oldest destroyed KEK, adds a new one and saves the ring; the ring is unchanged on failure. */
+static clo_err ring_add(clo_kms *kms, uint32_t *version)
+{
+    enum { OTHERS = KMS_KEKS_MAX - 1 };
+    kms_secrets *s = kms->secrets;
+    if (s->kek_count < KMS_KEKS_MAX) return ring_append(kms, version);
+    CLO_CHECKF(s->keks[0].state == CLO_KMS_KEY_DESTROYED, CLO_E_TOO_MANY, "there are %d key encryption keys in use", KMS_KEKS_MAX);
+    uint32_t oldest = s->keks[0].version; /* all that is left of it */
+    memmove(&s->keks[0], &s->keks[1], OTHERS * sizeof s->keks[0]);
+    s->kek_count = OTHERS;
+    clo_wipe(&s->keks[OTHERS], sizeof s->keks[0]);
+    clo_err e = ring_append(kms, version);
+    if (!clo_failed(e)) return CLO_OK;
+    memmove(&s->keks[1], &s->keks[0], OTHERS * sizeof s->keks[0]);
+    s->keks[0] = (kms_kek){.version = oldest, .state = CLO_KMS_KEY_DESTROYED};
+    s->kek_count = KMS_KEKS_MAX;
+    return e;
 }
 
 static clo_err ring_prune(clo_kms *kms)
