@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SCHEMA_VERSION = 1 };
+/* In PRAGMA user_version. What version 1, or none, may lack: see `upgrade`. */
+enum { SCHEMA_VERSION = 2 };
 
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS party(name TEXT PRIMARY KEY, kid BLOB NOT NULL UNIQUE, file BLOB NOT NULL, created INTEGER NOT NULL) STRICT;"
@@ -39,21 +40,52 @@ static clo_err run_sql(clo_store *s, const char *sql)
     return CLO_OK;
 }
 
+static clo_err ask(clo_store *s, const char *sql, int64_t *answer)
+{
+    clo_store_query q;
+    clo_store_query_begin(&q, s, sql);
+    *answer = clo_store_query_row(&q) ? clo_store_column_int(&q) : 0;
+    return clo_store_query_end(&q);
+}
+
+/* Reasons of version 1 had no reader of their own: nobody could be told them again. */
+static clo_err upgrade_in(clo_store *s)
+{
+    static const char lacks[] = "SELECT count(*) > 0 AND sum(name = 'prepared') = 0 FROM pragma_table_info('run')";
+    static const char unowned[] = "SELECT count(*) > 0 AND sum(name = 'kid') = 0 FROM pragma_table_info('reason')";
+    int64_t yes = 0;
+    CLO_TRY(ask(s, lacks, &yes));
+    if (yes != 0) CLO_TRY(run_sql(s, "ALTER TABLE run ADD COLUMN prepared BLOB NOT NULL DEFAULT x''"));
+    CLO_TRY(ask(s, unowned, &yes));
+    if (yes != 0) CLO_TRY(run_sql(s, "DROP TABLE reason; DROP TABLE IF EXISTS idempotency"));
+    CLO_TRY(run_sql(s, schema));
+    char set[64];
+    (void)snprintf(set, sizeof set, "PRAGMA user_version=%d", SCHEMA_VERSION);
+    return run_sql(s, set);
+}
+
+/* The tables of this version, in one transaction, made or brought forward from an older one. */
+static clo_err upgrade(clo_store *s, const char *path)
+{
+    int64_t version = 0;
+    CLO_TRY(ask(s, "PRAGMA user_version", &version));
+    CLO_CHECKF(version <= SCHEMA_VERSION, CLO_E_VERSION, "%s was made by a newer program (version %lld, this one knows none above %d); use that program", path,
+               (long long)version, SCHEMA_VERSION);
+    if (version == SCHEMA_VERSION) return CLO_OK;
+    CLO_TRY(run_sql(s, "BEGIN IMMEDIATE"));
+    clo_err e = upgrade_in(s);
+    if (!clo_failed(e)) e = run_sql(s, "COMMIT");
+    if (clo_failed(e)) (void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    return e;
+}
+
 static clo_err prepare_database(clo_store *s, const char *path)
 {
     CLO_CHECKF(sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX, NULL) == SQLITE_OK, CLO_E_DATABASE,
                "cannot open %s", path);
     (void)sqlite3_busy_timeout(s->db, 5000);
     CLO_TRY(run_sql(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"));
-    clo_store_query q;
-    clo_store_query_begin(&q, s, "PRAGMA user_version");
-    int64_t version = clo_store_query_row(&q) ? clo_store_column_int(&q) : 0;
-    CLO_TRY(clo_store_query_end(&q));
-    CLO_CHECKF(version <= SCHEMA_VERSION, CLO_E_VERSION, "%s was made by a newer program (version %lld); use that program", path, (long long)version);
-    CLO_TRY(run_sql(s, schema));
-    char set[64];
-    (void)snprintf(set, sizeof set, "PRAGMA user_version=%d", SCHEMA_VERSION);
-    CLO_TRY(run_sql(s, set));
+    CLO_TRY(upgrade(s, path));
     /* SQLite makes it at the first look and keeps it as long as the database is open. */
     CLO_CHECK(snprintf(s->wal_path, sizeof s->wal_path, "%s-wal", path) < (int)sizeof s->wal_path, CLO_E_TOO_LARGE);
     return clo_os_file_open(&s->wal_fd, s->wal_path, CLO_OS_OPEN_READ, 0);

@@ -468,7 +468,7 @@ static void newer_or_damaged_databases_are_refused(void **state)
     clo_store_close(&p->store);
     assert_ok(clo_os_path_join(path, sizeof path, p->home, "operator.db"));
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version=2", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version=3", NULL, NULL, NULL), SQLITE_OK);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
     assert_code(clo_store_open(&second, p->home), CLO_E_VERSION);
     assert_null(second);
@@ -477,6 +477,43 @@ static void newer_or_damaged_databases_are_refused(void **state)
     assert_code(clo_store_open(&second, p->home), CLO_E_DATABASE);
     assert_null(second);
     assert_ok(clo_os_file_remove(path));
+    assert_ok(clo_store_open(&p->store, p->home));
+}
+
+/* The layout of version 1: runs without `prepared`, reasons that anybody could read. */
+static void an_older_database_is_brought_forward(void **state)
+{
+    place *p = *state;
+    char path[300];
+    sqlite3 *db = NULL;
+    sqlite3_stmt *q = NULL;
+    clo_store_run r, out;
+    make_run(&r, 1);
+    assert_ok(clo_store_run_put(p->store, &r));
+    clo_store_close(&p->store);
+    assert_ok(clo_os_path_join(path, sizeof path, p->home, "operator.db"));
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "ALTER TABLE run DROP COLUMN prepared; DROP TABLE reason; CREATE TABLE reason(row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,"
+                                      " time INTEGER NOT NULL, what TEXT NOT NULL, code TEXT NOT NULL, text TEXT NOT NULL, denial BLOB NOT NULL) STRICT;"
+                                      "CREATE TABLE idempotency(key TEXT PRIMARY KEY); INSERT INTO reason VALUES(1, 'old', 1, 'a', 'b', 'c', x'');"
+                                      "PRAGMA user_version=1",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    for (int turn = 0; turn < 2; turn++) {
+        assert_ok(clo_store_open(&p->store, p->home));
+        assert_ok(clo_store_run_get(p->store, &p->arena, r.id, &out));
+        assert_int_equal(out.prepared.n, 0);
+        assert_ok(clo_store_run_update(p->store, &out));
+        clo_store_close(&p->store);
+    }
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "SELECT (SELECT count(kid) FROM reason), (SELECT count(*) FROM sqlite_schema WHERE name = 'idempotency')", -1, &q, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_step(q), SQLITE_ROW);
+    assert_int_equal(sqlite3_column_int(q, 0) + sqlite3_column_int(q, 1), 0);
+    assert_int_equal(sqlite3_finalize(q), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
     assert_ok(clo_store_open(&p->store, p->home));
 }
 
@@ -516,7 +553,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(parties), TEST(agreements_and_members), TEST(pages_are_complete_and_disjoint), TEST(orders_rise),
                                        TEST(datasets), TEST(a_run_from_queue_to_end), TEST(runs_are_listed_to_members), TEST(each_run_is_taken_once),
-                                       TEST(reasons_are_private_and_bounded), TEST(newer_or_damaged_databases_are_refused),
+                                       TEST(reasons_are_private_and_bounded), TEST(newer_or_damaged_databases_are_refused), TEST(an_older_database_is_brought_forward),
                                        TEST(a_wrong_size_in_the_database_is_an_error), TEST(blob_names)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
