@@ -42,6 +42,13 @@ clo_err broker_view_agreement(clo_arena *a, const clo_kms_agreement *g, clo_wire
     CLO_TRY(clo_wire_set_text(a, m, "state", clo_collab_agreement_state_name(g->state)));
     CLO_TRY(clo_wire_set_bool(a, m, "superseded", g->superseded));
     CLO_TRY(clo_wire_set_int(a, m, "resumes_missing", g->resumes_missing));
+    if (g->resume_from != 0) CLO_TRY(clo_wire_set_time(a, m, "resume_from", g->resume_from));
+    if (g->late) {
+        char from[21], detail[160];
+        clo_time_format(from, g->resume_from);
+        (void)snprintf(detail, sizeof detail, "this resume does not count: it was signed before %s, and a party's stop came after it; sign it again", from);
+        CLO_TRY(clo_wire_set_text(a, m, "detail", detail));
+    }
     *out = m;
     return CLO_OK;
 }

@@ -307,6 +307,12 @@ static clo_err order_at_kms(clo_cli *c, const clo_collab_member *m, clo_span ord
     clo_client_session_free(&s);
     const char *state = clo_failed(e) ? NULL : clo_client_text(answer, "state");
     const char *text = clo_failed(e) ? clo_err_text() : state == NULL ? "?" : state;
+    const char *detail = clo_failed(e) ? NULL : clo_client_text(answer, "detail");
+    char both[400];
+    if (detail != NULL) {
+        (void)snprintf(both, sizeof both, "%.40s; %.300s", text, detail);
+        text = both;
+    }
     clo_cli_say(c, "  key service of %s: %s\n", m->party.name, text);
     CLO_TRY(clo_wire_set_text(&c->arena, map, m->party.name, text));
     return e;

@@ -108,6 +108,8 @@ typedef struct {
     clo_collab_agreement_state state; /* as of now: expiry counted in */
     bool superseded;                  /* a later epoch of the lineage is known */
     uint32_t resumes_missing;         /* bit per member that must still order "resume"; 0 unless suspended */
+    int64_t resume_from;              /* a resume counts if it was signed then or later; 0 unless suspended */
+    bool late;                        /* answer to an order: this resume was signed earlier, and does not count */
 } clo_kms_agreement;
 /** Register a signed file: complete signatures, the pinned owner among the members under its own key, this service's HPKE key in
  * it, a proper amendment where its predecessor is known, epoch not below the lineage's. A release registers an unknown agreement

@@ -6,52 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-const char kms_schema[] =
-    "CREATE TABLE meta(key TEXT PRIMARY KEY, number INTEGER, bytes BLOB) STRICT;"
-    "CREATE TABLE deks(id TEXT PRIMARY KEY, dataset BLOB NOT NULL, version BLOB NOT NULL, name TEXT NOT NULL, manifest BLOB NOT "
-    "NULL,"
-    " state INTEGER NOT NULL, kek_version INTEGER NOT NULL, wrapped BLOB, created INTEGER NOT NULL, changed INTEGER NOT NULL,"
-    " UNIQUE(dataset, version)) STRICT;"
-    "CREATE INDEX deks_kek ON deks(kek_version);"
-    /* Which rows came under which dataset: keyed digests, so that the file tells nobody anything about them. */
-    "CREATE TABLE dataset_rows(digest BLOB PRIMARY KEY, dataset BLOB NOT NULL, name TEXT NOT NULL) STRICT, WITHOUT ROWID;"
-    "CREATE TABLE agreements(id BLOB PRIMARY KEY, lineage BLOB NOT NULL, epoch INTEGER NOT NULL, title TEXT NOT NULL,"
-    " not_after INTEGER NOT NULL, state INTEGER NOT NULL, stopped INTEGER NOT NULL, file BLOB NOT NULL, registered INTEGER NOT "
-    "NULL) STRICT;"
-    "CREATE INDEX agreements_lineage ON agreements(lineage, epoch);"
-    "CREATE TABLE members(kid BLOB NOT NULL, agreement BLOB NOT NULL, name TEXT NOT NULL, sign BLOB NOT NULL, hpke BLOB NOT NULL,"
-    " PRIMARY KEY(kid, agreement)) STRICT;"
-    "CREATE TABLE agreement_datasets(agreement BLOB NOT NULL, dataset BLOB NOT NULL, PRIMARY KEY(agreement, dataset)) STRICT;"
-    "CREATE TABLE orders(agreement BLOB NOT NULL, party TEXT NOT NULL, sequence INTEGER NOT NULL, verb TEXT NOT NULL, time "
-    "INTEGER NOT NULL,"
-    " bytes BLOB NOT NULL, PRIMARY KEY(agreement, party, sequence)) STRICT;"
-    "CREATE TABLE nonces(hash BLOB PRIMARY KEY, expires INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
-    "CREATE INDEX nonces_expires ON nonces(expires);"
-    "CREATE TABLE ledger(seq INTEGER PRIMARY KEY, dataset BLOB NOT NULL, run BLOB NOT NULL, agreement BLOB NOT NULL, kind "
-    "INTEGER NOT NULL,"
-    " rho TEXT NOT NULL, time INTEGER NOT NULL, previous BLOB NOT NULL, hash BLOB NOT NULL) STRICT;"
-    "CREATE UNIQUE INDEX ledger_reserved ON ledger(run, dataset) WHERE kind = 1;"
-    "CREATE UNIQUE INDEX ledger_ended ON ledger(run, dataset) WHERE kind IN (2, 3);"
-    "CREATE TRIGGER ledger_no_update BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;"
-    "CREATE TRIGGER ledger_no_delete BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;"
-    "CREATE TABLE balances(dataset BLOB PRIMARY KEY, name TEXT NOT NULL, \"limit\" TEXT NOT NULL, spent TEXT NOT NULL, reserved "
-    "TEXT NOT NULL,"
-    " delta REAL NOT NULL, runs INTEGER NOT NULL) STRICT;"
-    "CREATE TABLE releases(run BLOB PRIMARY KEY, release BLOB NOT NULL, agreement BLOB NOT NULL, epoch INTEGER NOT NULL, "
-    "run_name TEXT NOT NULL,"
-    " starter TEXT NOT NULL, tee TEXT NOT NULL, request BLOB NOT NULL, runtime BLOB NOT NULL, hpke BLOB NOT NULL,"
-    " leaf BLOB NOT NULL, evidence BLOB NOT NULL, evidence_last BLOB NOT NULL, state INTEGER NOT NULL, created INTEGER NOT NULL,"
-    " expires INTEGER NOT NULL) STRICT;"
-    "CREATE INDEX releases_open ON releases(expires) WHERE state = 1;"
-    "CREATE INDEX releases_run_name ON releases(agreement, run_name, state);"
-    "CREATE TRIGGER releases_no_delete BEFORE DELETE ON releases BEGIN SELECT RAISE(ABORT, 'releases are never removed'); END;"
-    "CREATE TABLE commits(run BLOB PRIMARY KEY, token_digest BLOB NOT NULL, token BLOB NOT NULL, reply BLOB NOT NULL,"
-    " time INTEGER NOT NULL) STRICT;"
-    "CREATE TRIGGER commits_no_update BEFORE UPDATE ON commits BEGIN SELECT RAISE(ABORT, 'commits are never changed'); END;"
-    "CREATE TRIGGER commits_no_delete BEFORE DELETE ON commits BEGIN SELECT RAISE(ABORT, 'commits are never removed'); END;"
-    "INSERT INTO meta(key, number) VALUES('schema', 1), ('time_max', 0);"
-    "INSERT INTO meta(key, number, bytes) VALUES('ledger_head', 0, zeroblob(32));";
-
 /* A disk that refuses is no secret: whoever asks is told, and may ask again when its owner has looked. */
 static clo_err disk_error(sqlite3 *db, int code)
 {
@@ -86,6 +40,10 @@ static clo_err files_still(kms_db *db)
     return CLO_OK;
 }
 
+/* 512 KiB of pages for each connection: at SQLite's 2 MiB a service grows with its ledger for a thousand runs before it is known how much it
+ * needs, and what is asked for again and again is far less. */
+#define CACHE_PAGES "PRAGMA cache_size=-512;"
+
 clo_err kms_db_open(kms_db *db, const char *path, bool durable)
 {
     *db = (kms_db){.db = NULL, .wal_fd = -1};
@@ -98,8 +56,8 @@ clo_err kms_db_open(kms_db *db, const char *path, bool durable)
     (void)sqlite3_busy_timeout(db->db, 5000);
     clo_err e = kms_db_script(
         db, durable ? "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"
-                      "PRAGMA cell_size_check=ON; PRAGMA secure_delete=ON;"
-                    : "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA trusted_schema=OFF;");
+                      "PRAGMA cell_size_check=ON; PRAGMA secure_delete=ON;" CACHE_PAGES
+                    : CACHE_PAGES "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA trusted_schema=OFF;");
     if (!clo_failed(e) && durable) e = wal_watch(db, path);
     if (clo_failed(e)) kms_db_close(db);
     return e;

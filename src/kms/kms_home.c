@@ -140,13 +140,10 @@ static clo_err open_identity(clo_kms *k)
 static clo_err read_time(clo_kms *kms, int64_t *persisted)
 {
     CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
-    CLO_TRY(kms_db_query(
-        &kms->reader, &s,
-        "SELECT (SELECT number FROM meta WHERE key = 'time_max'), (SELECT number FROM meta WHERE key = 'schema')", ""));
+    CLO_TRY(kms_db_query(&kms->reader, &s, "SELECT number FROM meta WHERE key = 'time_max'", ""));
     bool row = false;
     CLO_TRY(kms_db_row(s, &row));
     CLO_CHECK(row, CLO_E_DATABASE);
-    CLO_CHECKF(kms_column_int(s, 1) == 1, CLO_E_VERSION, "the key service's database is of a newer program");
     *persisted = kms_column_int(s, 0);
     return CLO_OK;
 }
@@ -158,6 +155,7 @@ static clo_err open_databases(clo_kms *k)
     char path[640];
     CLO_TRY(home_path(k->home, "kms.db", path));
     CLO_TRY(kms_db_open(&k->writer, path, true));
+    CLO_TRY(kms_schema_upgrade(&k->writer, k->home));
     CLO_TRY(kms_db_open(&k->reader, path, true));
     clo_kms_ledger_report report;
     CLO_TRY(clo_kms_ledger_check(path, &report));

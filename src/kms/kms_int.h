@@ -44,6 +44,8 @@ void kms_column_text(sqlite3_stmt *s, int column, char *to, size_t to_size);
 clo_span kms_column_span(sqlite3_stmt *s, int column);
 int64_t kms_column_int(sqlite3_stmt *s, int column);
 extern const char kms_schema[];
+/** Bring an older layout of kms.db to this program's, in one transaction. Errors: VERSION (newer, or unknown). */
+clo_err kms_schema_upgrade(kms_db *db, const char *home);
 extern const char kms_denials_schema[];
 
 /* ---- secrets ---- */

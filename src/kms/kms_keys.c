@@ -148,6 +148,10 @@ static clo_err import_again(clo_kms *kms, kms_db *db, const import_order *o, con
     /* Whether an owner's two imports agree is no secret. */
     bool same = !clo_ct_declassify(clo_ct_differ(known.b, o->dek->b, sizeof known.b));
     CLO_CHECKF(same, CLO_E_CONFLICT, "another key is already kept for this version of dataset %s", o->m->name);
+    /* A version that an older key service took in: its rows were not noted then. */
+    if (o->m->row_count > 0)
+        CLO_TRY(kms_db_run(db, "INSERT OR IGNORE INTO dataset_rows(digest, dataset, name) VALUES(?1, ?2, ?3)", "bbt", (const void *)o->rows, (size_t)32,
+                           (const void *)o->m->id, sizeof o->m->id, o->m->name));
     *o->out = *have;
     return CLO_OK;
 }

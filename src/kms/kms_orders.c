@@ -61,6 +61,7 @@ static clo_err view_of(kms_db *db, const clo_collab_agreement *g, int64_t now, c
     if (out->state != CLO_AGREEMENT_SUSPENDED) return CLO_OK;
     kms_agreement_row st;
     CLO_TRY(kms_agreement_row_find(db, g->id, &st));
+    out->resume_from = st.stopped;
     return resumes_missing(db, g, st.stopped, &out->resumes_missing);
 }
 
@@ -147,7 +148,9 @@ static clo_err order_job(clo_kms *kms, kms_db *db, int64_t now, void *context)
     CLO_TRY(kms_ledger_state(db, NULL, o->order->agreement, o->order_bytes, now));
     CLO_TRY(kms_db_run(db, "UPDATE agreements SET state = ?2, stopped = ?3 WHERE id = ?1", "bii",
                        (const void *)o->order->agreement, sizeof o->order->agreement, (int64_t)st.state, st.stopped));
-    return view_of(db, o->ref->g, now, &o->out);
+    CLO_TRY(view_of(db, o->ref->g, now, &o->out));
+    o->out.late = strcmp(o->order->verb, "resume") == 0 && o->order->time < o->out.resume_from;
+    return CLO_OK;
 }
 
 clo_err clo_kms_order(clo_kms *kms, clo_span order, clo_kms_agreement *out)

@@ -5,6 +5,7 @@
 #include "os/file.h"
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static world w;
 static runtime r;
@@ -167,6 +168,91 @@ static void test_rotation(void **state)
     world_end(&w);
 }
 
+/* A full ring whose saving fails is what it was: not even the number of the oldest, destroyed key is forgotten. */
+static void test_failed_rotation(void **state)
+{
+    (void)state;
+    char path[400], aside[400];
+    int64_t version = 0;
+    clo_kms_kek *keks = NULL;
+    size_t count = 0;
+    world_begin(&w, NULL);
+    for (int turn = 2; turn <= KMS_KEKS_MAX; turn++) assert_ok(clo_kms_kek_rotate(w.kms, &version));
+    (void)snprintf(path, sizeof path, "%s/identity.kms", w.home);
+    (void)snprintf(aside, sizeof aside, "%s/aside", w.home);
+    assert_int_equal(rename(path, aside), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    static kms_secrets before;
+    before = *w.kms->secrets;
+    assert_true(clo_failed(clo_kms_kek_rotate(w.kms, &version)));
+    assert_ok(clo_kms_kek_list(w.kms, &w.arena, &keks, &count));
+    assert_int_equal(count, KMS_KEKS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(keks[i].version, i + 1);
+        assert_int_equal(keks[i].state, before.keks[i].state);
+        assert_memory_equal(w.kms->secrets->keks[i].key.b, before.keks[i].key.b, 32);
+    }
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(rename(aside, path), 0);
+    assert_ok(clo_kms_kek_rotate(w.kms, &version));
+    assert_int_equal(version, KMS_KEKS_MAX + 1);
+    assert_ok(clo_kms_kek_list(w.kms, &w.arena, &keks, &count));
+    assert_int_equal(count, KMS_KEKS_MAX);
+    assert_int_equal(keks[0].version, 2);
+    world_restart(&w);
+    world_end(&w);
+}
+
+static void database_script(const char *sql)
+{
+    char path[400];
+    sqlite3 *db = NULL;
+    (void)snprintf(path, sizeof path, "%s/kms.db", w.home);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+/* A database of the time before layouts had numbers, with and without its youngest table, is brought forward with all that it holds; one of a
+ * newer key service, or of an unknown layout, is refused and left as it is. */
+static void test_layouts(void **state)
+{
+    (void)state;
+    static const char *const older[] = {"DROP TABLE dataset_rows", ""};
+    static const char *const foreign[] = {"PRAGMA user_version=3", "PRAGMA user_version=1", "PRAGMA user_version=0"};
+    clo_key32 dek;
+    clo_collab_manifest mf;
+    clo_span bytes;
+    for (size_t i = 0; i < sizeof older / sizeof older[0]; i++) {
+        world_begin(&w, NULL);
+        runtime_make(&r);
+        release_ok(&w, &r, &m, &reply);
+        clo_kms_free(&w.kms);
+        database_script(older[i]);
+        database_script("PRAGMA user_version=0; INSERT INTO meta(key, number) VALUES('schema', 1)");
+        for (int turn = 0; turn < 2; turn++) {
+            assert_ok(clo_kms_open(&w.kms, w.home, &w.clock));
+            assert_ok(import(&w.manifest_a, w.manifest_a_bytes, &w.dek, clo_kms_hpke(w.kms))); /* notes the rows of what was here */
+            world_dataset(&w, &w.a, "rows-a", &dek, &mf, &bytes);
+            world_import(&w, &mf, bytes, &dek);
+            message_begin(&w, &m, &r);
+            assert_ok(try_message(&m));
+            clo_kms_free(&w.kms);
+        }
+        database_script("CREATE TEMP TABLE t(x CHECK (x)); INSERT INTO t SELECT user_version = 2 FROM pragma_user_version;"
+                        "INSERT INTO t SELECT count(*) = 0 FROM meta WHERE key = 'schema'; INSERT INTO t SELECT count(*) = 3 FROM dataset_rows");
+        for (size_t k = 0; k < sizeof foreign / sizeof foreign[0]; k++) {
+            database_script(foreign[k]);
+            assert_code(clo_kms_open(&w.kms, w.home, &w.clock), CLO_E_VERSION);
+            assert_null(w.kms);
+            assert_non_null(strstr(clo_err_text(), k == 0 ? "made by a newer key service" : "layout that this program does not know"));
+        }
+        database_script("PRAGMA user_version=2");
+        assert_ok(clo_kms_open(&w.kms, w.home, &w.clock));
+        world_end(&w);
+    }
+}
+
 static clo_err order(const clo_collab_identity *who, const char *verb, int64_t sequence, int64_t time, clo_kms_agreement *out)
 {
     clo_collab_order o = {.time = time, .sequence = sequence};
@@ -205,9 +291,13 @@ static void test_orders(void **state)
     assert_ok(order(&w.b, "stop", 2, t + 10, &g));
     assert_int_equal(g.resumes_missing, 7);
     assert_ok(order(&w.b, "resume", 3, t + 11, &g));
+    assert_false(g.late);
     assert_ok(order(&w.analyst, "resume", 4, t + 5, &g)); /* signed before the second stop */
     assert_int_equal(g.state, CLO_AGREEMENT_SUSPENDED);
+    assert_true(g.late);
+    assert_int_equal(g.resume_from, t + 10);
     assert_ok(order(&w.analyst, "resume", 5, t + 12, &g));
+    assert_false(g.late);
     assert_int_equal(g.resumes_missing, 1);
     world_restart(&w);
     assert_ok(order(&w.a, "resume", 9, t + 12, &g));
@@ -242,6 +332,8 @@ static void test_backdated_stop(void **state)
     assert_int_equal(g.resumes_missing, 7);
     assert_ok(order(&w.a, "resume", 2, t + 25, &g)); /* signed before, brought after */
     assert_int_equal(g.resumes_missing, 7);
+    assert_true(g.late);
+    assert_int_equal(g.resume_from, t + 28);
     assert_ok(order(&w.analyst, "resume", 3, t + 31, &g));
     assert_ok(order(&w.b, "resume", 3, t + 31, &g));
     assert_int_equal(g.state, CLO_AGREEMENT_SUSPENDED);
@@ -380,7 +472,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stop_holds_for_amendments),
         cmocka_unit_test(test_home),     cmocka_unit_test(test_import), cmocka_unit_test(test_states),
-        cmocka_unit_test(test_rotation), cmocka_unit_test(test_orders), cmocka_unit_test(test_backdated_stop), cmocka_unit_test(test_epochs),
+        cmocka_unit_test(test_rotation), cmocka_unit_test(test_failed_rotation), cmocka_unit_test(test_layouts), cmocka_unit_test(test_orders), cmocka_unit_test(test_backdated_stop), cmocka_unit_test(test_epochs),
         cmocka_unit_test(test_explain),
     };
     return cmocka_run_group_tests(tests, group_open, group_close);
