@@ -5,6 +5,7 @@
 #include "os/ending.h"
 #include "os/file.h"
 #include "os/log.h"
+#include <malloc.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -158,9 +159,21 @@ static clo_err run_serve(const arguments *a)
     return e;
 }
 
+/* glibc gives each thread a heap of its own (up to eight per core). Work goes to any of the workers, so that each heap grows to the largest
+ * message in time, and none serves the others: with two the service needs half the memory, and threads wait for signatures and the disk, not for
+ * a heap. */
+static void share_heaps(void)
+{
+#ifdef M_ARENA_MAX
+    enum { HEAPS = 2 };
+    (void)mallopt(M_ARENA_MAX, HEAPS);
+#endif
+}
+
 int clo_broker_main(int argc, char **argv)
 {
     (void)umask(077); /* also for the files that SQLite makes */
+    share_heaps();
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0) return fputs(usage, stdout) < 0 ? 3 : 0;
         if (strcmp(argv[i], "--version") == 0) return printf("cloister-kms %s\n", CLO_VERSION) < 0 ? 3 : 0;

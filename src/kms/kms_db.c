@@ -40,8 +40,8 @@ static clo_err files_still(kms_db *db)
     return CLO_OK;
 }
 
-/* 512 KiB of pages for each connection: at SQLite's 2 MiB a service grows with its ledger for a thousand runs before it is known how much it
- * needs, and what is asked for again and again is far less. */
+/* 512 KiB of pages for each connection. With SQLite's 2 MiB the heap grows by 4 KiB for each run, a thousand runs long; what is asked for
+ * again and again is far less. */
 #define CACHE_PAGES "PRAGMA cache_size=-512;"
 
 clo_err kms_db_open(kms_db *db, const char *path, bool durable)

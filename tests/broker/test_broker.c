@@ -511,6 +511,14 @@ static void test_owner_work(void **state)
     assert_ok(clo_collab_order_make(&w.b, &o, &order));
     assert_ok(call(NULL, "POST", "/v1/orders", "application/cose", clo_buf_span(&order), &answer, NULL, NULL));
     assert_string_equal(text_of(clo_wire_get(get(&w.a, "/v1/agreements"), "agreements")->first, "state"), "suspended");
+    /* One that does not count is told so, with the reason. */
+    o = (clo_collab_order){.verb = "resume", .party = "hospital-b", .time = w.time.wall_seconds - 100, .sequence = 2};
+    memcpy(o.agreement, w.g->id, 32);
+    clo_buf_clear(&order);
+    clo_buf_clear(&answer);
+    assert_ok(clo_collab_order_make(&w.b, &o, &order));
+    assert_ok(call(NULL, "POST", "/v1/orders", "application/cose", clo_buf_span(&order), &answer, NULL, NULL));
+    assert_non_null(memmem(answer.p, answer.len, "this resume does not count", 26));
     clo_buf_free(&order);
     /* A nonce has 72 bytes and is never the same. */
     clo_buf_clear(&answer);

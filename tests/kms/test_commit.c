@@ -362,6 +362,27 @@ static void test_full_disk(void **state)
     world_end(&w);
 }
 
+/* What a service holds in memory of its database has a bound, however long its ledger grows. */
+static void test_memory(void **state)
+{
+    (void)state;
+    enum { RUNS = 340, WARM = 260, SLACK = 64 << 10 };
+    int64_t warm = 0, used = 0;
+    clo_buf out;
+    begin(&(terms){.budget = "100000", .count_max = 100000});
+    for (int i = 0; i < RUNS; i++) {
+        assert_ok(commit(commit_finish(&w, &m, &token, &r, &share), &out));
+        clo_buf_free(&out);
+        release_ok(&w, &r, &m, &reply);
+        token_begin(&w, &m, &token);
+        used = sqlite3_memory_used();
+        if (i == WARM) warm = used;
+    }
+    assert_true(used < 2 << 20);
+    assert_true(used <= warm + SLACK);
+    world_end(&w);
+}
+
 WORLD_GROUP(w)
 
 int main(void)
@@ -369,6 +390,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_commit),       cmocka_unit_test(test_wrong_tokens), cmocka_unit_test(test_expiry),
         cmocka_unit_test(test_stop_between), cmocka_unit_test(test_crashes),      cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, group_open, group_close);
 }
