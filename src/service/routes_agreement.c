@@ -3,6 +3,7 @@
 #include "base/clo_own.h"
 #include "base/clo_text.h"
 #include "collab/leaf.h"
+#include "os/log.h"
 
 #include <string.h>
 
@@ -244,23 +245,73 @@ static clo_err apply_order(clo_store_agreement *r, const clo_collab_agreement *g
     return clo_str_set(r->state, sizeof r->state, clo_span_str(clo_collab_agreement_state_name(state)));
 }
 
+/* A stored order: into the log, then into the agreement's state. Each step can be repeated, so that a crash between any two only delays. */
+static clo_err settle_order(clo_service *s, clo_arena *a, const clo_store_order *stored)
+{
+    clo_store_agreement r;
+    clo_collab_agreement *g = NULL;
+    uint32_t mask = 0;
+    clo_collab_order order;
+    uint64_t index = 0;
+    CLO_TRY(clo_store_agreement_get(s->store, a, stored->agreement, &r));
+    CLO_TRY(clo_service_agreement_parse(a, &r, &g, &mask));
+    CLO_TRY(clo_collab_order_open(a, stored->file, g, &order));
+    CLO_TRY(clo_service_log_append(s, CLO_LEAF_ORDER, stored->file, &index));
+    clo_err e = apply_order(&r, g, &order);
+    /* It was taken when it was stored; a state that does not take it now has followed it before a crash. */
+    if (clo_failed(e) && e.code != CLO_E_CONFLICT) return e;
+    if (!clo_failed(e)) CLO_TRY(save(s, a, &r, g));
+    return clo_store_order_settle(s->store, stored->row);
+}
+
+/* One agreement's open orders, oldest first: none is settled before its predecessors. */
+static clo_err settle_orders(clo_service *s, const uint8_t agreement[32])
+{
+    while (true) {
+        CLO_AUTO(clo_arena_free) clo_arena a;
+        clo_arena_init(&a, 8 << 20);
+        clo_store_order stored;
+        clo_err e = clo_store_order_open(s->store, &a, agreement, 0, &stored);
+        if (e.code == CLO_E_NOT_FOUND) return CLO_OK;
+        CLO_TRY(e);
+        CLO_TRY(settle_order(s, &a, &stored));
+    }
+}
+
+void clo_service_orders_settle(clo_service *s)
+{
+    int64_t row = 0;
+    while (true) {
+        CLO_AUTO(clo_arena_free) clo_arena a;
+        clo_arena_init(&a, 8 << 20);
+        clo_store_order stored;
+        (void)pthread_mutex_lock(&settling);
+        clo_err e = clo_store_order_open(s->store, &a, NULL, row, &stored);
+        bool found = !clo_failed(e);
+        if (found) e = settle_orders(s, stored.agreement);
+        (void)pthread_mutex_unlock(&settling);
+        if (clo_failed(e) && e.code != CLO_E_NOT_FOUND) clo_os_log_failure("settle-order", NULL, e);
+        if (!found) return;
+        row = stored.row;
+    }
+}
+
 static clo_err take_order(clo_service *s, clo_gateway_request *request, clo_store_agreement *r)
 {
     clo_collab_agreement *g = NULL;
     uint32_t mask = 0;
     clo_collab_order order;
-    uint64_t index = 0;
     CLO_TRY(load(s, request, r));
+    CLO_TRY(settle_orders(s, r->id)); /* what a failing disk had left open counts before what comes now */
+    CLO_TRY(clo_store_agreement_get(s->store, request->arena, r->id, r));
     CLO_TRY(clo_service_agreement_parse(request->arena, r, &g, &mask));
     CLO_TRY(clo_collab_order_open(request->arena, request->body, g, &order));
     clo_store_agreement changed = *r;
     CLO_TRY(apply_order(&changed, g, &order));
     CLO_TRY(clo_store_order_put(s->store, r->id, order.party, order.verb, order.sequence, request->body));
-    /* What counts is in the log: an order that could not be registered changes nothing, and is given again. */
-    CLO_TRY(clo_service_log_append(s, CLO_LEAF_ORDER, request->body, &index));
-    CLO_TRY(save(s, request->arena, &changed, g));
-    *r = changed;
-    return CLO_OK;
+    /* What is stored is carried out: now, or by the settler as soon as the log can take it. */
+    CLO_TRY(settle_orders(s, r->id));
+    return clo_store_agreement_get(s->store, request->arena, r->id, r);
 }
 
 CLO_HANDLER(clo_service_post_order)

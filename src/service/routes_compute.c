@@ -11,8 +11,9 @@ enum { NONCE_MIN = 8, NONCE_MAX = 64 };
 CLO_HANDLER(clo_service_get_status)
 {
     (void)context;
-    (void)request;
-    clo_gateway_response_borrow(response, "application/json", clo_service_sampler_text());
+    clo_span text;
+    CLO_TRY(clo_service_sampler_text(request->arena, &text));
+    clo_gateway_response_borrow(response, "application/json", text);
     return CLO_OK;
 }
 

@@ -5,6 +5,7 @@
 #include "collab/dataset.h"
 #include "os/file.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,29 +116,67 @@ CLO_HANDLER(clo_service_get_manifest)
 }
 
 /* An upload under way. */
-typedef struct {
+typedef struct upload {
     clo_store_dataset dataset;
     char path[640];
     int fd;
+    struct upload *next;
 } upload;
+
+/* All that are under way. A version has one at a time: two would write the same file, and what one of them has completed is never touched again. */
+static pthread_mutex_t uploads_lock = PTHREAD_MUTEX_INITIALIZER;
+static upload *uploads;
+
+static clo_err enter(upload *u)
+{
+    bool taken = false;
+    (void)pthread_mutex_lock(&uploads_lock);
+    for (const upload *o = uploads; o != NULL; o = o->next) taken = taken || memcmp(o->dataset.version, u->dataset.version, 32) == 0;
+    u->next = uploads;
+    if (!taken) uploads = u;
+    (void)pthread_mutex_unlock(&uploads_lock);
+    CLO_CHECKF(!taken, CLO_E_AGAIN, "another upload of this version is under way; continue when it has ended");
+    return CLO_OK;
+}
+
+static void leave(upload *u)
+{
+    clo_os_fd_close(&u->fd);
+    (void)pthread_mutex_lock(&uploads_lock);
+    for (upload **at = &uploads; *at != NULL; at = &(*at)->next) {
+        if (*at != u) continue;
+        *at = u->next;
+        break;
+    }
+    (void)pthread_mutex_unlock(&uploads_lock);
+}
+
+/* As it stands now that nobody else writes it. */
+static clo_err open_content(clo_service *s, const clo_gateway_request *request, upload *u)
+{
+    int64_t offset = 0;
+    CLO_TRY(load(s, request, &u->dataset));
+    CLO_CHECKF(!u->dataset.complete, CLO_E_EXISTS, "this version is here completely");
+    CLO_TRY(clo_gateway_request_query_int(request, "offset", 0, 0, INT64_MAX, &offset));
+    CLO_CHECKF((uint64_t)offset == u->dataset.received, CLO_E_CONFLICT, "the upload must continue at byte %llu", (unsigned long long)u->dataset.received);
+    CLO_TRY(clo_store_blob_path(s->store, "dataset", clo_span_of(u->dataset.version, 32), u->path));
+    return clo_os_file_open(&u->fd, u->path, CLO_OS_OPEN_CREATE, 0600);
+}
 
 static clo_err begin_upload(void *context, clo_gateway_request *request)
 {
     clo_service *s = context;
-    int64_t offset = 0;
     void *memory = NULL;
     CLO_TRY(clo_arena_alloc(request->arena, sizeof(upload), &memory));
     upload *u = memory;
     u->fd = -1;
     CLO_TRY(load(s, request, &u->dataset));
     CLO_CHECKF(memcmp(u->dataset.owner_kid, request->principal.key, 32) == 0, CLO_E_NOT_FOUND, "only its owner uploads a dataset");
-    CLO_TRY(clo_gateway_request_query_int(request, "offset", 0, 0, INT64_MAX, &offset));
-    CLO_CHECKF(!u->dataset.complete, CLO_E_EXISTS, "this version is here completely");
-    CLO_CHECKF((uint64_t)offset == u->dataset.received, CLO_E_CONFLICT, "the upload must continue at byte %llu", (unsigned long long)u->dataset.received);
-    CLO_TRY(clo_store_blob_path(s->store, "dataset", clo_span_of(u->dataset.version, 32), u->path));
-    CLO_TRY(clo_os_file_open(&u->fd, u->path, CLO_OS_OPEN_CREATE, 0600));
+    CLO_TRY(enter(u));
+    clo_err e = open_content(s, request, u);
+    if (clo_failed(e)) leave(u);
     request->upload = u;
-    return CLO_OK;
+    return e;
 }
 
 static clo_err take_piece(void *context, clo_gateway_request *request, clo_span piece)
@@ -183,29 +222,33 @@ static void drop_upload(void *context, clo_gateway_request *request)
     /* What was received stays, so that the owner can continue. */
     if (u->fd >= 0 && !clo_failed(clo_os_file_sync(u->fd)))
         (void)clo_store_dataset_progress(s->store, u->dataset.version, u->dataset.received, false).code;
-    clo_os_fd_close(&u->fd);
+    leave(u);
 }
 
-static clo_err end_upload(void *context, clo_gateway_request *request, clo_gateway_response *response)
+/* All that was sent is here. */
+static clo_err keep_content(clo_service *s, upload *u, clo_arena *a)
 {
-    clo_service *s = context;
-    upload *u = request->upload;
-    clo_wire_node *tree = NULL;
-    bool whole = u->dataset.received == u->dataset.size;
-    clo_err e = clo_os_file_sync(u->fd);
-    if (!clo_failed(e)) e = clo_store_blob_sync(s->store);
-    if (!clo_failed(e) && whole) e = check_root(u, request->arena);
-    if (clo_failed(e) && e.code == CLO_E_MALFORMED) {
+    u->dataset.complete = u->dataset.received == u->dataset.size;
+    CLO_TRY(clo_os_file_sync(u->fd));
+    CLO_TRY(clo_store_blob_sync(s->store));
+    clo_err e = u->dataset.complete ? check_root(u, a) : CLO_OK;
+    if (e.code == CLO_E_MALFORMED) {
         /* Nothing of a wrong content is kept. */
-        clo_os_fd_close(&u->fd);
         CLO_TRY(clo_os_file_remove(u->path));
         CLO_TRY(clo_store_dataset_reset(s->store, u->dataset.version));
         return CLO_FAILF(CLO_E_MALFORMED, "the content does not have the Merkle root that its manifest names; push it again from the sealed file");
     }
-    clo_os_fd_close(&u->fd);
     CLO_TRY(e);
-    u->dataset.complete = whole;
-    CLO_TRY(clo_store_dataset_progress(s->store, u->dataset.version, u->dataset.received, whole));
+    return clo_store_dataset_progress(s->store, u->dataset.version, u->dataset.received, u->dataset.complete);
+}
+
+static clo_err end_upload(void *context, clo_gateway_request *request, clo_gateway_response *response)
+{
+    upload *u = request->upload;
+    clo_wire_node *tree = NULL;
+    clo_err e = keep_content(context, u, request->arena);
+    leave(u);
+    CLO_TRY(e);
     CLO_TRY(view(request->arena, &u->dataset, &tree));
     return clo_gateway_response_tree(response, tree);
 }

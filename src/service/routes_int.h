@@ -60,6 +60,7 @@ extern const clo_gateway_upload clo_service_dataset_upload;
 /* status_sampler.c: the answer of compute/status, formatted once a second off the request path. */
 CLO_R clo_service_sampler_start(clo_service *s);
 void clo_service_sampler_stop(void);
-clo_span clo_service_sampler_text(void);
+/** A copy: an answer may be read slower than the text changes. */
+CLO_R clo_service_sampler_text(clo_arena *a, clo_span *out);
 
 #endif

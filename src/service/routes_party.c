@@ -2,6 +2,8 @@
 
 #include "base/clo_text.h"
 
+#include <string.h>
+
 CLO_HANDLER(clo_service_get_info)
 {
     clo_wire_node *tree = NULL;
@@ -16,6 +18,18 @@ static clo_err view(clo_arena *a, const char *name, const uint8_t kid[32], clo_w
     return clo_service_set_hex(a, *out, "kid", kid, 32);
 }
 
+/* A party that is registered already costs nothing, and is never held off. */
+static clo_err admit(clo_service *s, const clo_gateway_request *request, const clo_store_party *record)
+{
+    clo_store_party known;
+    unsigned seconds = 0;
+    if (!clo_failed(clo_store_party_by_kid(s->store, request->arena, record->kid, &known)) && strcmp(known.name, record->name) == 0) return CLO_OK;
+    CLO_CHECKF(clo_gateway_buckets_take(s->registrations, request->peer, clo_os_clock_monotonic(s->clock), &seconds), CLO_E_TOO_MANY,
+               "too many new parties were registered from your address; try again in %u seconds", seconds);
+    return CLO_OK;
+}
+
+/* The file is signed with the key that it names: nobody takes a name for a key that is not theirs. */
 CLO_HANDLER(clo_service_post_party)
 {
     clo_service *s = context;
@@ -25,7 +39,8 @@ CLO_HANDLER(clo_service_post_party)
     CLO_TRY(clo_collab_party_decode(request->body, &party));
     CLO_TRY(clo_collab_party_kid(&party, record.kid));
     CLO_TRY(clo_str_set(record.name, sizeof record.name, clo_span_str(party.name)));
-    CLO_TRY(clo_store_party_put(s->store, &record));
+    CLO_TRY(admit(s, request, &record));
+    CLO_TRY(clo_store_party_put(s->store, &record, s->config.parties_max));
     CLO_TRY(view(request->arena, record.name, record.kid, &tree));
     return clo_gateway_response_tree(response, tree);
 }

@@ -265,6 +265,7 @@ void clo_service_settler_run(void *service)
 {
     clo_service *s = service;
     while (!clo_service_stopping(s)) {
+        clo_service_orders_settle(s);
         settle_all(s);
         clo_service_settler_wait(s, PASS_SECONDS);
     }

@@ -18,7 +18,7 @@ enum { SERVICE_WITNESSES_MAX = 4, SERVICE_RUNS_MAX = 16, SERVICE_ARENA_MAX = 64 
 typedef struct {
     char home[512], name[64], url[256], address[64], enclave[512];
     uint16_t port;
-    int64_t runs_max;
+    int64_t runs_max, parties_max;
     size_t witness_count;
     clo_client_witness witnesses[SERVICE_WITNESSES_MAX]; /* questions: the log's witness thread only */
     clo_gateway_options listen; /* limits and timeouts of "listen"; address and port stand above */
@@ -38,6 +38,7 @@ typedef struct clo_service {
     clo_audit_log *log;
     clo_gateway_hub *hub;
     clo_gateway_replay_store *replay;
+    clo_gateway_buckets *registrations; /* new parties, per address */
     clo_tee_sim *sim;
     clo_crypto_private_key log_sk;
     clo_wire_note_key log_key;
@@ -87,6 +88,10 @@ void clo_service_settler_wait(clo_service *s, unsigned seconds);
 /* run_recover.c: the settler's thread. It ends runs that nobody works at: released ones get their receipt as soon as the log and its
  * witness can, those whose runtime was lost are looked up at the owners' key services. */
 void clo_service_settler_run(void *service);
+
+/* routes_agreement.c: register the orders that are stored but that a crash or a failing disk kept from the log, and let their agreements follow them.
+ * What cannot be done now is told in the daemon's own log and stays open. */
+void clo_service_orders_settle(clo_service *s);
 
 /* run_execute.c: do one run that was taken from the queue; leaves it in a final state. */
 void clo_service_run_execute(clo_service *s, clo_store_run *run, const bool *cancel);

@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* New parties of one address: so many at once, then one in so many seconds. */
+enum { REGISTRATION_BURST = 64, REGISTRATION_SECONDS = 60 };
+
 /* The log's signing key: made on first use, 0600. */
 static clo_err open_log_key(clo_service *s)
 {
@@ -66,6 +69,7 @@ CLO_R clo_service_open(clo_service *s)
     CLO_TRY(clo_service_host_measure(s->config.enclave, s->measurement));
     CLO_TRY(clo_gateway_hub_new(&s->hub, 1024));
     CLO_TRY(clo_gateway_replay_store_new(&s->replay, 4096));
+    CLO_TRY(clo_gateway_buckets_new(&s->registrations, 4096, 1.0 / REGISTRATION_SECONDS, REGISTRATION_BURST));
     return open_log(s);
 }
 
@@ -78,6 +82,7 @@ void clo_service_close(clo_service *s)
     for (size_t i = 0; i < s->config.witness_count; i++) clo_client_witness_close(&s->config.witnesses[i]);
     clo_gateway_hub_free(&s->hub);
     clo_gateway_replay_store_free(&s->replay);
+    clo_gateway_buckets_free(&s->registrations);
     clo_tee_sim_free(&s->sim);
     clo_store_close(&s->store);
     clo_crypto_private_key_wipe(&s->log_sk);

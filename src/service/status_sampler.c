@@ -9,19 +9,18 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TEXTS = 8, TEXT_MAX = 512, SAMPLE_MS = 1000, SELF_CHECK_EVERY = 60 };
+enum { TEXT_MAX = 512, SAMPLE_MS = 1000, SELF_CHECK_EVERY = 60 };
 
-/* The answer is formatted into a ring, so that a reader never sees a text change: a place is written again after eight seconds. */
 static struct {
-    char texts[TEXTS][TEXT_MAX];
-    size_t sizes[TEXTS];
-    size_t current;
+    pthread_mutex_t lock; /* leaf; guards text and size, for as long as a copy takes */
+    char text[TEXT_MAX];
+    size_t size;
     clo_service *service;
     clo_os_thread *thread;
     bool stop;
     const char *attestation;
     uint64_t busy, total;
-} sampler;
+} sampler = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* First line of /proc/stat: user nice system idle iowait … */
 static double cpu_utilization(void)
@@ -84,14 +83,16 @@ static void sample(void)
     uint64_t queued = 0, active = 0;
     clo_gateway_server *server = __atomic_load_n(&s->server, __ATOMIC_ACQUIRE); /* it starts after the sampler */
     bool healthy = !clo_failed(clo_store_run_active(s->store, &queued, &active)) && strcmp(sampler.attestation, "failed") != 0;
-    size_t next = (sampler.current + 1) % TEXTS;
-    int n = snprintf(sampler.texts[next], TEXT_MAX,
+    char text[TEXT_MAX];
+    int n = snprintf(text, sizeof text,
                      "{\"status\":\"%s\",\"tee_technology\":\"SIM\",\"attestation_status\":\"%s\",\"available_models\":[],\"system_metrics\":"
                      "{\"available_memory\":\"%lluGB\",\"cpu_utilization\":%.2f,\"pending_requests\":%llu}}",
                      healthy ? "operational" : "degraded", sampler.attestation, available_gib(), cpu_utilization(),
                      (unsigned long long)(queued + active + (server != NULL ? clo_gateway_server_pending(server) : 0)));
-    sampler.sizes[next] = n > 0 && n < TEXT_MAX ? (size_t)n : 0;
-    __atomic_store_n(&sampler.current, next, __ATOMIC_RELEASE);
+    (void)pthread_mutex_lock(&sampler.lock);
+    sampler.size = n > 0 && n < TEXT_MAX ? (size_t)n : 0;
+    memcpy(sampler.text, text, sampler.size);
+    (void)pthread_mutex_unlock(&sampler.lock);
 }
 
 static void run(void *context)
@@ -118,8 +119,10 @@ void clo_service_sampler_stop(void)
     if (sampler.thread != NULL) clo_os_thread_join(&sampler.thread);
 }
 
-clo_span clo_service_sampler_text(void)
+CLO_R clo_service_sampler_text(clo_arena *a, clo_span *out)
 {
-    size_t at = __atomic_load_n(&sampler.current, __ATOMIC_ACQUIRE);
-    return clo_span_of(sampler.texts[at], sampler.sizes[at]);
+    (void)pthread_mutex_lock(&sampler.lock);
+    clo_err e = clo_arena_copy(a, clo_span_of(sampler.text, sampler.size), out);
+    (void)pthread_mutex_unlock(&sampler.lock);
+    return e;
 }

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* In PRAGMA user_version. What version 1, or none, may lack: see `upgrade`. */
-enum { SCHEMA_VERSION = 2 };
+/* In PRAGMA user_version. What older versions, or none, may lack: see `upgrade`. */
+enum { SCHEMA_VERSION = 3 };
 
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS party(name TEXT PRIMARY KEY, kid BLOB NOT NULL UNIQUE, file BLOB NOT NULL, created INTEGER NOT NULL) STRICT;"
@@ -19,7 +19,8 @@ static const char schema[] =
     "CREATE INDEX IF NOT EXISTS member_agreement ON member(agreement);"
     "CREATE TABLE IF NOT EXISTS scope(dataset BLOB NOT NULL, agreement BLOB NOT NULL, PRIMARY KEY(dataset, agreement)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS orders(agreement BLOB NOT NULL, party TEXT NOT NULL, sequence INTEGER NOT NULL, verb TEXT NOT NULL,"
-    " file BLOB NOT NULL, PRIMARY KEY(agreement, party, sequence)) STRICT;"
+    " file BLOB NOT NULL, settled INTEGER NOT NULL DEFAULT 1, PRIMARY KEY(agreement, party, sequence)) STRICT;"
+    "CREATE INDEX IF NOT EXISTS orders_open ON orders(settled) WHERE settled = 0;"
     "CREATE TABLE IF NOT EXISTS dataset(row INTEGER PRIMARY KEY, version BLOB NOT NULL UNIQUE, id BLOB NOT NULL, name TEXT NOT NULL, owner TEXT NOT NULL,"
     " owner_kid BLOB NOT NULL, created INTEGER NOT NULL, size INTEGER NOT NULL, received INTEGER NOT NULL, complete INTEGER NOT NULL,"
     " manifest BLOB NOT NULL) STRICT;"
@@ -53,11 +54,14 @@ static clo_err upgrade_in(clo_store *s)
 {
     static const char lacks[] = "SELECT count(*) > 0 AND sum(name = 'prepared') = 0 FROM pragma_table_info('run')";
     static const char unowned[] = "SELECT count(*) > 0 AND sum(name = 'kid') = 0 FROM pragma_table_info('reason')";
+    static const char unsettled[] = "SELECT count(*) > 0 AND sum(name = 'settled') = 0 FROM pragma_table_info('orders')";
     int64_t yes = 0;
     CLO_TRY(ask(s, lacks, &yes));
     if (yes != 0) CLO_TRY(run_sql(s, "ALTER TABLE run ADD COLUMN prepared BLOB NOT NULL DEFAULT x''"));
     CLO_TRY(ask(s, unowned, &yes));
     if (yes != 0) CLO_TRY(run_sql(s, "DROP TABLE reason; DROP TABLE IF EXISTS idempotency"));
+    CLO_TRY(ask(s, unsettled, &yes)); /* before version 3 nothing said which orders were done: all count as done */
+    if (yes != 0) CLO_TRY(run_sql(s, "ALTER TABLE orders ADD COLUMN settled INTEGER NOT NULL DEFAULT 1"));
     CLO_TRY(run_sql(s, schema));
     char set[64];
     (void)snprintf(set, sizeof set, "PRAGMA user_version=%d", SCHEMA_VERSION);

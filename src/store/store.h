@@ -19,15 +19,17 @@ void clo_store_close(clo_store **s);
 /** Is the database in its place, and does it answer? SQLite itself goes on writing to a file that was removed. Errors: DATABASE. */
 CLO_R clo_store_ping(clo_store *s);
 
-/* Parties: the first key registered under a name stays. */
+/* Parties: the first key registered under a name stays, at least as long as anything here needs it. */
 typedef struct {
     char name[64];
     uint8_t kid[32];
     clo_span file; /* *.party; arena */
     int64_t created;
 } clo_store_party;
-/** Insert. The same file again is success; another key: CONFLICT. */
-CLO_R clo_store_party_put(clo_store *s, const clo_store_party *p);
+/** Insert. The same name and key again is success; a name that another key has, or a key that has another name: CONFLICT. No more than `max` are kept:
+ *  the oldest that no agreement and no dataset needs, and that was not registered within the last day, makes room (who had it registers again on
+ *  use); where there is none: CONFLICT. */
+CLO_R clo_store_party_put(clo_store *s, const clo_store_party *p, int64_t max);
 CLO_R clo_store_party_by_kid(clo_store *s, clo_arena *a, const uint8_t kid[32], clo_store_party *out); /* NOT_FOUND */
 /** Names and keys (no files), newest first; pages as below. */
 CLO_R clo_store_party_list(clo_store *s, clo_arena *a, int64_t before, size_t max, clo_store_party **out, size_t *count, int64_t *next);
@@ -60,6 +62,15 @@ CLO_R clo_store_agreement_list(clo_store *s, clo_arena *a, const uint8_t kid[32]
                                size_t *count, int64_t *next);
 /** An order that was accepted (kept for ever); `sequence` must rise per party: REPLAYED. */
 CLO_R clo_store_order_put(clo_store *s, const uint8_t agreement[32], const char *party, const char *verb, int64_t sequence, clo_span order);
+typedef struct {
+    int64_t row;
+    uint8_t agreement[32];
+    clo_span file; /* as it was given; arena */
+} clo_store_order;
+/** The oldest order behind this row that is stored but not settled yet: of the agreement, or of any (NULL). NOT_FOUND. */
+CLO_R clo_store_order_open(clo_store *s, clo_arena *a, const uint8_t *agreement, int64_t after, clo_store_order *out);
+/** It is in the log, and the agreement's state follows it. */
+CLO_R clo_store_order_settle(clo_store *s, int64_t row);
 
 /* Datasets: manifest and how much of the content is here. */
 typedef struct {

@@ -4,26 +4,59 @@
 
 #include <string.h>
 
-CLO_R clo_store_party_put(clo_store *s, const clo_store_party *p)
+enum { PARTY_KEPT_SECONDS = 86400 };
+
+/* Why an insert changed nothing; success where the very same is there. *full = nothing stands against it but the number of parties. */
+static clo_err explain_refusal(clo_store *s, const clo_store_party *p, bool *full)
 {
     clo_store_query q;
-    int changed = 0;
-    clo_store_query_begin(&q, s, "INSERT INTO party(name, kid, file, created) SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS"
-                                 " (SELECT 1 FROM party WHERE name = ?1 OR kid = ?2)");
+    clo_store_query_begin(&q, s, "SELECT name = ?1, kid = ?2 FROM party WHERE name = ?1 OR kid = ?2 ORDER BY name = ?1 DESC LIMIT 1");
     clo_store_bind_text(&q, p->name);
     clo_store_bind_blob(&q, clo_store_kid(p->kid));
-    clo_store_bind_blob(&q, p->file);
-    clo_store_bind_int(&q, p->created);
-    CLO_TRY(clo_store_query_run(&q, &changed));
-    if (changed == 1) return CLO_OK;
-    clo_store_query_begin(&q, s, "SELECT 1 FROM party WHERE name = ? AND kid = ?");
-    clo_store_bind_text(&q, p->name);
-    clo_store_bind_blob(&q, clo_store_kid(p->kid));
-    bool same = clo_store_query_row(&q);
+    bool found = clo_store_query_row(&q);
+    bool name = found && clo_store_column_int(&q) != 0, key = found && clo_store_column_int(&q) != 0;
     CLO_TRY(clo_store_query_end(&q));
-    return same ? CLO_OK
-                : CLO_DENY(CLO_E_CONFLICT, "party.name", "a name and key that nobody registered before", p->name, "operator",
-                           "choose another name, or use the key that was registered under this one");
+    *full = !found;
+    if (!found || (name && key)) return CLO_OK;
+    if (name)
+        return CLO_DENY(CLO_E_CONFLICT, "party.name", "a name that no other key has", p->name, "operator",
+                        "choose another name, or use the key that was registered under this one");
+    return CLO_DENY(CLO_E_CONFLICT, "party.key", "a key that has no other name", p->name, "operator", "use the name that this key was registered under");
+}
+
+/* A registration that nobody builds upon, and that is no longer new. */
+static clo_err make_room(clo_store *s, int64_t now, int *changed)
+{
+    clo_store_query q;
+    clo_store_query_begin(&q, s, "DELETE FROM party WHERE rowid = (SELECT p.rowid FROM party p WHERE p.created < ? AND NOT EXISTS"
+                                 " (SELECT 1 FROM member m WHERE m.kid = p.kid) AND NOT EXISTS (SELECT 1 FROM dataset d WHERE d.owner_kid = p.kid)"
+                                 " ORDER BY p.rowid LIMIT 1)");
+    clo_store_bind_int(&q, now - PARTY_KEPT_SECONDS);
+    return clo_store_query_run(&q, changed);
+}
+
+CLO_R clo_store_party_put(clo_store *s, const clo_store_party *p, int64_t max)
+{
+    for (int tries = 0; tries < 2; tries++) {
+        clo_store_query q;
+        int changed = 0;
+        bool full = false;
+        clo_store_query_begin(&q, s, "INSERT INTO party(name, kid, file, created) SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS"
+                                     " (SELECT 1 FROM party WHERE name = ?1 OR kid = ?2) AND (SELECT count(*) FROM party) < ?5");
+        clo_store_bind_text(&q, p->name);
+        clo_store_bind_blob(&q, clo_store_kid(p->kid));
+        clo_store_bind_blob(&q, p->file);
+        clo_store_bind_int(&q, p->created);
+        clo_store_bind_int(&q, max);
+        CLO_TRY(clo_store_query_run(&q, &changed));
+        if (changed == 1) return CLO_OK;
+        CLO_TRY(explain_refusal(s, p, &full));
+        if (!full) return CLO_OK;
+        CLO_TRY(make_room(s, p->created, &changed));
+        if (changed == 0) break;
+    }
+    return CLO_FAILF(CLO_E_CONFLICT, "the operator keeps at most %lld parties, and all of them are new or in use; it can raise parties_max in cloisterd.yaml",
+                     (long long)max);
 }
 
 static void read_party(clo_store_query *q, clo_arena *a, clo_store_party *out)
@@ -190,7 +223,7 @@ CLO_R clo_store_order_put(clo_store *s, const uint8_t agreement[32], const char 
 {
     clo_store_query q;
     int changed = 0;
-    clo_store_query_begin(&q, s, "INSERT INTO orders(agreement, party, sequence, verb, file) SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS"
+    clo_store_query_begin(&q, s, "INSERT INTO orders(agreement, party, sequence, verb, file, settled) SELECT ?1, ?2, ?3, ?4, ?5, 0 WHERE NOT EXISTS"
                                  " (SELECT 1 FROM orders WHERE agreement = ?1 AND party = ?2 AND sequence >= ?3)");
     clo_store_bind_blob(&q, clo_store_kid(agreement));
     clo_store_bind_text(&q, party);
@@ -202,6 +235,33 @@ CLO_R clo_store_order_put(clo_store *s, const uint8_t agreement[32], const char 
         return CLO_DENY(CLO_E_REPLAYED, "order.sequence", "a higher sequence than the party's last order", "the same or a lower one", party,
                         "sign a new order");
     return CLO_OK;
+}
+
+CLO_R clo_store_order_open(clo_store *s, clo_arena *a, const uint8_t *agreement, int64_t after, clo_store_order *out)
+{
+    clo_store_query q;
+    memset(out, 0, sizeof *out);
+    clo_store_query_begin(&q, s, agreement != NULL ? "SELECT rowid, agreement, file FROM orders WHERE settled = 0 AND rowid > ? AND agreement = ? ORDER BY rowid LIMIT 1"
+                                                   : "SELECT rowid, agreement, file FROM orders WHERE settled = 0 AND rowid > ? ORDER BY rowid LIMIT 1");
+    clo_store_bind_int(&q, after);
+    if (agreement != NULL) clo_store_bind_blob(&q, clo_store_kid(agreement));
+    bool found = clo_store_query_row(&q);
+    if (found) {
+        out->row = clo_store_column_int(&q);
+        clo_store_column_fixed(&q, out->agreement, sizeof out->agreement);
+        clo_store_column_blob(&q, a, &out->file);
+    }
+    CLO_TRY(clo_store_query_end(&q));
+    CLO_CHECKF(found, CLO_E_NOT_FOUND, "every order is settled");
+    return CLO_OK;
+}
+
+CLO_R clo_store_order_settle(clo_store *s, int64_t row)
+{
+    clo_store_query q;
+    clo_store_query_begin(&q, s, "UPDATE orders SET settled = 1 WHERE rowid = ?");
+    clo_store_bind_int(&q, row);
+    return clo_store_query_run(&q, NULL);
 }
 
 CLO_R clo_store_scope_put(clo_store *s, const uint8_t dataset[32], const uint8_t agreement[32])

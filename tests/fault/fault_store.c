@@ -28,7 +28,7 @@ static void put_party(clo_store *s)
 {
     clo_store_party p = {.name = "alice", .file = clo_span_of(blob, 300), .created = 7};
     fill(p.kid, 32, 1);
-    (void)fault_say("party", clo_store_party_put(s, &p));
+    (void)fault_say("party", clo_store_party_put(s, &p, 1000));
 }
 
 static void put_agreement(clo_store *s, const char *state)

@@ -343,9 +343,45 @@ static void what_strangers_ask_for_in_vain_costs_no_disk(void **state)
     serve();
 }
 
+/* Registration is open: it is bounded per address and in all, and who is registered is never held off. */
+static void registration_is_bounded(void **state)
+{
+    (void)state;
+    need_program();
+    char path[320];
+    CLO_AUTO(clo_buf_free) clo_buf yaml, file;
+    clo_buf_init(&yaml, 65536);
+    clo_buf_init(&file, 4096);
+    assert_true(snprintf(path, sizeof path, "%s/cloisterd.yaml", w.home) > 0);
+    assert_ok(clo_os_file_read(path, 65536, &yaml));
+    assert_ok(clo_buf_put_str(&yaml, "parties_max: 20\n"));
+    assert_ok(clo_os_file_write_atomic(path, clo_buf_span(&yaml), 0600));
+    stop(SIGTERM);
+    serve();
+    size_t taken = 0, full = 0, held_off = 0;
+    for (unsigned i = 0; i < 80; i++) {
+        char name[20];
+        clo_collab_identity who;
+        (void)snprintf(name, sizeof name, "crowd-%u", i);
+        assert_ok(clo_collab_identity_make(name, &who));
+        clo_buf_clear(&file);
+        assert_ok(clo_collab_party_encode(&who, &file));
+        clo_err e = call("POST", "/api/v1/parties", clo_buf_span(&file));
+        taken += !clo_failed(e);
+        full += e.code == CLO_E_CONFLICT && w.status == 409 && strstr(clo_err_text(), "parties_max") != NULL;
+        held_off += e.code == CLO_E_TOO_MANY && w.status == 429;
+        clo_collab_identity_wipe(&who);
+    }
+    assert_int_equal(taken, 18);
+    assert_true(full >= 46 && full <= 50);
+    assert_int_equal(taken + full + held_off, 80);
+    register_party(&w.owner); /* again */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(one_daemon_per_home), cmocka_unit_test(every_route_wants_a_good_token), cmocka_unit_test(names_are_first_come),
-                                       cmocka_unit_test(a_dataset_arrives), cmocka_unit_test(refusals_are_explained_to_who_was_refused), cmocka_unit_test(what_strangers_ask_for_in_vain_costs_no_disk)};
+                                       cmocka_unit_test(a_dataset_arrives), cmocka_unit_test(refusals_are_explained_to_who_was_refused), cmocka_unit_test(what_strangers_ask_for_in_vain_costs_no_disk),
+                                       cmocka_unit_test(registration_is_bounded)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -56,15 +56,16 @@ static void parties(void **state)
     size_t count = 0;
     int64_t next = 0;
     fill(a.kid, 32, 1);
-    assert_ok(clo_store_party_put(p->store, &a));
-    assert_ok(clo_store_party_put(p->store, &a)); /* the same again */
+    assert_ok(clo_store_party_put(p->store, &a, 1000));
+    assert_ok(clo_store_party_put(p->store, &a, 1000)); /* the same again */
     clo_store_party other = a;
     fill(other.kid, 32, 2);
-    assert_code(clo_store_party_put(p->store, &other), CLO_E_CONFLICT); /* her name, another key */
+    assert_code(clo_store_party_put(p->store, &other, 1000), CLO_E_CONFLICT); /* her name, another key */
     assert_string_equal(clo_err_denial()->claim, "party.name");
     other = a;
     memcpy(other.name, "mallory", 8);
-    assert_code(clo_store_party_put(p->store, &other), CLO_E_CONFLICT); /* her key, another name */
+    assert_code(clo_store_party_put(p->store, &other, 1000), CLO_E_CONFLICT); /* her key, another name */
+    assert_string_equal(clo_err_denial()->claim, "party.key");
     restart(p);
     assert_ok(clo_store_ping(p->store));
     assert_ok(clo_store_party_by_kid(p->store, &p->arena, a.kid, &out));
@@ -78,7 +79,7 @@ static void parties(void **state)
         clo_store_party more = {.file = clo_span_of("x", 1)};
         (void)snprintf(more.name, sizeof more.name, "p%u", 5 - i);
         fill(more.kid, 32, 100 + i);
-        assert_ok(clo_store_party_put(p->store, &more));
+        assert_ok(clo_store_party_put(p->store, &more, 1000));
     }
     assert_ok(clo_store_party_list(p->store, &p->arena, 0, 200, &list, &count, &next));
     assert_int_equal(count, 6);
@@ -193,6 +194,67 @@ static void pages_are_complete_and_disjoint(void **state)
     assert_ok(clo_store_agreement_list(p->store, &p->arena, nobody, 0, 10, &list, &count, &next));
     assert_int_equal(count, 0);
     assert_int_equal(next, 0);
+}
+
+/* Whoever registers without end takes no more than the room there is, and nobody's who is in use or new. */
+static void parties_are_bounded(void **state)
+{
+    place *p = *state;
+    enum { DAY = 86400 };
+    clo_store_party one = {.file = clo_span_of("x", 1)}, out;
+    clo_store_agreement g = {.log_index = -1, .state = "proposed", .file = clo_span_of("file", 4)};
+    uint8_t kids[1][32];
+    for (unsigned i = 0; i < 4; i++) {
+        (void)snprintf(one.name, sizeof one.name, "p%u", i);
+        fill(one.kid, 32, 50 + i);
+        one.created = 10 + i;
+        assert_ok(clo_store_party_put(p->store, &one, 4));
+    }
+    fill(kids[0], 32, 50); /* the oldest is a member of something */
+    fill(g.id, 32, 7);
+    assert_ok(clo_store_agreement_put(p->store, &g, (const uint8_t(*)[32])kids, 1));
+    (void)snprintf(one.name, sizeof one.name, "late");
+    fill(one.kid, 32, 90);
+    one.created = DAY;
+    assert_code(clo_store_party_put(p->store, &one, 4), CLO_E_CONFLICT); /* all are new */
+    assert_non_null(strstr(clo_err_text(), "parties_max"));
+    one.created = DAY + 12;
+    assert_ok(clo_store_party_put(p->store, &one, 4));
+    assert_ok(clo_store_party_put(p->store, &one, 4)); /* the same again, where it is full */
+    assert_ok(clo_store_party_by_kid(p->store, &p->arena, kids[0], &out));
+    fill(one.kid, 32, 51); /* it made room: the oldest that was not in use */
+    assert_code(clo_store_party_by_kid(p->store, &p->arena, one.kid, &out), CLO_E_NOT_FOUND);
+    fill(one.kid, 32, 52);
+    assert_ok(clo_store_party_by_kid(p->store, &p->arena, one.kid, &out));
+}
+
+/* A database of the program's first version is taken over; its orders count as done. */
+static void a_database_of_version_1_is_taken_over(void **state)
+{
+    place *p = *state;
+    char path[300];
+    sqlite3 *db = NULL;
+    clo_store_order open;
+    uint8_t id[32];
+    fill(id, 32, 3);
+    clo_store_close(&p->store);
+    assert_ok(clo_os_path_join(path, sizeof path, p->home, "operator.db"));
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "DROP INDEX orders_open; DROP TABLE orders; CREATE TABLE orders(agreement BLOB NOT NULL, party TEXT NOT NULL,"
+                                      " sequence INTEGER NOT NULL, verb TEXT NOT NULL, file BLOB NOT NULL, PRIMARY KEY(agreement, party, sequence)) STRICT;"
+                                      " INSERT INTO orders VALUES(zeroblob(32), 'alice', 1, 'stop', x'00'); PRAGMA user_version=1;", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(clo_store_open(&p->store, p->home));
+        assert_code(clo_store_order_open(p->store, &p->arena, NULL, 0, &open), CLO_E_NOT_FOUND);
+        if (i == 0) clo_store_close(&p->store);
+    }
+    assert_ok(clo_store_order_put(p->store, id, "alice", "stop", 1, clo_span_of("order", 5)));
+    assert_ok(clo_store_order_open(p->store, &p->arena, NULL, 0, &open));
+    assert_true(clo_span_equal(open.file, clo_span_of("order", 5)));
+    assert_memory_equal(open.agreement, id, 32);
+    assert_ok(clo_store_order_settle(p->store, open.row));
+    assert_code(clo_store_order_open(p->store, &p->arena, NULL, 0, &open), CLO_E_NOT_FOUND);
 }
 
 static void orders_rise(void **state)
@@ -468,7 +530,7 @@ static void newer_or_damaged_databases_are_refused(void **state)
     clo_store_close(&p->store);
     assert_ok(clo_os_path_join(path, sizeof path, p->home, "operator.db"));
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version=3", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version=4", NULL, NULL, NULL), SQLITE_OK);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
     assert_code(clo_store_open(&second, p->home), CLO_E_VERSION);
     assert_null(second);
@@ -526,7 +588,7 @@ static void a_wrong_size_in_the_database_is_an_error(void **state)
     int64_t next = 0;
     size_t count = 0;
     fill(a.kid, 32, 1);
-    assert_ok(clo_store_party_put(p->store, &a));
+    assert_ok(clo_store_party_put(p->store, &a, 1000));
     assert_ok(clo_os_path_join(path, sizeof path, p->home, "operator.db"));
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, "UPDATE party SET kid = x'00'", NULL, NULL, NULL), SQLITE_OK);
@@ -551,7 +613,7 @@ static void blob_names(void **state)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(parties), TEST(agreements_and_members), TEST(pages_are_complete_and_disjoint), TEST(orders_rise),
+    const struct CMUnitTest tests[] = {TEST(parties), TEST(parties_are_bounded), TEST(a_database_of_version_1_is_taken_over), TEST(agreements_and_members), TEST(pages_are_complete_and_disjoint), TEST(orders_rise),
                                        TEST(datasets), TEST(a_run_from_queue_to_end), TEST(runs_are_listed_to_members), TEST(each_run_is_taken_once),
                                        TEST(reasons_are_private_and_bounded), TEST(newer_or_damaged_databases_are_refused), TEST(an_older_database_is_brought_forward),
                                        TEST(a_wrong_size_in_the_database_is_an_error), TEST(blob_names)};
