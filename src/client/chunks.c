@@ -122,7 +122,7 @@ static void worker_free(worker *w)
 /* Where a thread cannot be started, the caller's does its part. */
 static clo_err work(job *j, unsigned threads)
 {
-    worker workers[THREADS_MAX];
+    worker workers[THREADS_MAX] = {{.started = false}};
     unsigned made = 0;
     bool complete = true;
     while (complete && made < threads) complete = worker_make(&workers[made++], j);

@@ -107,6 +107,7 @@ __attribute__((noreturn)) static void child_main(const clo_enclave_program *p, c
     child_gate gate = {.fd = go_fd};
     if (!clo_failed(e) && clo_failed(child_ready(&gate, 0))) _exit(0);
     task->ready = child_ready;
+    // cppcheck-suppress autoVariables ; this function does not return
     task->ready_context = &gate;
     child_report report = {.fd = event_fd, .sent_ns = 0};
     size_t size = 0;
