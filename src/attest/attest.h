@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-enum { CLO_ATTEST_PARTS_MAX = 16, CLO_ATTEST_CHECKS_MAX = 64, CLO_ATTEST_REPORT_DATA = 64, CLO_ATTEST_ROOTS_MAX = 8 };
+enum { CLO_ATTEST_PARTS_MAX = 24, CLO_ATTEST_CHECKS_MAX = 64, CLO_ATTEST_REPORT_DATA = 64, CLO_ATTEST_ROOTS_MAX = 8 };
 
 /* A named piece of evidence or collateral: "report", "vcek_or_vlek", "ask_ark_chain", "crl", "root", … (roles of each type's file). */
 typedef struct {
@@ -25,6 +25,20 @@ typedef struct {
     uint8_t fmc, bl, tee, snp, ucode; /* floors of the SVNs; fmc counts on Turin only */
 } clo_attest_tcb;
 
+/* TCB statuses that a policy can accept (Intel PCS API v4). Revoked is none of them. */
+enum {
+    CLO_ATTEST_TCB_UP_TO_DATE = 1 << 0,
+    CLO_ATTEST_TCB_SW_HARDENING = 1 << 1,
+    CLO_ATTEST_TCB_CONFIGURATION = 1 << 2,
+    CLO_ATTEST_TCB_CONFIGURATION_SW_HARDENING = 1 << 3,
+    CLO_ATTEST_TCB_OUT_OF_DATE = 1 << 4,
+    CLO_ATTEST_TCB_OUT_OF_DATE_CONFIGURATION = 1 << 5,
+    CLO_ATTEST_TCB_RELAUNCH = 1 << 6,
+    CLO_ATTEST_TCB_RELAUNCH_CONFIGURATION = 1 << 7,
+    CLO_ATTEST_TCB_ANY = 0xff,
+};
+
+enum { CLO_ATTEST_ADVISORIES_MAX = 64, CLO_ATTEST_ADVISORY_SIZE = 32, CLO_ATTEST_ISSUER_SIZE = 256, CLO_ATTEST_GRACE_MAX = 90 * 86400 };
 enum { CLO_ATTEST_MEASUREMENTS_MAX = 8, CLO_ATTEST_CHIPS_MAX = 16, CLO_ATTEST_DIGESTS_MAX = 4, CLO_ATTEST_VMPL_MAX = 3 };
 
 /* The appraisal policy. clo_attest_policy_init is the strictest. */
@@ -55,6 +69,29 @@ typedef struct {
     uint8_t roots[CLO_ATTEST_ROOTS_MAX][32];
     size_t chip_count;          /* allow-list of chip ids; 0 = any */
     uint8_t chips[CLO_ATTEST_CHIPS_MAX][64];
+    /* SGX, TDX and whatever else comes with a TCB status. */
+    uint32_t accept_tcb_status; /* set of CLO_ATTEST_TCB_*; UP_TO_DATE by clo_attest_policy_init */
+    int64_t min_tcb_date;       /* 0 = any */
+    uint32_t min_tcb_evaluation_number;
+    bool any_advisory;          /* false: each advisory of the matched levels must be in the list */
+    size_t advisory_count;
+    char advisories[CLO_ATTEST_ADVISORIES_MAX][CLO_ATTEST_ADVISORY_SIZE];
+    int64_t collateral_grace_s; /* how long after its next update collateral (never a certificate) still counts; 0..CLO_ATTEST_GRACE_MAX */
+    bool any_td_attributes;     /* TDX: SEPT_VE_DISABLE clear, PERFMON and other attributes beyond debug are accepted */
+    /* Types with a nonce, an issuer or a time of their own. */
+    char expected_issuer[CLO_ATTEST_ISSUER_SIZE]; /* JWTs: empty = refused by the strict policy */
+    int64_t max_age_s;          /* evidence that states its time (Nitro, JWT iat): now - time <= this; 0 = no limit */
+    bool allow_mac;             /* COSE_Mac0 */
+    bool allow_sha1;            /* TPM SHA-1 banks */
+    const clo_wire_node *required_claims; /* MAP path -> list of allowed values, judged over the result's claims ("mrenclave", "pcrs.4",
+                                   "body.rtmr1"): absent or other = measurement_mismatch. Borrowed from the policy's arena; NULL = none */
+    /* Only ever set by clo_attest_policy_read_open: published cases whose files do not hold everything. */
+    bool custom_root;           /* a collateral "root" may replace the vendor's anchor */
+    bool claims_only;           /* the evidence is the claims' JSON: no signature is there to check (psa, cca) */
+    bool skip_revocation;       /* nvidia-gpu */
+    bool skip_signature;        /* maa: shape and claims only; the verdict's detail says so */
+    bool skip_hardware_signature; /* azure-vtpm: binding only */
+    bool ak_trusted;            /* tpm: the caller vouches for the AK */
     bool skip_tcb_certificate_match; /* never set by the product; a case's check_tcb_matches_cert=false */
     bool skip_chip_match;
 } clo_attest_policy;
@@ -86,11 +123,16 @@ typedef struct {
                          not_yet_valid revoked collateral_missing collateral_expired collateral_not_yet_valid bad_collateral_signature
                          key_binding tcb_mismatch chip_id_mismatch tcb_too_low provisional_firmware simulated debug vmpl migration
                          platform_policy report_data_mismatch nonce_mismatch measurement_mismatch host_data_mismatch id_key_mismatch
-                         author_key_mismatch chip_not_allowed */
+                         author_key_mismatch chip_not_allowed tcb_status tcb_not_supported tcb_date advisory evaluation_number
+                         fmspc_mismatch bad_key pcr_digest_mismatch event_log_mismatch claims forbidden_alg unknown_key issuer_mismatch
+                         unsupported stale binding */
     char detail[256];
     char tee[24];
     clo_wire_node *claims; /* MAP with the manifests' `fields` names; binary as BYTES; arena */
-    char tcb_status[32];
+    char tcb_status[48];   /* merged; empty where the type has none */
+    clo_wire_node *tcb;    /* MAP of what stands behind it (each type's file says which members): platform, qe, module, date; or NULL */
+    size_t advisory_count; /* of every level that was matched, once each */
+    char advisories[CLO_ATTEST_ADVISORIES_MAX][CLO_ATTEST_ADVISORY_SIZE];
     size_t check_count;
     clo_attest_check checks[CLO_ATTEST_CHECKS_MAX];
     int64_t valid_until; /* earliest end of the windows that were relied on */
