@@ -30,6 +30,13 @@ CLO_R clo_crypto_hkdf_expand_parts(clo_crypto_hash_alg alg, clo_span prk, const 
 CLO_R clo_crypto_pkey_public(const clo_crypto_public_key *pk, EVP_PKEY **out);
 CLO_R clo_crypto_pkey_private(const clo_crypto_private_key *sk, EVP_PKEY **out);
 
+/* The raw form of an EC or Ed25519 key. Errors: UNSUPPORTED (other kinds), MALFORMED. */
+CLO_R clo_crypto_pkey_raw_public(EVP_PKEY *key, clo_crypto_public_key *out);
+
+enum { CLO_CRYPTO_ECDSA_DER_MAX = 160 }; /* SEQUENCE of two INTEGERs of at most 67 bytes each */
+/* The DER that OpenSSL takes, from r‖s; its size, 0 on failure. */
+size_t clo_crypto_ecdsa_der(clo_span sig, uint8_t *der, size_t der_size);
+
 /* The uncompressed public point of an EC private scalar; refuses 0 and scalars >= the order. */
 CLO_R clo_crypto_ec_public(clo_crypto_sign_alg alg, const uint8_t *scalar, uint8_t *point);
 

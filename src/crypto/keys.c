@@ -170,6 +170,40 @@ clo_err clo_crypto_public_key_parse(clo_crypto_sign_alg alg, clo_span bytes, clo
     return CLO_OK;
 }
 
+clo_err clo_crypto_pkey_raw_public(EVP_PKEY *key, clo_crypto_public_key *out)
+{
+    static const struct {
+        const char *group;
+        clo_crypto_sign_alg alg;
+        int half;
+    } curves[] = {{"prime256v1", CLO_SIGN_ES256, 32}, {"secp384r1", CLO_SIGN_ES384, 48}, {"secp521r1", CLO_SIGN_ES512, 66}};
+    static const char unreadable[] = "the public key is unreadable";
+    clo_crypto_public_key made = {.alg = CLO_SIGN_ED25519, .n = 32};
+    size_t n = 32;
+    if (EVP_PKEY_is_a(key, "ED25519")) {
+        if (EVP_PKEY_get_raw_public_key(key, made.bytes, &n) != 1 || n != 32) return clo_crypto_fail(CLO_E_MALFORMED, unreadable);
+        CLO_CHECKF(clo_crypto_ed25519_usable(made.bytes), CLO_E_MALFORMED, "the bytes are not a usable point of edwards25519");
+        *out = made;
+        return CLO_OK;
+    }
+    char group[40] = "";
+    if (EVP_PKEY_is_a(key, "EC") && EVP_PKEY_get_group_name(key, group, sizeof group, &n) != 1) group[0] = 0;
+    for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++) {
+        if (strcmp(group, curves[i].group) != 0) continue;
+        /* OpenSSL made the key from an encoding and thereby put the point on its curve. */
+        int half = curves[i].half;
+        CLO_AUTO(bn_auto) BIGNUM *x = NULL;
+        CLO_AUTO(bn_auto) BIGNUM *y = NULL;
+        made = (clo_crypto_public_key){.alg = curves[i].alg, .n = 1 + 2 * (size_t)half, .bytes = {4}};
+        if (EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_EC_PUB_X, &x) != 1 || EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_EC_PUB_Y, &y) != 1 ||
+            BN_bn2binpad(x, made.bytes + 1, half) != half || BN_bn2binpad(y, made.bytes + 1 + half, half) != half)
+            return clo_crypto_fail(CLO_E_MALFORMED, unreadable);
+        *out = made;
+        return CLO_OK;
+    }
+    return clo_crypto_fail(CLO_E_UNSUPPORTED, "the public key is neither on P-256, P-384, P-521 nor Ed25519");
+}
+
 static clo_err derive32(EVP_PKEY *own, EVP_PKEY *peer, uint8_t shared[32])
 {
     CLO_AUTO(clo_crypto_pkey_ctx_auto) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, own, NULL);

@@ -55,8 +55,7 @@ static bool p1363_from_der(clo_crypto_sign_alg alg, const uint8_t *der, size_t n
            BN_bn2binpad(ECDSA_SIG_get0_s(sig), out + half, half) == half;
 }
 
-/* DER from r‖s; 0 on failure. */
-static size_t der_from_p1363(clo_span sig, uint8_t *der, size_t der_size)
+size_t clo_crypto_ecdsa_der(clo_span sig, uint8_t *der, size_t der_size)
 {
     int half = (int)(sig.n / 2);
     CLO_AUTO(ecdsa_sig_auto) ECDSA_SIG *parsed = ECDSA_SIG_new();
@@ -73,7 +72,7 @@ static size_t der_from_p1363(clo_span sig, uint8_t *der, size_t der_size)
     return i2d_ECDSA_SIG(parsed, &at) == n ? (size_t)n : 0;
 }
 
-enum { DER_MAX = 160 }; /* SEQUENCE of two INTEGERs of at most 67 bytes each */
+enum { DER_MAX = CLO_CRYPTO_ECDSA_DER_MAX };
 
 static clo_err sign_with(EVP_PKEY *key, clo_crypto_sign_alg alg, clo_span message, uint8_t *signature)
 {
@@ -133,7 +132,7 @@ static clo_err verify_with(EVP_PKEY *key, clo_crypto_sign_alg alg, clo_span mess
 {
     if (alg == CLO_SIGN_ED25519) return verify_native(key, alg, message, signature);
     uint8_t der[DER_MAX];
-    size_t n = der_from_p1363(signature, der, sizeof der);
+    size_t n = clo_crypto_ecdsa_der(signature, der, sizeof der);
     if (n == 0) return clo_crypto_fail(CLO_E_NOMEM, "the signature could not be read");
     return verify_native(key, alg, message, clo_span_of(der, n));
 }

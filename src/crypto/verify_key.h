@@ -45,6 +45,11 @@ CLO_R clo_crypto_verify_with(const clo_crypto_verify_key *key, clo_crypto_scheme
 /** The same over a digest that was made elsewhere (TPMs); its length must be the scheme's. Not for EdDSA (UNSUPPORTED). */
 CLO_R clo_crypto_verify_digest_with(const clo_crypto_verify_key *key, clo_crypto_scheme scheme, clo_span digest, clo_span signature);
 
+
+/** Sign with a key of clo_crypto_keypair_make (PKCS#8 PEM) under the scheme; the signature is appended to `signature` in the form that
+ *  clo_crypto_verify_with takes. For test roots and tools. Errors: UNSUPPORTED (the scheme does not fit the key), MALFORMED. */
+CLO_R clo_crypto_keypair_sign(clo_span private_pem, clo_crypto_scheme scheme, clo_span message, clo_buf *signature);
+
 #ifdef __cplusplus
 }
 #endif

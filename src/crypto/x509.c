@@ -1,7 +1,6 @@
 /* Reading certificates. */
 #include "crypto/x509_int.h"
 #include <limits.h>
-#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
@@ -165,40 +164,24 @@ clo_err clo_crypto_cert_issuer_common_name(const clo_crypto_cert *c, char *to, s
 
 bool clo_crypto_cert_is_ca(const clo_crypto_cert *c) { return X509_check_ca(c->x509) == 1; }
 
-static void bn_auto(BIGNUM **p) { BN_free(*p); }
-
 clo_err clo_crypto_cert_public_key(const clo_crypto_cert *c, clo_crypto_public_key *out)
 {
-    static const struct {
-        const char *group;
-        clo_crypto_sign_alg alg;
-        int half;
-    } curves[] = {{"prime256v1", CLO_SIGN_ES256, 32}, {"secp384r1", CLO_SIGN_ES384, 48}, {"secp521r1", CLO_SIGN_ES512, 66}};
     EVP_PKEY *key = X509_get0_pubkey(c->x509);
     if (key == NULL) return clo_crypto_fail(CLO_E_UNSUPPORTED, "the certificate's public key is of an unknown kind");
-    clo_crypto_public_key made = {.alg = CLO_SIGN_ED25519, .n = 32};
-    if (EVP_PKEY_is_a(key, "ED25519")) {
-        size_t n = 32;
-        if (EVP_PKEY_get_raw_public_key(key, made.bytes, &n) != 1 || n != 32)
-            return clo_crypto_fail(CLO_E_MALFORMED, "the certificate's public key is unreadable");
-        return clo_crypto_public_key_parse(CLO_SIGN_ED25519, clo_span_of(made.bytes, 32), out);
-    }
-    char group[40] = "";
-    size_t n = 0;
-    if (EVP_PKEY_is_a(key, "EC") && EVP_PKEY_get_group_name(key, group, sizeof group, &n) != 1) group[0] = 0;
-    for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++) {
-        if (strcmp(group, curves[i].group) != 0) continue;
-        int half = curves[i].half;
-        CLO_AUTO(bn_auto) BIGNUM *x = NULL;
-        CLO_AUTO(bn_auto) BIGNUM *y = NULL;
-        made.bytes[0] = 4;
-        if (EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_EC_PUB_X, &x) != 1 ||
-            EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_EC_PUB_Y, &y) != 1 || BN_bn2binpad(x, made.bytes + 1, half) != half ||
-            BN_bn2binpad(y, made.bytes + 1 + half, half) != half)
-            return clo_crypto_fail(CLO_E_MALFORMED, "the certificate's public key is unreadable");
-        return clo_crypto_public_key_parse(curves[i].alg, clo_span_of(made.bytes, 1 + 2 * (size_t)half), out);
-    }
-    return clo_crypto_fail(CLO_E_UNSUPPORTED, "the certificate's public key is neither on P-256, P-384, P-521 nor Ed25519");
+    return clo_crypto_pkey_raw_public(key, out);
+}
+
+bool clo_crypto_cert_path_length(const clo_crypto_cert *c, uint64_t *most)
+{
+    long n = X509_get_pathlen(c->x509);
+    if (n < 0) return false;
+    *most = (uint64_t)n;
+    return true;
+}
+
+bool clo_crypto_cert_self_issued(const clo_crypto_cert *c)
+{
+    return X509_NAME_cmp(X509_get_subject_name(c->x509), X509_get_issuer_name(c->x509)) == 0;
 }
 
 static void object_auto(ASN1_OBJECT **o) { ASN1_OBJECT_free(*o); }
@@ -228,6 +211,14 @@ static bool critical_known(const X509 *x)
     return true;
 }
 
+/* SHA-256, SHA-384, SHA-512, or a scheme that hashes inside (Ed25519): for SHA-1 and older, collisions can be bought. */
+static bool digest_strong(X509 *x)
+{
+    int md = NID_undef, key = NID_undef;
+    if (X509_get_signature_info(x, &md, &key, NULL, NULL) != 1) return false;
+    return md == NID_sha256 || md == NID_sha384 || md == NID_sha512 || (md == NID_undef && key == NID_ED25519);
+}
+
 clo_err clo_crypto_cert_signed_by(const clo_crypto_cert *c, const clo_crypto_cert *issuer)
 {
     CLO_CHECKF(critical_known(c->x509) && critical_known(issuer->x509), CLO_E_BAD_SIGNATURE,
@@ -237,6 +228,7 @@ clo_err clo_crypto_cert_signed_by(const clo_crypto_cert *c, const clo_crypto_cer
     if (X509_check_issued(issuer->x509, c->x509) != X509_V_OK)
         return clo_crypto_fail(CLO_E_BAD_SIGNATURE,
                                "the certificate names another issuer, or the issuer may not sign certificates");
+    CLO_CHECKF(digest_strong(c->x509), CLO_E_BAD_SIGNATURE, "the certificate is signed with a digest that is too weak or unknown");
     EVP_PKEY *key = X509_get0_pubkey(issuer->x509);
     if (key == NULL || X509_verify(c->x509, key) != 1)
         return clo_crypto_fail(CLO_E_BAD_SIGNATURE, "the certificate's signature does not verify under its issuer's key");

@@ -29,11 +29,16 @@ CLO_R clo_crypto_cert_window(const clo_crypto_cert *c, int64_t *not_before, int6
 CLO_R clo_crypto_cert_common_name(const clo_crypto_cert *c, char *to, size_t to_size);
 CLO_R clo_crypto_cert_issuer_common_name(const clo_crypto_cert *c, char *to, size_t to_size);
 bool clo_crypto_cert_is_ca(const clo_crypto_cert *c);
+/** How many further authorities may stand between this one and a leaf; false where it does not say. */
+bool clo_crypto_cert_path_length(const clo_crypto_cert *c, uint64_t *most);
+/** Issuer name = subject name. */
+bool clo_crypto_cert_self_issued(const clo_crypto_cert *c);
 /** EC or Ed25519 public key. Errors: UNSUPPORTED (RSA and others). */
 CLO_R clo_crypto_cert_public_key(const clo_crypto_cert *c, clo_crypto_public_key *out);
 /** Content octets of the extension with this dotted OID, borrowed; n = 0 and p = NULL where absent. Errors: DUPLICATE. */
 CLO_R clo_crypto_cert_extension(const clo_crypto_cert *c, const char *oid, clo_span *out);
-/** Signature, issuer name = subject name, basic constraints and key usage of the issuer. No time check. Errors: BAD_SIGNATURE. */
+/** Signature, issuer name = subject name, basic constraints and key usage of the issuer, digest of SHA-256 or better. No time and no
+ *  path length check. Errors: BAD_SIGNATURE. */
 CLO_R clo_crypto_cert_signed_by(const clo_crypto_cert *c, const clo_crypto_cert *issuer);
 /** Signature algorithm is RSASSA-PSS with SHA-384, MGF1-SHA-384 and a 48-byte salt (AMD chains)? */
 bool clo_crypto_cert_is_pss384(const clo_crypto_cert *c);
@@ -55,13 +60,22 @@ typedef struct {
     const char *common_name;
     int64_t not_before, not_after;
     bool is_ca;
+    bool limited; /* of an authority: at most path_length further authorities below it */
+    unsigned path_length;
     bool pss384; /* sign RSASSA-PSS SHA-384, salt 48 */
     uint64_t serial;
     const clo_crypto_extension *extensions;
     size_t extension_count;
     const char *dns_name; /* subject alternative name, or NULL */
 } clo_crypto_cert_request;
-typedef enum { CLO_KEYPAIR_RSA4096, CLO_KEYPAIR_P256, CLO_KEYPAIR_P384, CLO_KEYPAIR_ED25519 } clo_crypto_keypair_kind;
+typedef enum {
+    CLO_KEYPAIR_RSA4096,
+    CLO_KEYPAIR_P256,
+    CLO_KEYPAIR_P384,
+    CLO_KEYPAIR_ED25519,
+    CLO_KEYPAIR_RSA2048,
+    CLO_KEYPAIR_P521,
+} clo_crypto_keypair_kind;
 CLO_R clo_crypto_keypair_make(clo_crypto_keypair_kind kind, clo_buf *private_pem);
 /** Certify the public half of subject_pem with issuer_pem; issuer NULL = self-signed. out receives DER. */
 CLO_R clo_crypto_cert_make(const clo_crypto_cert_request *request, clo_span subject_pem, const clo_crypto_cert *issuer,

@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
+#include <stdio.h>
 
 clo_err clo_crypto_keypair_make(clo_crypto_keypair_kind kind, clo_buf *private_pem)
 {
@@ -13,6 +14,12 @@ clo_err clo_crypto_keypair_make(clo_crypto_keypair_kind kind, clo_buf *private_p
     switch (kind) {
     case CLO_KEYPAIR_RSA4096:
         key = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)4096);
+        break;
+    case CLO_KEYPAIR_RSA2048:
+        key = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048);
+        break;
+    case CLO_KEYPAIR_P521:
+        key = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-521");
         break;
     case CLO_KEYPAIR_P256:
         key = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
@@ -102,6 +109,8 @@ static bool sign_start(EVP_MD_CTX *ctx, EVP_PKEY *key, bool pss384)
         md = NULL;
     else if (pss384 || EVP_PKEY_get_bits(key) == 384)
         md = clo_crypto_md(CLO_HASH_SHA384);
+    else if (EVP_PKEY_get_bits(key) == 521)
+        md = clo_crypto_md(CLO_HASH_SHA512);
     if (EVP_DigestSignInit(ctx, &borrowed, md, NULL, key) != 1) return false;
     if (!pss384) return true;
     return EVP_PKEY_is_a(key, "RSA") && EVP_PKEY_CTX_set_rsa_padding(borrowed, RSA_PKCS1_PSS_PADDING) == 1 &&
@@ -173,7 +182,10 @@ static bool fill(X509 *x, const clo_crypto_cert_request *request, EVP_PKEY *subj
         X509_set1_notBefore(x, from) != 1 || X509_set1_notAfter(x, to) != 1 || X509_set_pubkey(x, subject) != 1)
         return false;
     X509 *signer = issuer != NULL ? issuer->x509 : x;
-    bool ok = add_text(x, signer, NID_basic_constraints, request->is_ca ? "critical,CA:TRUE" : "critical,CA:FALSE") &&
+    char constraints[64];
+    (void)snprintf(constraints, sizeof constraints, request->limited ? "critical,CA:%s,pathlen:%u" : "critical,CA:%s", request->is_ca ? "TRUE" : "FALSE",
+                   request->path_length);
+    bool ok = add_text(x, signer, NID_basic_constraints, constraints) &&
               add_text(x, signer, NID_key_usage, request->is_ca ? "critical,keyCertSign,cRLSign" : "critical,digitalSignature") &&
               (request->dns_name == NULL || add_dns(x, request->dns_name));
     for (size_t i = 0; ok && i < request->extension_count; i++) ok = add_raw(x, &request->extensions[i]);

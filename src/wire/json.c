@@ -83,6 +83,36 @@ clo_err clo_wire_json_decode(clo_arena *a, clo_span in, clo_wire_node **out)
     return CLO_OK;
 }
 
+/* Counts what stands before a value or key: openings, commas and colons outside of strings. Whether the text is JSON at all is the parser's
+ * to say: what is counted here is never less than what the parser would make of it. */
+static clo_err check_bounds(clo_span in, size_t values_max, unsigned depth_max)
+{
+    size_t values = 1;
+    unsigned depth = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < in.n; i++) {
+        uint8_t c = in.p[i];
+        if (quoted) {
+            if (c == '\\') i++;
+            if (c == '"') quoted = false;
+            continue;
+        }
+        if (c == '"') quoted = true;
+        if (c == '[' || c == '{') depth++;
+        if ((c == ']' || c == '}') && depth > 0) depth--;
+        if (c == '[' || c == '{' || c == ',' || c == ':') values++;
+        CLO_CHECKF(values <= values_max, CLO_E_TOO_MANY, "the JSON has more than %zu values", values_max);
+        CLO_CHECKF(depth <= depth_max, CLO_E_TOO_MANY, "the JSON nests deeper than %u levels", depth_max);
+    }
+    return CLO_OK;
+}
+
+clo_err clo_wire_json_decode_bounded(clo_arena *a, clo_span in, size_t values_max, unsigned depth_max, clo_wire_node **out)
+{
+    CLO_TRY(check_bounds(in, values_max, depth_max));
+    return clo_wire_json_decode(a, in, out);
+}
+
 static clo_err put_text(clo_buf *out, clo_span s)
 {
     CLO_TRY(clo_buf_put_u8(out, '"'));

@@ -8,10 +8,10 @@
 extern "C" {
 #endif
 
-enum { CLO_JWS_MAX = 64 * 1024, CLO_JWS_X5C_MAX = 8 };
+enum { CLO_JWS_MAX = 64 * 1024, CLO_JWS_X5C_MAX = 8, CLO_JWS_VALUES_MAX = 512, CLO_JWS_DEPTH_MAX = 16 };
 
 typedef struct {
-    clo_wire_node *header, *claims; /* MAPs; claims NULL where the payload is no JSON object */
+    clo_wire_node *header, *claims; /* MAPs; claims NULL where the payload is no JSON object (of at most CLO_JWS_VALUES_MAX values) */
     char alg[16];
     clo_span kid;                   /* text; empty where absent */
     size_t x5c_count;
@@ -20,11 +20,14 @@ typedef struct {
 } clo_wire_jws;
 
 /** Parse header.payload.signature: base64url without padding in its only form, JSON header without duplicates, no `crit`, `b64` or `zip`.
- *  Spans are of the arena or of `compact`. Errors: MALFORMED, TOO_LARGE, UNSUPPORTED (crit). The algorithm is not judged here. */
+ *  Spans are of the arena or of `compact`. Errors: of class INPUT or LIMIT (MALFORMED, TOO_LARGE, UNSUPPORTED for crit, b64 and zip, …). The algorithm is not judged here. */
 CLO_R clo_wire_jws_parse(clo_arena *a, clo_span compact, clo_wire_jws *out);
 /** The scheme of an `alg` value. Errors: DENIED for none and HMAC, UNSUPPORTED for others that are not known. */
 CLO_R clo_wire_jws_scheme(const char *alg, clo_crypto_scheme *out);
-/** Verify with this key; the header's alg must be `scheme`. Errors: BAD_SIGNATURE, DENIED (another alg). */
+/** The `alg` value of a scheme. */
+const char *clo_wire_jws_alg(clo_crypto_scheme scheme);
+/** Verify with this key; the header's alg must be `scheme`. Errors: BAD_SIGNATURE, DENIED (another alg), UNSUPPORTED (the key is of
+ *  another kind than the scheme). */
 CLO_R clo_wire_jws_verify(const clo_wire_jws *jws, const clo_crypto_verify_key *key, clo_crypto_scheme scheme);
 /** One JWK (kty EC, OKP, RSA; or x5c alone, whose first certificate has the key). Given to the caller. */
 CLO_R clo_wire_jwk_read(clo_arena *a, const clo_wire_node *jwk, clo_crypto_verify_key **out);
