@@ -60,6 +60,20 @@ static void bundle_parts(const clo_attest_bundle *b, clo_attest_part *parts, siz
     part_set(parts, count, "vcek_or_vlek", b->ek);
     for (size_t i = 0; i < b->chain_count; i++) part_set(parts, count, chain_roles[i], b->chain[i]);
     part_set(parts, count, "crl", b->crl);
+    for (size_t i = 0; i < b->part_count; i++) part_set(parts, count, b->parts[i].role, b->parts[i].bytes);
+}
+
+/* The roles that a bundle's parts may have: evidence alone. Anchors and keys to trust come from the caller. */
+static bool bundle_parts_allowed(const clo_attest_bundle *b)
+{
+    static const char *const roles[] = {"hcl_report", "tpm_quote_message", "tpm_quote_signature", "pcrs_sha256", "td_quote", "message", "signature_tpmt",
+                                        "ak_public_tpmt", "ak_public_spki_der", "pcrs_json", "event_log", "user_data", "optee_measurement"};
+    for (size_t i = 0; i < b->part_count; i++) {
+        bool known = false;
+        for (size_t k = 0; k < sizeof roles / sizeof roles[0]; k++) known = known || strcmp(b->parts[i].role, roles[k]) == 0;
+        if (!known) return false;
+    }
+    return true;
 }
 
 static clo_err run(clo_attest_context *c, const clo_attest_type *type)
@@ -95,6 +109,12 @@ static clo_err verify_bundle(clo_attest_context *c, const char *type, clo_span b
     if (found == NULL || (type != NULL && strcmp(type, b.tee) != 0)) {
         clo_attest_result_open(c->out, type == NULL ? b.tee : type);
         (void)clo_attest_check_add(c->out, "tee", false, "malformed", type == NULL ? "snp or sim" : type, b.tee);
+        clo_attest_result_close(c->out);
+        return clo_wire_map(c->arena, &c->out->claims);
+    }
+    if (!bundle_parts_allowed(&b)) {
+        clo_attest_result_open(c->out, b.tee);
+        (void)clo_attest_check_add(c->out, "parts", false, "malformed", "roles of evidence", "a role that only the caller may give");
         clo_attest_result_close(c->out);
         return clo_wire_map(c->arena, &c->out->claims);
     }

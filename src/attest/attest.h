@@ -145,12 +145,17 @@ CLO_R clo_attest_verify(clo_arena *a, const char *type, const clo_attest_part *e
                         const clo_attest_part *collateral, size_t collateral_count, const clo_attest_policy *policy, int64_t now,
                         clo_attest_result *out);
 
-/* The evidence bundle that an attester sends: deterministic CBOR map {"tee": text, "report": bytes, "ek": DER, "chain": [DER…], "crl": DER or absent}. */
+/* The evidence bundle that an attester sends: deterministic CBOR map {"tee": text, "report": bytes, "ek": DER, "chain": [DER…], "crl": DER,
+ * "parts": {role: bytes}}. ek, crl and parts may be absent; report too where there are parts. Parts are evidence of types that have more than
+ * one piece (TPM quotes, HCL reports); what would be an anchor or a key to trust is never taken from a bundle. */
+enum { CLO_ATTEST_BUNDLE_PARTS_MAX = 12 };
 typedef struct {
     char tee[24];
     clo_span report, ek, crl;
     size_t chain_count;
     clo_span chain[4]; /* intermediate first, root last */
+    size_t part_count;
+    clo_attest_part parts[CLO_ATTEST_BUNDLE_PARTS_MAX];
 } clo_attest_bundle;
 CLO_R clo_attest_bundle_decode(clo_arena *a, clo_span in, clo_attest_bundle *out);
 CLO_R clo_attest_bundle_encode(const clo_attest_bundle *bundle, clo_buf *out);

@@ -47,7 +47,7 @@ _Static_assert(sizeof(guest_request) == 32 && sizeof(report_request) == 96 && si
 
 
 /* One call; the hypervisor may be busy, then again with growing pauses. */
-static clo_err call(const clo_tee_snp_host *host, int fd, unsigned long number, const void *request, void *response, uint32_t *vmm_error)
+static clo_err call(const clo_tee_guest_host *host, int fd, unsigned long number, const void *request, void *response, uint32_t *vmm_error)
 {
     guest_request g = {.msg_version = 1, .req_data = (uint64_t)(uintptr_t)request, .resp_data = (uint64_t)(uintptr_t)response};
     for (unsigned i = 0; i < SNP_TRIES; i++) {
@@ -74,15 +74,15 @@ static clo_err response_take(const report_response *response, uint8_t report[TEE
     return CLO_OK;
 }
 
-static clo_err device_open(const clo_tee_snp_host *host, int *fd)
+static clo_err device_open(const clo_tee_guest_host *host, int *fd)
 {
-    *fd = host->open_file(host->guest_device, O_RDWR | O_CLOEXEC);
-    CLO_CHECKF(*fd >= 0, CLO_E_UNREACHABLE, "%s cannot be opened (is this an SEV-SNP guest, and may this user open it?)", host->guest_device);
+    *fd = host->open_file(host->sev_device, O_RDWR | O_CLOEXEC);
+    CLO_CHECKF(*fd >= 0, CLO_E_UNREACHABLE, "%s cannot be opened (is this an SEV-SNP guest, and may this user open it?)", host->sev_device);
     return CLO_OK;
 }
 
 /* The extended call also brings the certificates; the host says how much room they need. */
-static clo_err extended(const clo_tee_snp_host *host, int fd, const uint8_t report_data[64], clo_tee_snp_raw *out)
+static clo_err extended(const clo_tee_guest_host *host, int fd, const uint8_t report_data[64], clo_tee_snp_raw *out)
 {
     extended_request request = {.certs_len = 16 * 1024};
     report_response response = {.data = {0}};
@@ -103,7 +103,7 @@ static clo_err extended(const clo_tee_snp_host *host, int fd, const uint8_t repo
     return CLO_FAILF(CLO_E_TOO_LARGE, "the host keeps asking for more room for its certificates");
 }
 
-CLO_R clo_tee_snp_by_device(const clo_tee_snp_host *host, const uint8_t report_data[64], clo_tee_snp_raw *out)
+CLO_R clo_tee_snp_by_device(const clo_tee_guest_host *host, const uint8_t report_data[64], clo_tee_snp_raw *out)
 {
     CLO_AUTO(clo_tee_fd_close) int fd = -1;
     CLO_TRY(device_open(host, &fd));
@@ -119,7 +119,7 @@ CLO_R clo_tee_snp_by_device(const clo_tee_snp_host *host, const uint8_t report_d
     return response_take(&response, out->report);
 }
 
-CLO_R clo_tee_snp_derive_key(const clo_tee_snp_host *host, clo_span context, clo_key32 *out)
+CLO_R clo_tee_snp_derive_key(const clo_tee_guest_host *host, clo_span context, clo_key32 *out)
 {
     CLO_AUTO(clo_tee_fd_close) int fd = -1;
     CLO_TRY(device_open(host, &fd));

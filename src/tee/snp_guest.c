@@ -4,41 +4,22 @@
 #include "tee/snp_guest_int.h"
 
 #include <fcntl.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
-static int system_open(const char *path, int flags) { return open(path, flags | O_CLOEXEC); }
-static int system_control(int fd, unsigned long request, void *argument) { return ioctl(fd, request, argument); }
-static void system_pause(unsigned ms)
+bool clo_tee_snp_present(const clo_tee_guest_host *host)
 {
-    struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000L};
-    (void)nanosleep(&t, NULL);
-}
-
-const clo_tee_snp_host clo_tee_snp_host_system = {
-    .tsm_directory = "/sys/kernel/config/tsm/report",
-    .guest_device = "/dev/sev-guest",
-    .make_directory = mkdir,
-    .remove_directory = rmdir,
-    .open_file = system_open,
-    .control = system_control,
-    .pause_ms = system_pause,
-};
-
-void clo_tee_fd_close(int *fd)
-{
-    if (*fd >= 0) (void)close(*fd);
-    *fd = -1;
-}
-
-bool clo_tee_snp_present(const clo_tee_snp_host *host)
-{
-    CLO_AUTO(clo_tee_fd_close) int fd = host->open_file(host->guest_device, O_RDWR);
+    CLO_AUTO(clo_tee_fd_close) int fd = host->open_file(host->sev_device, O_RDWR);
     if (fd >= 0) return true;
-    struct stat st;
-    return stat(host->tsm_directory, &st) == 0 && S_ISDIR(st.st_mode);
+    return clo_tee_tsm_serves(host, "sev_guest");
+}
+
+static clo_err by_tsm(const clo_tee_guest_host *host, const uint8_t report_data[64], clo_tee_snp_raw *out)
+{
+    CLO_AUTO(clo_buf_free) clo_buf report;
+    clo_buf_init(&report, 2 * TEE_REPORT_SIZE);
+    CLO_TRY(clo_tee_tsm_report(host, "sev_guest", report_data, &report, &out->table));
+    CLO_CHECKF(report.len == TEE_REPORT_SIZE, CLO_E_MALFORMED, "the TEE's report has %zu bytes, not %d", report.len, (int)TEE_REPORT_SIZE);
+    memcpy(out->report, report.p, TEE_REPORT_SIZE);
+    return CLO_OK;
 }
 
 static clo_err bundle_put(const clo_tee_snp_raw *raw, clo_buf *out)
@@ -56,11 +37,11 @@ static clo_err bundle_put(const clo_tee_snp_raw *raw, clo_buf *out)
 
 static void raw_free(clo_tee_snp_raw *raw) { clo_buf_free(&raw->table); }
 
-CLO_R clo_tee_snp_evidence(const clo_tee_snp_host *host, const uint8_t report_data[64], clo_buf *out)
+CLO_R clo_tee_snp_evidence(const clo_tee_guest_host *host, const uint8_t report_data[64], clo_buf *out)
 {
     CLO_AUTO(raw_free) clo_tee_snp_raw raw = {.report = {0}};
     clo_buf_init(&raw.table, SNP_TABLE_MAX);
-    clo_err e = clo_tee_snp_by_tsm(host, report_data, &raw);
+    clo_err e = by_tsm(host, report_data, &raw);
     if (e.code == CLO_E_UNREACHABLE) e = clo_tee_snp_by_device(host, report_data, &raw);
     CLO_TRY(e);
     CLO_CHECKF(memcmp(raw.report + 0x50, report_data, TEE_REPORT_DATA) == 0, CLO_E_MALFORMED, "the TEE's report is over other data than was asked for");
@@ -70,19 +51,19 @@ CLO_R clo_tee_snp_evidence(const clo_tee_snp_host *host, const uint8_t report_da
 static bool snp_probe(int device)
 {
     (void)device;
-    return clo_tee_snp_present(&clo_tee_snp_host_system);
+    return clo_tee_snp_present(&clo_tee_guest_system);
 }
 
 static clo_err snp_evidence(int device, const uint8_t report_data[64], clo_buf *out)
 {
     (void)device;
-    return clo_tee_snp_evidence(&clo_tee_snp_host_system, report_data, out);
+    return clo_tee_snp_evidence(&clo_tee_guest_system, report_data, out);
 }
 
 static clo_err snp_sealing_key(int device, clo_span context, clo_key32 *out)
 {
     (void)device;
-    return clo_tee_snp_derive_key(&clo_tee_snp_host_system, context, out);
+    return clo_tee_snp_derive_key(&clo_tee_guest_system, context, out);
 }
 
 static const char *snp_describe(void)

@@ -4,8 +4,10 @@
 #include "base/clo_buf.h"
 #include "base/clo_ct.h"
 #include "base/clo_err.h"
+#include "base/clo_own.h"
 #include "base/clo_span.h"
 #include "crypto/sign.h"
+#include "tee/guest_host.h"
 
 enum {
     TEE_REPORT_DATA = 64,
@@ -20,6 +22,14 @@ enum {
 CLO_R clo_tee_read_exact(int fd, int stop_fd, int timeout_ms, void *to, size_t n, bool *closed);
 /* Never raises SIGPIPE on a socket. */
 CLO_R clo_tee_write_exact(int fd, int stop_fd, int timeout_ms, const void *from, size_t n);
+
+void clo_tee_fd_close(int *fd);
+/* A device file from its start to its end, appended. Errors: AGAIN (busy), IO, TOO_LARGE (a byte more than fits is too much already). */
+CLO_R clo_tee_file_read(const clo_tee_guest_host *host, const char *path, clo_buf *out);
+/* Up to n bytes of an open file, until its end. Errors: AGAIN, IO. */
+CLO_R clo_tee_file_take(int fd, void *to, size_t n, size_t *have);
+/* One write of all the bytes, as device files want them. Errors: AGAIN (busy), IO. */
+CLO_R clo_tee_file_write(const clo_tee_guest_host *host, const char *path, clo_span bytes);
 
 /* Certificates that an SNP host hands its guest (GHCB specification, certificate table). Spans borrowed from the table; empty = absent. */
 typedef struct {

@@ -176,10 +176,10 @@ static void mock_pause(unsigned ms)
     kernel.pauses++;
 }
 
-static clo_tee_snp_host host(void)
+static clo_tee_guest_host host(void)
 {
-    clo_tee_snp_host h = {.tsm_directory = kernel.directory,
-                          .guest_device = "/mock/sev-guest",
+    clo_tee_guest_host h = {.tsm_directory = kernel.directory,
+                          .sev_device = "/mock/sev-guest",
                           .make_directory = mock_mkdir,
                           .remove_directory = mock_rmdir,
                           .open_file = mock_open,
@@ -207,7 +207,7 @@ static clo_err ask(clo_arena *a, clo_buf *bytes, clo_attest_bundle *b)
 {
     uint8_t data[64];
     memset(data, 0x33, sizeof data);
-    clo_tee_snp_host h = host();
+    clo_tee_guest_host h = host();
     CLO_TRY(clo_tee_snp_evidence(&h, data, bytes));
     CLO_TRY(clo_attest_bundle_decode(a, clo_buf_span(bytes), b));
     assert_string_equal(b->tee, "snp");
@@ -247,7 +247,7 @@ static void test_tsm(void **state)
     kernel.no_auxblob = true;
     assert_ok(ask(&a, &bytes, &b));
     assert_int_equal(b.ek.n, 0);
-    clo_tee_snp_host h = host();
+    clo_tee_guest_host h = host();
     assert_true(clo_tee_snp_present(&h));
 }
 
@@ -279,6 +279,11 @@ static void test_no_snp(void **state)
     kernel.tsm = true;
     kernel.not_snp = true;
     assert_code(ask(&a, &bytes, &b), CLO_E_UNREACHABLE);
+    /* Another TEE's configfs-tsm is none of SNP's. */
+    clo_tee_guest_host h = host();
+    assert_false(clo_tee_snp_present(&h));
+    kernel.not_snp = false;
+    assert_true(clo_tee_snp_present(&h));
 }
 
 static void test_device(void **state)
@@ -314,7 +319,7 @@ static void test_device(void **state)
 static void test_derived_key(void **state)
 {
     (void)state;
-    clo_tee_snp_host h = host();
+    clo_tee_guest_host h = host();
     CLO_KEY32(one);
     CLO_KEY32(again);
     CLO_KEY32(other);
