@@ -8,8 +8,9 @@ extern "C" {
 
 typedef struct {
     size_t items_max;    /* nodes in all; 0 = 65,536 */
-    bool allow_unsorted; /* evidence of others (COSE, PSA): any key order and head length; still definite, bounded, no duplicates
+    bool allow_unsorted; /* evidence of others (COSE, PSA): any key order and head length; still bounded, no duplicates
                           */
+    bool allow_indefinite; /* with allow_unsorted: items that only a break ends, too */
 } clo_wire_cbor_limits;
 
 /** Exactly one item over all of `in`. limits may be NULL. Text and bytes are copied into the arena.

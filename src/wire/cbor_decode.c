@@ -14,13 +14,14 @@ typedef struct {
     clo_rd rd;
     const uint8_t *start;
     size_t items_left;
-    bool lenient;
+    bool lenient, indefinite;
 } decoder;
 
 typedef struct {
     unsigned major, info;
     uint64_t argument;
     size_t offset; /* of the head, for messages */
+    bool open;     /* a break ends it */
 } head;
 
 static clo_err truncated(const decoder *d)
@@ -56,6 +57,8 @@ static clo_err read_head(decoder *d, head *h)
         least = UINT64_C(1) << 32;
         break;
     case 31:
+        h->open = d->indefinite && h->major >= MAJOR_BYTES && h->major <= MAJOR_MAP;
+        if (h->open) break;
         return CLO_FAILF(CLO_E_UNSUPPORTED,
                          "CBOR offset %zu: indefinite lengths and breaks are not accepted; write definite lengths", h->offset);
     default:
@@ -135,10 +138,49 @@ static clo_err decode_simple(decoder *d, const head *h, clo_wire_node **out)
 
 static clo_err decode_item(decoder *d, unsigned depth, clo_wire_node **out);
 
+/* The break of an open item is next, and is taken. */
+static bool take_break(decoder *d)
+{
+    if (d->rd.left == 0 || d->rd.p[0] != 0xff) return false;
+    (void)clo_rd_u8(&d->rd);
+    return true;
+}
+
+/* The pieces of an open text or byte string, as one. Pieces are of its kind and have lengths of their own. */
+static clo_err join_pieces(decoder *d, const head *h, clo_span *out)
+{
+    void *p = NULL;
+    size_t n = 0;
+    clo_rd ahead = d->rd;
+    for (bool copy = false;; copy = true) {
+        size_t at = 0;
+        while (!take_break(d)) {
+            head piece = {0};
+            CLO_TRY(read_head(d, &piece));
+            CLO_CHECKF(piece.major == h->major && !piece.open, CLO_E_MALFORMED, "CBOR offset %zu: a piece of another kind", piece.offset);
+            if (piece.argument > d->rd.left) return truncated(d);
+            clo_span s = clo_rd_span(&d->rd, (size_t)piece.argument);
+            if (copy && s.n != 0) memcpy((uint8_t *)p + at, s.p, s.n);
+            at += s.n;
+        }
+        if (copy) break;
+        n = at;
+        CLO_TRY(clo_arena_alloc(d->arena, n + 1, &p));
+        d->rd = ahead;
+    }
+    *out = clo_span_of(p, n);
+    return CLO_OK;
+}
+
 static clo_err decode_text(decoder *d, const head *h, clo_wire_node **out)
 {
-    if (h->argument > d->rd.left) return truncated(d);
-    clo_span s = clo_rd_span(&d->rd, (size_t)h->argument);
+    clo_span s;
+    if (h->open) {
+        CLO_TRY(join_pieces(d, h, &s));
+    } else {
+        if (h->argument > d->rd.left) return truncated(d);
+        s = clo_rd_span(&d->rd, (size_t)h->argument);
+    }
     if (h->major == MAJOR_BYTES) return clo_wire_bytes(d->arena, s, out);
     CLO_CHECKF(clo_utf8_valid(s), CLO_E_MALFORMED, "CBOR offset %zu: the text is not valid UTF-8", h->offset);
     return clo_wire_text(d->arena, s, out);
@@ -146,10 +188,10 @@ static clo_err decode_text(decoder *d, const head *h, clo_wire_node **out)
 
 static clo_err decode_array(decoder *d, const head *h, unsigned depth, clo_wire_node **out)
 {
-    if (h->argument > d->rd.left) return truncated(d); /* an element has at least one byte */
+    if (!h->open && h->argument > d->rd.left) return truncated(d); /* an element has at least one byte */
     clo_wire_node *array = NULL;
     CLO_TRY(clo_wire_array(d->arena, &array));
-    for (uint64_t i = 0; i < h->argument; i++) {
+    for (uint64_t i = 0; h->open ? !take_break(d) : i < h->argument; i++) {
         clo_wire_node *child = NULL;
         CLO_TRY(decode_item(d, depth + 1, &child));
         clo_wire_link(array, child);
@@ -160,10 +202,10 @@ static clo_err decode_array(decoder *d, const head *h, unsigned depth, clo_wire_
 
 static clo_err decode_map(decoder *d, const head *h, unsigned depth, clo_wire_node **out)
 {
-    if (h->argument > d->rd.left / 2) return truncated(d);
+    if (!h->open && h->argument > d->rd.left / 2) return truncated(d);
     clo_wire_node *map = NULL;
     CLO_TRY(clo_wire_map(d->arena, &map));
-    for (uint64_t i = 0; i < h->argument; i++) {
+    for (uint64_t i = 0; h->open ? !take_break(d) : i < h->argument; i++) {
         size_t offset = (size_t)(d->rd.p - d->start);
         clo_wire_node *key = NULL, *value = NULL;
         CLO_TRY(decode_item(d, depth + 1, &key));
@@ -219,6 +261,7 @@ clo_err clo_wire_cbor_decode(clo_arena *a, clo_span in, const clo_wire_cbor_limi
     if (limits != NULL) {
         if (limits->items_max != 0) d.items_left = limits->items_max;
         d.lenient = limits->allow_unsorted;
+        d.indefinite = limits->allow_unsorted && limits->allow_indefinite;
     }
     clo_wire_node *node = NULL;
     CLO_TRY(decode_item(&d, 0, &node));

@@ -71,7 +71,7 @@ static clo_err read_headers(clo_arena *a, const clo_wire_node *protected_node, c
     if (protected_node->text.n == 0) {
         CLO_TRY(clo_wire_map(a, &map));
     } else {
-        clo_wire_cbor_limits limits = {.allow_unsorted = foreign};
+        clo_wire_cbor_limits limits = {.allow_unsorted = foreign, .allow_indefinite = foreign};
         CLO_TRY(clo_wire_cbor_decode(a, protected_node->text, &limits, &map));
         CLO_CHECKF(map->type == CLO_WIRE_MAP, CLO_E_MALFORMED, "COSE: the protected header is not a map");
         CLO_CHECKF(map->count != 0 || foreign, CLO_E_NOT_CANONICAL,
@@ -130,7 +130,7 @@ static clo_err open_tags(const clo_wire_node *root, bool foreign, const clo_wire
 
 clo_err clo_wire_cose_parse(clo_arena *a, clo_span in, bool foreign, clo_wire_cose *out)
 {
-    clo_wire_cbor_limits limits = {.allow_unsorted = foreign};
+    clo_wire_cbor_limits limits = {.allow_unsorted = foreign, .allow_indefinite = foreign};
     clo_wire_node *root = NULL;
     const clo_wire_node *array = NULL;
     clo_wire_cose c = {0};

@@ -298,9 +298,48 @@ static void test_limits(void **state)
     clo_arena_free(&tiny);
 }
 
+/* RFC 8949 appendix A's items with a break: equal to the same item with lengths, only where the limits allow them. */
+static void test_indefinite(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *open, *closed; /* NULL: refused */
+    } cases[] = {
+        {"5f42010243030405ff", "450102030405"}, {"7f657374726561646d696e67ff", "6973747265616d696e67"},
+        {"9fff", "80"},                         {"9f018202039f0405ffff", "83018202038204" "05"},
+        {"bf61610161629f0203ffff", "a26161016162820203"}, {"bf6346756ef563416d7421ff", "a263416d74216346756ef5"},
+        {"5fff", "40"},                         {"5f5f4101ffff", NULL},
+        {"5f6161ff", NULL},                     {"9f01", NULL},
+        {"5f4101", NULL},                       {"bf6161ff", NULL},
+        {"ff", NULL},                           {"1fff", NULL},
+        {"dfff", NULL},                         {"bf616101616102ff", NULL},
+        {"9fffff", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        CLO_AUTO(clo_arena_free) clo_arena a;
+        clo_arena_init(&a, 65536);
+        uint8_t bytes[64];
+        size_t n = strlen(cases[i].open) / 2;
+        CLO_AUTO(clo_buf_free) clo_buf again;
+        clo_buf_init(&again, 256);
+        clo_wire_cbor_limits limits = {.allow_unsorted = true, .allow_indefinite = true}, definite = {.allow_unsorted = true};
+        clo_wire_node *node = NULL;
+        assert_false(clo_failed(clo_hex_decode(bytes, n, clo_span_str(cases[i].open))));
+        assert_true(clo_failed(clo_wire_cbor_decode(&a, clo_span_of(bytes, n), &definite, &node)));
+        clo_err e = clo_wire_cbor_decode(&a, clo_span_of(bytes, n), &limits, &node);
+        assert_int_equal(clo_failed(e), cases[i].closed == NULL);
+        if (cases[i].closed == NULL) continue;
+        assert_false(clo_failed(clo_wire_cbor_encode(node, &again)));
+        char hex[129];
+        clo_hex_encode(hex, clo_buf_span(&again));
+        assert_string_equal(hex, cases[i].closed);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_indefinite),
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_properties),
         cmocka_unit_test(test_floats),
