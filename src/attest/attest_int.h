@@ -24,6 +24,12 @@ typedef struct {
 
 CLO_R clo_attest_snp_verify(clo_attest_context *c);
 CLO_R clo_attest_sim_verify(clo_attest_context *c);
+CLO_R clo_attest_nvidia_verify(clo_attest_context *c);
+bool clo_attest_nvidia_recognise(const clo_attest_part *evidence, size_t evidence_count);
+CLO_R clo_attest_sgx_verify(clo_attest_context *c);
+CLO_R clo_attest_tdx_verify(clo_attest_context *c);
+bool clo_attest_sgx_recognise(const clo_attest_part *evidence, size_t evidence_count);
+bool clo_attest_tdx_recognise(const clo_attest_part *evidence, size_t evidence_count);
 bool clo_attest_snp_recognise(const clo_attest_part *evidence, size_t evidence_count);
 
 /** A part by role, evidence before collateral; NULL where absent. */
@@ -88,14 +94,6 @@ typedef struct {
 } snp_endorsement;
 CLO_R clo_attest_snp_endorsement(const clo_crypto_cert *cert, snp_endorsement *out);
 
-typedef struct {
-    bool have_endorsement;
-    snp_endorsement endorsement;
-    bool have_key;
-    clo_crypto_public_key key; /* of the VCEK or VLEK */
-    clo_crypto_loaded_key *loaded; /* the same key, ready; NULL where no cache has it. Whoever holds the chain frees it */
-} snp_chain;
-
 /* What certificates and a revocation list say, whatever the time, the policy and the report. */
 typedef struct {
     bool there, have_window;
@@ -103,21 +101,28 @@ typedef struct {
     int64_t from, to;
 } snp_cert_facts;
 typedef struct {
-    snp_chain chain;
+    bool have_endorsement;
+    snp_endorsement endorsement;
+    bool have_key;
+    clo_crypto_public_key key; /* of the VCEK or VLEK */
+    const clo_crypto_loaded_key *loaded; /* the same key, ready; NULL where no cache keeps it */
     snp_cert_facts ek, ask, ark;
     uint8_t root[32]; /* SHA-256 of the ARK */
     int64_t crl_from, crl_to;
     bool crl_lists_ask, crl_lists_ark;
 } snp_collateral;
-/** The key of this context's collateral: SHA-256 over kind, the policy's pinned roots and the exact bytes of VCEK or VLEK, ASK, ARK and
- *  revocation list (each behind its length). Not cacheable: no cache, an incomplete chain, or one that comes in another way. */
+/* The collateral of one appraisal. */
+typedef struct {
+    snp_collateral facts;
+    struct clo_attest_verified *kept; /* what the cache keeps of it, and whose the loaded key is; NULL = none */
+} snp_chain;
+void clo_attest_snp_chain_free(snp_chain *chain);
+/** The key of this context's collateral: kind, the policy's pinned roots and the exact bytes of VCEK or VLEK, ASK, ARK and revocation list.
+ *  Not cacheable: no cache, an incomplete chain, or one that comes in another way. */
 CLO_R clo_attest_cache_key(const clo_attest_context *c, bool simulated, uint8_t key[32], bool *cacheable);
-/** out->chain.loaded is given to the caller. */
-bool clo_attest_cache_find(clo_attest_cache *cache, const uint8_t key[32], snp_collateral *out);
-/** Only for collateral in which no check failed: every signature held. */
-void clo_attest_cache_put(clo_attest_cache *cache, const uint8_t key[32], const snp_collateral *collateral);
 
-/** Judge certificates and revocation list of the context; every finding is a check in c->out. `simulated` chooses the anchors. */
+/** Judge certificates and revocation list of the context; every finding is a check in c->out. `simulated` chooses the anchors. Free `out`
+ *  with clo_attest_snp_chain_free in any case. */
 CLO_R clo_attest_snp_chain(clo_attest_context *c, bool simulated, snp_chain *out);
 /** Everything after "is simulated evidence wanted at all", shared by snp and sim. */
 CLO_R clo_attest_snp_appraise(clo_attest_context *c, bool simulated);

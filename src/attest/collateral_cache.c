@@ -1,14 +1,16 @@
-/* Collateral that was accepted once: what its bytes say, so that the next appraisal verifies only the report. */
-#include "attest/attest_int.h"
+/* Collateral that was accepted once: what its bytes say, so that the next appraisal verifies only what is new. */
+#include "attest/chain.h"
 #include "crypto/hash.h"
 
+#include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 typedef struct {
     uint64_t used; /* 0 = free */
     uint8_t key[32];
-    snp_collateral collateral;
+    clo_attest_verified *kept;
 } cache_entry;
 
 /* The lock ranks below every lock of a caller: nothing that locks is called while it is held. */
@@ -34,7 +36,7 @@ clo_err clo_attest_cache_new(clo_attest_cache **out)
 void clo_attest_cache_free(clo_attest_cache **cache)
 {
     if (*cache == NULL) return;
-    for (size_t i = 0; i < CLO_ATTEST_CACHE_ENTRIES; i++) clo_crypto_loaded_free(&(*cache)->entries[i].collateral.chain.loaded);
+    for (size_t i = 0; i < CLO_ATTEST_CACHE_ENTRIES; i++) clo_attest_verified_release((*cache)->entries[i].kept);
     (void)pthread_mutex_destroy(&(*cache)->lock);
     free(*cache);
     *cache = NULL;
@@ -56,28 +58,40 @@ static cache_entry *entry_find(clo_attest_cache *cache, const uint8_t key[32])
     return NULL;
 }
 
-bool clo_attest_cache_find(clo_attest_cache *cache, const uint8_t key[32], snp_collateral *out)
+static clo_attest_verified *share(clo_attest_verified *v)
 {
+    unsigned before = atomic_fetch_add_explicit(&v->owners, 1, memory_order_relaxed);
+    assert(before != 0);
+    return v;
+}
+
+void clo_attest_verified_release(clo_attest_verified *v)
+{
+    if (v == NULL) return;
+    /* The last owner sees everything that the others did to it before they let go. */
+    if (atomic_fetch_sub_explicit(&v->owners, 1, memory_order_acq_rel) == 1) v->destroy(v);
+}
+
+clo_attest_verified *clo_attest_cache_take(clo_attest_cache *cache, const uint8_t key[32])
+{
+    if (cache == NULL) return NULL;
     (void)pthread_mutex_lock(&cache->lock);
     cache_entry *found = entry_find(cache, key);
+    clo_attest_verified *kept = NULL;
     if (found != NULL) {
         found->used = ++cache->clock;
-        *out = found->collateral;
-        out->chain.loaded = NULL;
-        if (found->collateral.chain.loaded != NULL && clo_failed(clo_crypto_loaded_share(found->collateral.chain.loaded, &out->chain.loaded)))
-            out->chain.loaded = NULL; /* its bytes do as well */
+        kept = share(found->kept);
         cache->counts.hits++;
     } else {
         cache->counts.misses++;
     }
     (void)pthread_mutex_unlock(&cache->lock);
-    return found != NULL;
+    return kept;
 }
 
-void clo_attest_cache_put(clo_attest_cache *cache, const uint8_t key[32], const snp_collateral *collateral)
+void clo_attest_cache_keep(clo_attest_cache *cache, const uint8_t key[32], clo_attest_verified *v)
 {
-    clo_crypto_loaded_key *loaded = NULL;
-    if (clo_failed(clo_crypto_load_public(&collateral->chain.key, &loaded))) return;
+    if (cache == NULL) return;
     (void)pthread_mutex_lock(&cache->lock);
     cache_entry *to = entry_find(cache, key); /* another thread may have been faster */
     if (to == NULL) {
@@ -87,12 +101,12 @@ void clo_attest_cache_put(clo_attest_cache *cache, const uint8_t key[32], const 
         }
         if (to->used == 0) cache->counts.entries++;
     }
+    clo_attest_verified *old = to->kept;
     to->used = ++cache->clock;
     memcpy(to->key, key, sizeof to->key);
-    clo_crypto_loaded_free(&to->collateral.chain.loaded);
-    to->collateral = *collateral;
-    to->collateral.chain.loaded = loaded;
+    to->kept = share(v);
     (void)pthread_mutex_unlock(&cache->lock);
+    clo_attest_verified_release(old);
 }
 
 static clo_err put_number(clo_crypto_hasher *h, uint64_t number)
@@ -108,29 +122,14 @@ static clo_err put_span(clo_crypto_hasher *h, clo_span s)
     return s.n == 0 ? CLO_OK : clo_crypto_hasher_put(h, s);
 }
 
-clo_err clo_attest_cache_key(const clo_attest_context *c, bool simulated, uint8_t key[32], bool *cacheable)
+clo_err clo_attest_cache_key_parts(const clo_attest_context *c, const char *kind, const clo_span *parts, size_t count, uint8_t key[32])
 {
-    static const char *const roles[] = {"vcek_or_vlek", "ask", "ark", "crl"};
-    static const char *const other_ways[] = {"ask_ark_chain", "root", "surplus"};
-    enum { ROLES = sizeof roles / sizeof roles[0], CRL = ROLES - 1 };
-    clo_span parts[ROLES];
-    *cacheable = false;
-    if (c->cache == NULL) return CLO_OK;
-    for (size_t i = 0; i < sizeof other_ways / sizeof other_ways[0]; i++) {
-        if (clo_attest_part_find(c, other_ways[i]) != NULL) return CLO_OK;
-    }
-    for (size_t i = 0; i < ROLES; i++) {
-        const clo_attest_part *part = clo_attest_part_find(c, roles[i]);
-        parts[i] = part != NULL ? part->bytes : clo_span_of(NULL, 0);
-        if (parts[i].n == 0 && i != CRL) return CLO_OK;
-    }
     __attribute__((cleanup(clo_crypto_hasher_free))) clo_crypto_hasher *h = NULL;
     CLO_TRY(clo_crypto_hasher_new(&h, CLO_HASH_SHA256));
     CLO_TRY(put_span(h, clo_span_str("cloister/v1 accepted collateral")));
-    CLO_TRY(put_number(h, simulated ? 1 : 0));
+    CLO_TRY(put_span(h, clo_span_str(kind)));
+    CLO_TRY(put_number(h, c->policy->custom_root ? 1 : 0));
     CLO_TRY(put_span(h, clo_span_of(&c->policy->roots[0][0], c->policy->root_count * sizeof c->policy->roots[0])));
-    for (size_t i = 0; i < ROLES; i++) CLO_TRY(put_span(h, parts[i]));
-    CLO_TRY(clo_crypto_hasher_end(h, key));
-    *cacheable = true;
-    return CLO_OK;
+    for (size_t i = 0; i < count; i++) CLO_TRY(put_span(h, parts[i]));
+    return clo_crypto_hasher_end(h, key);
 }

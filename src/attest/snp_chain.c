@@ -1,9 +1,10 @@
 /* VCEK or VLEK <- ASK or ASVK <- ARK, to anchors known by SHA-256; windows; the ARK's revocation list. */
-#include "attest/attest_int.h"
+#include "attest/chain.h"
 #include "base/clo_own.h"
 #include "base/clo_text.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* AMD's roots: SHA-256 of the DER certificate (KDS cert_chain of each product). */
 static const struct {
@@ -120,15 +121,14 @@ static clo_err check_signed(clo_attest_context *c, const char *name, const clo_c
 /* Names tell which kind of endorsement key an intermediate may certify. */
 static void check_names(clo_attest_context *c, const snp_collateral *f)
 {
-    const snp_chain *chain = &f->chain;
-    if (!chain->have_endorsement || !f->ask.there || !f->ark.there) return;
-    const char *product = clo_attest_snp_product_name(chain->endorsement.product);
+    if (!f->have_endorsement || !f->ask.there || !f->ark.there) return;
+    const char *product = clo_attest_snp_product_name(f->endorsement.product);
     char want_ask[64], want_ark[64];
-    (void)snprintf(want_ask, sizeof want_ask, "SEV-%s%s", chain->endorsement.vlek ? "VLEK-" : "", product);
+    (void)snprintf(want_ask, sizeof want_ask, "SEV-%s%s", f->endorsement.vlek ? "VLEK-" : "", product);
     (void)snprintf(want_ark, sizeof want_ark, "ARK-%s", product);
     (void)clo_attest_check_add(c->out, "chain.intermediate", strcmp(f->ask.name, want_ask) == 0, "bad_chain", want_ask, f->ask.name);
     (void)clo_attest_check_add(c->out, "chain.root_name", strcmp(f->ark.name, want_ark) == 0, "bad_chain", want_ark, f->ark.name);
-    const char *want_ek = chain->endorsement.vlek ? "SEV-VLEK" : "SEV-VCEK";
+    const char *want_ek = f->endorsement.vlek ? "SEV-VLEK" : "SEV-VCEK";
     (void)clo_attest_check_add(c->out, "chain.kind", strcmp(f->ek.name, want_ek) == 0, "bad_chain", want_ek, f->ek.name);
 }
 
@@ -143,7 +143,6 @@ static bool root_pinned(const clo_attest_policy *p, const uint8_t sha256[32])
 static clo_err check_root(clo_attest_context *c, bool simulated, const snp_collateral *f)
 {
     if (!f->ark.there) return CLO_OK;
-    const snp_chain *chain = &f->chain;
     const uint8_t *sha256 = f->root;
     char text[65];
     clo_hex_encode(text, clo_span_of(sha256, sizeof f->root));
@@ -152,7 +151,7 @@ static clo_err check_root(clo_attest_context *c, bool simulated, const snp_colla
         bool ok = vendor == SNP_PRODUCT_UNKNOWN && root_pinned(c->policy, sha256);
         (void)clo_attest_check_add(c->out, "root", ok, "wrong_root", "a development root that the policy pins", text);
     } else {
-        bool ok = vendor != SNP_PRODUCT_UNKNOWN && (!chain->have_endorsement || vendor == chain->endorsement.product);
+        bool ok = vendor != SNP_PRODUCT_UNKNOWN && (!f->have_endorsement || vendor == f->endorsement.product);
         (void)clo_attest_check_add(c->out, "root", ok, "wrong_root", "AMD's root of the product", text);
         if (c->policy->root_count != 0) {
             (void)clo_attest_check_add(c->out, "root.pinned", root_pinned(c->policy, sha256), "wrong_root", "a root that the policy pins", text);
@@ -231,7 +230,7 @@ static clo_err check_crl(clo_attest_context *c, const chain_certs *k, bool known
     }
     bool holds = known;
     if (known) {
-        (void)clo_attest_check_add(c->out, "crl", true, "", "signed by the ARK", "signed by the ARK");
+        (void)clo_attest_check_add(c->out, "crl", true, "bad_collateral_signature", "signed by the ARK", "signed by the ARK");
     } else {
         CLO_TRY(learn_crl(c, k, part, f, &holds));
     }
@@ -243,7 +242,7 @@ static clo_err check_crl(clo_attest_context *c, const chain_certs *k, bool known
 }
 
 /* What the endorsement certificate itself says. */
-static clo_err read_endorsement(clo_attest_context *c, chain_certs *k, snp_chain *out)
+static clo_err read_endorsement(clo_attest_context *c, chain_certs *k, snp_collateral *out)
 {
     const clo_attest_part *part = clo_attest_part_find(c, "vcek_or_vlek");
     if (part == NULL || part->bytes.n == 0) {
@@ -277,7 +276,7 @@ static void learn_cert(const clo_crypto_cert *cert, snp_cert_facts *f)
 /* Read all certificates and verify who signed whom. */
 static clo_err learn_chain(clo_attest_context *c, chain_certs *k, snp_collateral *f)
 {
-    CLO_TRY(read_endorsement(c, k, &f->chain));
+    CLO_TRY(read_endorsement(c, k, f));
     CLO_TRY(take_chain(c, k));
     CLO_TRY(check_signed(c, "chain.ark", k->ark, k->ark));
     CLO_TRY(check_signed(c, "chain.ask", k->ask, k->ark));
@@ -293,7 +292,7 @@ static void note_known_chain(clo_attest_context *c)
 {
     static const char *const names[] = {"chain.ark", "chain.ask", "chain.endorsement"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        (void)clo_attest_check_add(c->out, names[i], true, "", "signed by its issuer", "signed by its issuer");
+        (void)clo_attest_check_add(c->out, names[i], true, "bad_chain", "signed by its issuer", "signed by its issuer");
     }
 }
 
@@ -301,10 +300,10 @@ static void note_known_chain(clo_attest_context *c)
 static clo_err judge(clo_attest_context *c, bool simulated, bool known, const chain_certs *k, snp_collateral *f)
 {
     check_names(c, f);
-    if (f->chain.have_endorsement) {
-        bool fits = (f->chain.endorsement.product == SNP_PRODUCT_SIMULATED) == simulated;
+    if (f->have_endorsement) {
+        bool fits = (f->endorsement.product == SNP_PRODUCT_SIMULATED) == simulated;
         (void)clo_attest_check_add(c->out, "chain.product", fits, "bad_chain", simulated ? "Simulated" : "a product of AMD",
-                                   f->chain.endorsement.product_text);
+                                   f->endorsement.product_text);
     }
     CLO_TRY(check_root(c, simulated, f));
     CLO_TRY(check_window(c, "window.ark", k->ark, &f->ark));
@@ -313,22 +312,79 @@ static clo_err judge(clo_attest_context *c, bool simulated, bool known, const ch
     return check_crl(c, k, known, f);
 }
 
+/* ---- what the cache keeps ---- */
+
+typedef struct {
+    clo_attest_verified base;
+    snp_collateral facts;
+    clo_crypto_loaded_key *loaded;
+} snp_kept;
+
+static void kept_destroy(clo_attest_verified *v)
+{
+    snp_kept *kept = (snp_kept *)v; /* its first member */
+    clo_crypto_loaded_free(&kept->loaded);
+    free(kept);
+}
+
+/* A failure here costs the next appraisal its time, nothing else. */
+static void keep(clo_attest_cache *cache, const uint8_t key[32], const snp_collateral *facts)
+{
+    snp_kept *made = calloc(1, sizeof *made);
+    if (made == NULL) return;
+    made->base = (clo_attest_verified){.owners = 1, .destroy = kept_destroy};
+    made->facts = *facts;
+    if (!clo_failed(clo_crypto_load_public(&facts->key, &made->loaded))) {
+        made->facts.loaded = made->loaded;
+        clo_attest_cache_keep(cache, key, &made->base);
+    }
+    clo_attest_verified_release(&made->base);
+}
+
+clo_err clo_attest_cache_key(const clo_attest_context *c, bool simulated, uint8_t key[32], bool *cacheable)
+{
+    static const char *const roles[] = {"vcek_or_vlek", "ask", "ark", "crl"};
+    static const char *const other_ways[] = {"ask_ark_chain", "root", "surplus"};
+    enum { ROLES = sizeof roles / sizeof roles[0], CRL = ROLES - 1 };
+    clo_span parts[ROLES];
+    *cacheable = false;
+    if (c->cache == NULL) return CLO_OK;
+    for (size_t i = 0; i < sizeof other_ways / sizeof other_ways[0]; i++) {
+        if (clo_attest_part_find(c, other_ways[i]) != NULL) return CLO_OK;
+    }
+    for (size_t i = 0; i < ROLES; i++) {
+        const clo_attest_part *part = clo_attest_part_find(c, roles[i]);
+        parts[i] = part != NULL ? part->bytes : clo_span_of(NULL, 0);
+        if (parts[i].n == 0 && i != CRL) return CLO_OK;
+    }
+    CLO_TRY(clo_attest_cache_key_parts(c, simulated ? "sim" : "snp", parts, ROLES, key));
+    *cacheable = true;
+    return CLO_OK;
+}
+
+void clo_attest_snp_chain_free(snp_chain *chain)
+{
+    clo_attest_verified_release(chain->kept);
+    chain->kept = NULL;
+}
+
 CLO_R clo_attest_snp_chain(clo_attest_context *c, bool simulated, snp_chain *out)
 {
-    *out = (snp_chain){.have_key = false};
-    snp_collateral f = {.chain = {.have_key = false}};
+    *out = (snp_chain){.kept = NULL};
+    snp_collateral *f = &out->facts;
     CLO_AUTO(chain_certs_free) chain_certs k = {NULL, NULL, NULL};
     uint8_t key[32] = {0};
     bool cacheable = false;
     CLO_TRY(clo_attest_cache_key(c, simulated, key, &cacheable));
-    bool known = cacheable && clo_attest_cache_find(c->cache, key, &f);
+    if (cacheable) out->kept = clo_attest_cache_take(c->cache, key);
+    bool known = out->kept != NULL;
     if (known) {
+        *f = ((const snp_kept *)out->kept)->facts;
         note_known_chain(c);
     } else {
-        CLO_TRY(learn_chain(c, &k, &f));
+        CLO_TRY(learn_chain(c, &k, f));
     }
-    *out = f.chain;
-    CLO_TRY(judge(c, simulated, known, &k, &f));
-    if (cacheable && !known && c->out->reason[0] == '\0') clo_attest_cache_put(c->cache, key, &f);
+    CLO_TRY(judge(c, simulated, known, &k, f));
+    if (cacheable && !known && c->out->reason[0] == '\0') keep(c->cache, key, f);
     return CLO_OK;
 }

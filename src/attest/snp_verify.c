@@ -36,7 +36,7 @@ static bool scalar_take(uint8_t to[48], clo_span le)
     return all_zero(clo_span_of(le.p + 48, SNP_SCALAR - 48));
 }
 
-static clo_err check_signature(clo_attest_context *c, const snp_report *r, const snp_chain *chain)
+static clo_err check_signature(clo_attest_context *c, const snp_report *r, const snp_collateral *chain)
 {
     uint8_t rs[96];
     const char *actual = "signed by the endorsement key";
@@ -115,7 +115,7 @@ static bool check_tcb_order(clo_attest_context *c, const char *name, const char 
 
 static uint32_t firmware_number(snp_firmware f) { return (uint32_t)f.major << 16 | (uint32_t)f.minor << 8 | f.build; }
 
-static void check_tcb(clo_attest_context *c, const snp_report *r, const snp_chain *chain, bool turin)
+static void check_tcb(clo_attest_context *c, const snp_report *r, const snp_collateral *chain, bool turin)
 {
     const clo_attest_policy *p = c->policy;
     snp_tcb reported = clo_attest_snp_tcb(r->reported_tcb, turin), committed = clo_attest_snp_tcb(r->committed_tcb, turin),
@@ -227,12 +227,11 @@ static void take_report(clo_attest_context *c, snp_report *r, bool *parsed)
     }
 }
 
-static void chain_end(snp_chain *chain) { clo_crypto_loaded_free(&chain->loaded); }
-
 CLO_R clo_attest_snp_appraise(clo_attest_context *c, bool simulated)
 {
     snp_report r;
-    CLO_AUTO(chain_end) snp_chain chain = {.have_key = false};
+    CLO_AUTO(clo_attest_snp_chain_free) snp_chain chain = {.kept = NULL};
+    const snp_collateral *facts = &chain.facts;
     bool parsed = false;
     take_report(c, &r, &parsed);
     CLO_TRY(clo_attest_snp_chain(c, simulated, &chain));
@@ -240,12 +239,12 @@ CLO_R clo_attest_snp_appraise(clo_attest_context *c, bool simulated)
         CLO_TRY(clo_wire_map(c->arena, &c->out->claims));
         return CLO_OK;
     }
-    bool turin = chain.have_endorsement ? chain.endorsement.tcb.turin
+    bool turin = facts->have_endorsement ? facts->endorsement.tcb.turin
                                         : r.version >= 3 && clo_attest_snp_product_of_cpuid(r.cpuid_family, r.cpuid_model) == SNP_PRODUCT_TURIN;
-    CLO_TRY(check_signature(c, &r, &chain));
+    CLO_TRY(check_signature(c, &r, facts));
     check_layout(c, &r);
-    if (chain.have_endorsement) check_binding(c, &r, &chain.endorsement);
-    check_tcb(c, &r, &chain, turin);
+    if (facts->have_endorsement) check_binding(c, &r, &facts->endorsement);
+    check_tcb(c, &r, facts, turin);
     check_guest_policy(c, &r);
     check_identity(c, &r);
     return clo_attest_snp_claims(c->arena, &r, turin, &c->out->claims);

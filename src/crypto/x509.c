@@ -97,6 +97,20 @@ void clo_crypto_cert_sha256(const clo_crypto_cert *c, uint8_t out[32])
     if (clo_failed(clo_crypto_sha256(clo_crypto_cert_der(c), out))) memset(out, 0, 32);
 }
 
+static void openssl_auto(unsigned char **p) { OPENSSL_free(*p); }
+
+clo_err clo_crypto_cert_file_sha256(clo_span pem_or_der, uint8_t out[32])
+{
+    if (pem_or_der.n != 0 && pem_or_der.p[0] == 0x30) return clo_crypto_sha256(pem_or_der, out);
+    CLO_CHECKF(pem_or_der.n != 0 && pem_or_der.n <= PEM_MAX, CLO_E_MALFORMED, "a certificate file has between 1 byte and 1 MiB");
+    CLO_AUTO(clo_crypto_bio_auto) BIO *bio = BIO_new_mem_buf(pem_or_der.p, (int)pem_or_der.n);
+    CLO_AUTO(openssl_auto) unsigned char *der = NULL;
+    long n = 0;
+    if (bio == NULL || PEM_bytes_read_bio(&der, &n, NULL, PEM_STRING_X509, bio, NULL, NULL) != 1 || n <= 0)
+        return clo_crypto_fail(CLO_E_MALFORMED, "the file holds no PEM certificate");
+    return clo_crypto_sha256(clo_span_of(der, (size_t)n), out);
+}
+
 clo_err clo_crypto_x509_spki(const X509 *x509, uint8_t out[32])
 {
     uint8_t *der = NULL;

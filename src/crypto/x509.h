@@ -21,6 +21,8 @@ void clo_crypto_cert_free(clo_crypto_cert **c);
 /** The DER bytes, borrowed from the certificate. */
 clo_span clo_crypto_cert_der(const clo_crypto_cert *c);
 void clo_crypto_cert_sha256(const clo_crypto_cert *c, uint8_t out[32]);
+/** SHA-256 of the DER of one certificate that stands in a file as DER or PEM, without reading what it says. Errors: MALFORMED. */
+CLO_R clo_crypto_cert_file_sha256(clo_span pem_or_der, uint8_t out[32]);
 /** SHA-256 of the SubjectPublicKeyInfo. */
 CLO_R clo_crypto_cert_spki_sha256(const clo_crypto_cert *c, uint8_t out[32]);
 /** Validity window in seconds since 1970. */
