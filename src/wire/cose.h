@@ -48,6 +48,16 @@ CLO_R clo_wire_cose_parse(clo_arena *a, clo_span in, bool foreign, clo_wire_cose
 CLO_R clo_wire_cose_verify(const clo_wire_cose *c, size_t index, const clo_crypto_public_key *pk, clo_span external_aad);
 /** The bytes that signature `index` covers (Sig_structure, RFC 9052 §4.4), appended to out. */
 CLO_R clo_wire_cose_signed_bytes(const clo_wire_cose *c, size_t index, clo_span external_aad, clo_buf *out);
+
+/* COSE_Mac0 of others (foreign encodings allowed): everyone who can check it could have made it. */
+typedef struct {
+    int64_t alg; /* 5, 6, 7: HMAC 256/256, 384/384, 512/512 */
+    clo_span protected_header, payload, tag; /* of the arena */
+} clo_wire_cose_mac0;
+/** With its tag (17), an algorithm in the protected header and an attached payload. Errors: MALFORMED, DUPLICATE, UNSUPPORTED and the decoder's. */
+CLO_R clo_wire_cose_mac0_parse(clo_arena *a, clo_span in, clo_wire_cose_mac0 *out);
+/** Errors: BAD_SIGNATURE, UNSUPPORTED (algorithm; a key below 16 bytes). */
+CLO_R clo_wire_cose_mac0_verify(const clo_wire_cose_mac0 *mac, clo_span key, clo_span external_aad);
 /** The product's kid of a key: SHA-256 of its bytes. */
 CLO_R clo_wire_cose_kid(const clo_crypto_public_key *pk, uint8_t out[32]);
 

@@ -7,7 +7,7 @@ extern "C" {
 #endif
 
 enum { COSE_ALG = 1, COSE_CRIT = 2, COSE_CONTENT_TYPE = 3, COSE_KID = 4 };
-enum { COSE_TAG_SIGN1 = 18, COSE_TAG_CWT = 61, COSE_TAG_SIGN = 98 };
+enum { COSE_TAG_MAC0 = 17, COSE_TAG_SIGN1 = 18, COSE_TAG_CWT = 61, COSE_TAG_SIGN = 98 };
 enum { COSE_BYTES_MAX = 1 << 28 }; /* of one object */
 
 CLO_R clo_wire_cose_alg_id(clo_crypto_sign_alg alg, int64_t *id);
