@@ -5,7 +5,7 @@
 #include <openssl/rand.h>
 #include <pthread.h>
 
-enum { MD_COUNT = 5, CIPHER_COUNT = 4 };
+enum { MD_COUNT = 6, CIPHER_COUNT = 4 };
 
 static struct {
     EVP_MD *md[MD_COUNT];
@@ -18,7 +18,7 @@ static void algorithms_fetch(void)
 {
     /* A configuration file or OPENSSL_CONF could swap algorithms behind our back: what the host can write is not read. */
     if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1) return;
-    static const char *const md_names[MD_COUNT] = {"SHA2-256", "SHA2-384", "SHA2-512", "SHA2-224", "SHA2-512/256"};
+    static const char *const md_names[MD_COUNT] = {"SHA2-256", "SHA2-384", "SHA2-512", "SHA2-224", "SHA2-512/256", "SHA1"};
     static const char *const cipher_names[CIPHER_COUNT] = {"AES-128-GCM", "AES-256-GCM", "ChaCha20-Poly1305", "AES-192-GCM"};
     bool ok = true;
     for (size_t i = 0; i < MD_COUNT; i++) {

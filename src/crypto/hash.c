@@ -19,6 +19,8 @@ size_t clo_crypto_hash_size(clo_crypto_hash_alg alg)
         return 28;
     case CLO_HASH_SHA512_256:
         return 32;
+    case CLO_HASH_SHA1:
+        return 20;
     default:
         return 0;
     }

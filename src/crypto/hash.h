@@ -13,10 +13,11 @@ extern "C" {
  * does it), but a process calls it before it shuts itself into its sandbox. Errors: IO, RNG. */
 CLO_R clo_crypto_init(void);
 
-/* The product's own formats use SHA-256, SHA-384 and SHA-512; the other two are for checking what others made. */
-typedef enum { CLO_HASH_SHA256, CLO_HASH_SHA384, CLO_HASH_SHA512, CLO_HASH_SHA224, CLO_HASH_SHA512_256 } clo_crypto_hash_alg;
+/* The product's own formats use SHA-256, SHA-384 and SHA-512; the others are for checking what others made (SHA-1: TPM banks
+ * and their logs, where a policy allows it by name). */
+typedef enum { CLO_HASH_SHA256, CLO_HASH_SHA384, CLO_HASH_SHA512, CLO_HASH_SHA224, CLO_HASH_SHA512_256, CLO_HASH_SHA1 } clo_crypto_hash_alg;
 enum { CLO_HASH_MAX = 64 };
-/** Digest size in bytes: 32, 48, 64, 28, 32; 0 for an unknown algorithm. */
+/** Digest size in bytes: 32, 48, 64, 28, 32, 20; 0 for an unknown algorithm. */
 size_t clo_crypto_hash_size(clo_crypto_hash_alg alg);
 /** One-shot digest into out (clo_crypto_hash_size bytes). */
 CLO_R clo_crypto_hash(clo_crypto_hash_alg alg, clo_span in, uint8_t *out);

@@ -18,7 +18,7 @@ struct clo_crypto_verify_key {
 };
 
 typedef struct {
-    bool rsa, pss;
+    bool rsa, pss, any_salt;
     clo_crypto_sign_alg alg; /* where not RSA */
     clo_crypto_hash_alg hash;
 } scheme_facts;
@@ -36,6 +36,10 @@ static const scheme_facts *facts_of(clo_crypto_scheme scheme)
         [CLO_SCHEME_PS256] = {.rsa = true, .pss = true, .hash = CLO_HASH_SHA256},
         [CLO_SCHEME_PS384] = {.rsa = true, .pss = true, .hash = CLO_HASH_SHA384},
         [CLO_SCHEME_PS512] = {.rsa = true, .pss = true, .hash = CLO_HASH_SHA512},
+        [CLO_SCHEME_PS256_ANY_SALT] = {.rsa = true, .pss = true, .any_salt = true, .hash = CLO_HASH_SHA256},
+        [CLO_SCHEME_PS384_ANY_SALT] = {.rsa = true, .pss = true, .any_salt = true, .hash = CLO_HASH_SHA384},
+        [CLO_SCHEME_PS512_ANY_SALT] = {.rsa = true, .pss = true, .any_salt = true, .hash = CLO_HASH_SHA512},
+        [CLO_SCHEME_RS1] = {.rsa = true, .hash = CLO_HASH_SHA1},
     };
     return (unsigned)scheme < sizeof all / sizeof all[0] ? &all[scheme] : NULL;
 }
@@ -174,7 +178,7 @@ static bool padding_set(EVP_PKEY_CTX *ctx, const scheme_facts *f, const EVP_MD *
     if (!f->rsa) return true;
     if (!f->pss) return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1;
     return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) == 1 && EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, md) == 1 &&
-           EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, RSA_PSS_SALTLEN_DIGEST) == 1;
+           EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, f->any_salt ? RSA_PSS_SALTLEN_AUTO : RSA_PSS_SALTLEN_DIGEST) == 1;
 }
 
 static clo_err check_fits(const clo_crypto_verify_key *key, clo_crypto_scheme scheme, clo_span signature)

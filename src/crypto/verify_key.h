@@ -19,6 +19,10 @@ typedef enum {
     CLO_SCHEME_PS256, /* salt as long as the digest, MGF1 with the same hash (RFC 7518 §3.5) */
     CLO_SCHEME_PS384,
     CLO_SCHEME_PS512,
+    CLO_SCHEME_PS256_ANY_SALT, /* TPMs take the longest salt that fits */
+    CLO_SCHEME_PS384_ANY_SALT,
+    CLO_SCHEME_PS512_ANY_SALT,
+    CLO_SCHEME_RS1, /* SHA-1: old TPM quotes, only where a policy allows it by name */
 } clo_crypto_scheme;
 
 /* For any number of threads once made. */

@@ -21,6 +21,7 @@ static void hash_known(void **state)
          "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94"
          "fa54ca49f"},
         {CLO_HASH_SHA224, "abc", "23097d223405d8228642a477bda255b32aadbce4bda0b3f7e36c9da7"},
+        {CLO_HASH_SHA1, "abc", "a9993e364706816aba3e25717850c26c9cd0d89d"},
         {CLO_HASH_SHA512_256, "abc", "53048e2681941ef99b2e29b76b4c7dabe4c2d0c634fc6d46e0e2f13107e7af23"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -127,6 +127,32 @@ static void digests(void **state)
     assert_code(clo_crypto_verify_digest_with(subjects[4].key, CLO_SCHEME_EDDSA, clo_span_str("m"), clo_span_of(zeros, 64)), CLO_E_UNSUPPORTED);
 }
 
+/* What TPMs make: PSS with the longest salt, and SHA-1. */
+static void tpm_schemes(void **state)
+{
+    (void)state;
+    static const clo_crypto_scheme any[] = {CLO_SCHEME_PS256_ANY_SALT, CLO_SCHEME_PS384_ANY_SALT, CLO_SCHEME_PS512_ANY_SALT},
+                                   fixed[] = {CLO_SCHEME_PS256, CLO_SCHEME_PS384, CLO_SCHEME_PS512};
+    clo_span pem = clo_buf_span(&subjects[0].pem), m = clo_span_str("m");
+    const clo_crypto_verify_key *key = subjects[0].key;
+    CLO_AUTO(clo_buf_free) clo_buf signature;
+    clo_buf_init(&signature, 2048);
+    for (size_t i = 0; i < 3; i++) {
+        clo_buf_clear(&signature);
+        assert_ok(clo_crypto_keypair_sign(pem, any[i], m, &signature));
+        assert_ok(clo_crypto_verify_with(key, any[i], m, clo_buf_span(&signature)));
+        assert_code(clo_crypto_verify_with(key, fixed[i], m, clo_buf_span(&signature)), CLO_E_BAD_SIGNATURE);
+        assert_code(clo_crypto_verify_with(key, any[(i + 1) % 3], m, clo_buf_span(&signature)), CLO_E_BAD_SIGNATURE);
+        clo_buf_clear(&signature);
+        assert_ok(clo_crypto_keypair_sign(pem, fixed[i], m, &signature));
+        assert_ok(clo_crypto_verify_with(key, any[i], m, clo_buf_span(&signature)));
+    }
+    clo_buf_clear(&signature);
+    assert_ok(clo_crypto_keypair_sign(pem, CLO_SCHEME_RS1, m, &signature));
+    assert_ok(clo_crypto_verify_with(key, CLO_SCHEME_RS1, m, clo_buf_span(&signature)));
+    assert_code(clo_crypto_verify_with(key, CLO_SCHEME_RS256, m, clo_buf_span(&signature)), CLO_E_BAD_SIGNATURE);
+}
+
 static void raw_parts(void **state)
 {
     (void)state;
@@ -202,7 +228,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(schemes),
         cmocka_unit_test(digests),
-        cmocka_unit_test(raw_parts),
+        cmocka_unit_test(tpm_schemes), cmocka_unit_test(raw_parts),
         cmocka_unit_test(public_key_files),
     };
     return cmocka_run_group_tests(tests, make_subjects, drop_subjects);
