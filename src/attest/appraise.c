@@ -1,5 +1,7 @@
 /* The table of evidence types and the entry points. */
 #include "attest/attest_int.h"
+#include "attest/demands.h"
+#include "attest/token_int.h"
 
 #include <stdio.h>
 
@@ -7,6 +9,16 @@
 static const clo_attest_type types[] = {
     {"snp", clo_attest_snp_verify, clo_attest_snp_recognise},
     {"sim", clo_attest_sim_verify, NULL},
+    {"nvidia-gpu", clo_attest_nvidia_verify, clo_attest_nvidia_recognise},
+    {"tdx", clo_attest_tdx_verify, clo_attest_tdx_recognise},
+    {"sgx", clo_attest_sgx_verify, clo_attest_sgx_recognise},
+    {"maa", clo_attest_maa_verify, clo_attest_maa_recognise},
+    {"gcp-confidential-space", clo_attest_google_verify, clo_attest_google_recognise},
+    {"psa", clo_attest_psa_verify, clo_attest_psa_recognise},
+    {"cca", clo_attest_cca_verify, clo_attest_cca_recognise},
+    {"optee", clo_attest_optee_verify, NULL},
+    {"composite", clo_attest_composite_verify, clo_attest_composite_recognise},
+    {"ear", clo_attest_ear_verify, clo_attest_ear_recognise},
 };
 
 const clo_attest_part *clo_attest_part_find(const clo_attest_context *c, const char *role)
@@ -26,7 +38,7 @@ bool clo_attest_err_is_about_input(clo_err e)
     return k == CLO_CLASS_INPUT || k == CLO_CLASS_DENIED || k == CLO_CLASS_LIMIT;
 }
 
-static const clo_attest_type *type_find(const char *name)
+const clo_attest_type *clo_attest_type_find(const char *name)
 {
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         if (strcmp(types[i].type, name) == 0) return &types[i];
@@ -80,6 +92,7 @@ static clo_err run(clo_attest_context *c, const clo_attest_type *type)
 {
     clo_attest_result_open(c->out, type->type);
     CLO_TRY(type->verify(c));
+    CLO_TRY(clo_attest_demands_judge(c));
     clo_attest_result_close(c->out);
     if (c->out->claims == NULL) CLO_TRY(clo_wire_map(c->arena, &c->out->claims));
     return CLO_OK;
@@ -105,7 +118,7 @@ static clo_err verify_bundle(clo_attest_context *c, const char *type, clo_span b
         if (!clo_attest_err_is_about_input(e)) return e;
         return result_malformed(c->arena, type == NULL ? "" : type, c->out);
     }
-    const clo_attest_type *found = type_find(b.tee);
+    const clo_attest_type *found = clo_attest_type_find(b.tee);
     if (found == NULL || (type != NULL && strcmp(type, b.tee) != 0)) {
         clo_attest_result_open(c->out, type == NULL ? b.tee : type);
         (void)clo_attest_check_add(c->out, "tee", false, "malformed", type == NULL ? "snp or sim" : type, b.tee);
@@ -141,7 +154,7 @@ CLO_R clo_attest_verify(clo_arena *a, const char *type, const clo_attest_part *e
                             .now = now,
                             .out = out};
     bool any = strcmp(type, "auto") == 0;
-    const clo_attest_type *found = any ? NULL : type_find(type);
+    const clo_attest_type *found = any ? NULL : clo_attest_type_find(type);
     if (!any && found == NULL) return type_unsupported(type);
     for (size_t i = 0; i < evidence_count; i++) {
         if (strcmp(evidence[i].role, "bundle") == 0) return verify_bundle(&c, any ? NULL : type, evidence[i].bytes);
