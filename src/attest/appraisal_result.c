@@ -1,4 +1,5 @@
 #include "attest/attest_int.h"
+#include "attest/demands.h"
 #include "base/clo_text.h"
 
 #include <stdio.h>
@@ -16,6 +17,7 @@ bool clo_attest_check_add(clo_attest_result *r, const char *name, bool ok, const
         (void)snprintf(r->reason, sizeof r->reason, "%s", reason);
         (void)snprintf(r->detail, sizeof r->detail, "%s: expected %s, got %s", name, expected, actual);
     }
+    r->judged |= clo_attest_judged_bit(reason);
     /* A full list drops only checks that passed or that are not the first failure: the reason is already set. */
     if (r->check_count == CLO_ATTEST_CHECKS_MAX) return ok;
     clo_attest_check *check = &r->checks[r->check_count++];

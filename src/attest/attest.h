@@ -39,16 +39,28 @@ enum {
 };
 
 enum { CLO_ATTEST_ADVISORIES_MAX = 64, CLO_ATTEST_ADVISORY_SIZE = 32, CLO_ATTEST_ISSUER_SIZE = 256, CLO_ATTEST_GRACE_MAX = 90 * 86400 };
+enum { CLO_ATTEST_CLAIMS_MAX = 32, CLO_ATTEST_CLAIM_VALUES_MAX = 32, CLO_ATTEST_CLAIM_PATH = 120, CLO_ATTEST_PART_NAME = 16 };
+/* AMD's products, whose firmware counts differently: indexes of product_tcb. */
+enum { CLO_ATTEST_MILAN, CLO_ATTEST_GENOA, CLO_ATTEST_TURIN, CLO_ATTEST_PRODUCTS };
 enum { CLO_ATTEST_MEASUREMENTS_MAX = 8, CLO_ATTEST_CHIPS_MAX = 16, CLO_ATTEST_DIGESTS_MAX = 4, CLO_ATTEST_VMPL_MAX = 3 };
 
-/* The appraisal policy. clo_attest_policy_init is the strictest. */
+typedef struct clo_attest_policy clo_attest_policy;
+/* What a composite's part of this name must satisfy. */
 typedef struct {
+    char name[CLO_ATTEST_PART_NAME];
+    const clo_attest_policy *policy;
+} clo_attest_part_policy;
+
+/* The appraisal policy. clo_attest_policy_init is the strictest. */
+struct clo_attest_policy {
     bool allow_debug;
     bool allow_simulated;       /* accept evidence of the software TEE */
     bool have_report_data;
     uint8_t report_data[64];
     clo_span expected_nonce;    /* types that carry a nonce */
     clo_attest_tcb min_reported_tcb;
+    bool have_product_tcb;      /* floors by product: a product without one is refused */
+    clo_attest_tcb product_tcb[CLO_ATTEST_PRODUCTS];
     bool require_crl;           /* true by clo_attest_policy_init */
     bool strict_reserved;       /* reserved bytes, also those no signature covers, must be zero; true by clo_attest_policy_init */
     bool allow_trailing_bytes;  /* bytes behind the evidence are ignored, never parsed */
@@ -80,11 +92,17 @@ typedef struct {
     bool any_td_attributes;     /* TDX: SEPT_VE_DISABLE clear, PERFMON and other attributes beyond debug are accepted */
     /* Types with a nonce, an issuer or a time of their own. */
     char expected_issuer[CLO_ATTEST_ISSUER_SIZE]; /* JWTs: empty = refused by the strict policy */
+    bool any_issuer;            /* JWTs: no expected_issuer is needed; only ever set by clo_attest_policy_init_open */
     int64_t max_age_s;          /* evidence that states its time (Nitro, JWT iat): now - time <= this; 0 = no limit */
     bool allow_mac;             /* COSE_Mac0 */
     bool allow_sha1;            /* TPM SHA-1 banks */
+    bool allow_certificate_hold; /* nvidia-gpu: a certificate that is on hold (OCSP) counts as not revoked */
     const clo_wire_node *required_claims; /* MAP path -> list of allowed values, judged over the result's claims ("mrenclave", "pcrs.4",
                                    "body.rtmr1"): absent or other = measurement_mismatch. Borrowed from the policy's arena; NULL = none */
+    const clo_wire_node *release_policy; /* Azure SKR release policy (skr_policy.h), judged over the claims too; NULL = none */
+    bool require_binding;       /* a nonce or report data must be demanded, else "binding"; on by clo_attest_policy_read where not said */
+    size_t part_count;          /* composite: exactly these parts; 0 = any parts, each judged by this whole policy */
+    const clo_attest_part_policy *parts;
     /* Only ever set by clo_attest_policy_read_open: published cases whose files do not hold everything. */
     bool custom_root;           /* a collateral "root" may replace the vendor's anchor */
     bool claims_only;           /* the evidence is the claims' JSON: no signature is there to check (psa, cca) */
@@ -94,20 +112,25 @@ typedef struct {
     bool ak_trusted;            /* tpm: the caller vouches for the AK */
     bool skip_tcb_certificate_match; /* never set by the product; a case's check_tcb_matches_cert=false */
     bool skip_chip_match;
-} clo_attest_policy;
+};
 void clo_attest_policy_init(clo_attest_policy *p);
 /** The starting point of `attest verify` and of published test evidence, where the caller names only what he wants checked: any VMPL, no
  *  revocation list demanded, unsigned padding ignored, provisional firmware and migration agents accepted. Never used for a release. */
 void clo_attest_policy_init_open(clo_attest_policy *p);
-/** Read the policy object of an agreement over the strictest policy: what is absent stays strict, the certificate match cannot be switched
- *  off, unknown members are errors. Members: allow_debug, allow_simulated, allow_trailing_bytes, allow_provisional_firmware,
- *  allow_migration_agent, strict_reserved, require_crl, require_collateral, expected_report_data, expected_nonce, min_reported_tcb {fmc, bl,
- *  tee, snp, ucode}, min_guest_svn, vmpl_max, measurements, host_data, id_key_digests, author_key_digests, roots, chips. */
+/** Read a written policy over the strictest one: what is absent stays strict, and the members that only published cases need are errors, as
+ *  unknown ones are. Members (docs/attestation.md has their meaning): allow_debug, allow_simulated, allow_trailing_bytes,
+ *  allow_provisional_firmware, allow_migration_agent, allow_mac, allow_sha1, allow_certificate_hold, any_advisory, any_td_attributes, strict_reserved, require_crl,
+ *  require_collateral, require_binding, expected_report_data, expected_nonce (or expected_challenge), expected_issuer, min_reported_tcb
+ *  {fmc, bl, tee, snp, ucode} or {Milan, Genoa, Turin: the same}, min_guest_svn, vmpl_max, measurements, host_data, id_key_digests,
+ *  author_key_digests, roots, chips, accept_tcb_status, min_tcb_date, min_tcb_evaluation_number, accepted_advisories,
+ *  collateral_grace_seconds, max_age_seconds, required_claims, release_policy, parts. */
 CLO_R clo_attest_policy_read(clo_arena *a, const clo_wire_node *node, clo_attest_policy *out);
-/** The same over clo_attest_policy_init_open, with check_tcb_matches_cert and check_chip_id too: the object that stands under `policy` in the
- *  vectors' manifests and that `attest verify --policy` takes. */
+/** The same over clo_attest_policy_init_open, with check_tcb_matches_cert, check_chip_id, custom_root, level "claims only", revocation "skip",
+ *  signature and hardware_signature "skip…", ak_trusted "given" too: the object that stands under `policy` in the vectors' manifests and that
+ *  `attest verify --policy` takes. */
 CLO_R clo_attest_policy_read_open(clo_arena *a, const clo_wire_node *node, clo_attest_policy *out);
-/** The object that clo_attest_policy_read gives back as `p`: only members that differ from the strictest. */
+/** The object that clo_attest_policy_read gives back as `p`: only members that differ from the strictest. Errors: RANGE where `p` holds what
+ *  only the open reader can set. */
 CLO_R clo_attest_policy_tree(clo_arena *a, const clo_attest_policy *p, clo_wire_node **out);
 
 typedef struct {
@@ -116,6 +139,17 @@ typedef struct {
     char expected[136];
     char actual[136];
 } clo_attest_check;
+
+/* One part of composite evidence, or of a type that carries another's evidence. */
+typedef struct {
+    char name[CLO_ATTEST_PART_NAME], tee[24];
+    bool valid;
+    char reason[32], detail[256], tcb_status[48];
+    uint32_t judged;
+    clo_wire_node *claims;
+    size_t check_count;
+    const clo_attest_check *checks;
+} clo_attest_submodule;
 
 typedef struct {
     bool valid;
@@ -136,6 +170,9 @@ typedef struct {
     size_t check_count;
     clo_attest_check checks[CLO_ATTEST_CHECKS_MAX];
     int64_t valid_until; /* earliest end of the windows that were relied on */
+    uint32_t judged;     /* which classes of reasons had a check at all (attest_int.h) */
+    size_t submodule_count;
+    const clo_attest_submodule *submodules; /* arena */
 } clo_attest_result; /* large (20 KiB): in an arena or static, never on the stack */
 
 /** Appraise. type: "snp", "sim", later others, or "auto". Roles of snp and sim: "report" (or "bundle" with everything in it), "vcek_or_vlek",
