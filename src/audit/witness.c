@@ -2,6 +2,7 @@
 
 #include "base/clo_own.h"
 #include "base/clo_text.h"
+#include "crypto/hash.h"
 #include "os/file.h"
 
 #include <pthread.h>
@@ -65,9 +66,29 @@ static clo_err load_state(known_log *l)
     CLO_TRY(clo_os_file_read(l->path, CLO_NOTE_MAX, &body));
     clo_wire_checkpoint c;
     CLO_TRY(clo_wire_checkpoint_parse(clo_buf_span(&body), &c));
+    CLO_CHECKF(strcmp(c.origin, l->key.name) == 0, CLO_E_CONFLICT, "%s is the state of the log %.100s, not of %.100s", l->path, c.origin, l->key.name);
     l->size = c.size;
     l->root = c.root;
     return CLO_OK;
+}
+
+/* The whole key and its name: a key id of four bytes can be ground. */
+static bool same_log(const clo_wire_note_key *a, const clo_wire_note_key *b)
+{
+    return strcmp(a->name, b->name) == 0 && clo_crypto_public_key_equal(&a->key, &b->key);
+}
+
+/* Its state is in the file named by its key's digest. */
+static clo_err known_log_open(const clo_audit_witness *w, known_log *l, const clo_wire_note_key *key)
+{
+    uint8_t digest[32];
+    char id[65], file[80];
+    *l = (known_log){.key = *key};
+    CLO_TRY(clo_crypto_sha256(clo_crypto_public_key_span(&key->key), digest));
+    clo_hex_encode(id, clo_span_of(digest, sizeof digest));
+    (void)snprintf(file, sizeof file, "log-%s", id);
+    CLO_TRY(clo_os_path_join(l->path, sizeof l->path, w->directory, file));
+    return load_state(l);
 }
 
 CLO_R clo_audit_witness_add_log(clo_audit_witness *w, const clo_wire_note_key *key)
@@ -75,21 +96,12 @@ CLO_R clo_audit_witness_add_log(clo_audit_witness *w, const clo_wire_note_key *k
     (void)pthread_mutex_lock(&w->lock);
     clo_err e = CLO_OK;
     size_t i = 0;
-    while (i < w->count && memcmp(w->logs[i].key.id, key->id, 4) != 0) i++;
-    if (i == w->count) {
-        known_log *l = &w->logs[i < LOGS_MAX ? i : 0];
-        if (i == LOGS_MAX)
-            e = CLO_FAILF(CLO_E_TOO_MANY, "a witness knows at most %d logs", LOGS_MAX);
-        else {
-            char id[9];
-            clo_hex_encode(id, clo_span_of(key->id, 4));
-            *l = (known_log){.key = *key};
-            char file[16];
-            (void)snprintf(file, sizeof file, "log-%s", id);
-            e = clo_os_path_join(l->path, sizeof l->path, w->directory, file);
-            if (!clo_failed(e)) e = load_state(l);
-            if (!clo_failed(e)) w->count++;
-        }
+    while (i < w->count && !same_log(&w->logs[i].key, key)) i++;
+    if (i == LOGS_MAX)
+        e = CLO_FAILF(CLO_E_TOO_MANY, "a witness knows at most %d logs", LOGS_MAX);
+    else if (i == w->count) {
+        e = known_log_open(w, &w->logs[i], key);
+        if (!clo_failed(e)) w->count++;
     }
     (void)pthread_mutex_unlock(&w->lock);
     return e;

@@ -177,9 +177,6 @@ static void set_options(clo_client_http *c, transfer *t, const char *url, struct
     (void)curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, streams || r->timeout_ms == 0 ? 0L : (long)r->timeout_ms);
     (void)curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_LIMIT, streams ? 1L : 1024L);
     (void)curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_TIME, (long)(timeout / 1000 + 1));
-    /* A server that drips bytes must not hold whoever asked for a time. */
-    if (r->timeout_ms != 0 && r->sink == NULL && r->upload_fd < 0)
-        (void)curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
     (void)curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
     (void)curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, take_bytes);
     (void)curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, t);

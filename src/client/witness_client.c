@@ -3,12 +3,13 @@
 #include "audit/witness.h"
 #include "base/clo_own.h"
 #include "base/clo_text.h"
+#include "wire/note.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { TRIES = 3, BODY_MAX = 128 * 1024, ANSWER_MAX = 16 * 1024 };
+enum { TRIES = 3, BODY_MAX = 128 * 1024, ANSWER_MAX = 16 * 1024, NOTE_ARENA_MAX = 256 * 1024 };
 
 CLO_R clo_client_witness_parse(const char *text, clo_client_witness *out)
 {
@@ -50,6 +51,33 @@ static clo_err other_history(const clo_client_witness *w, uint64_t size)
     return CLO_DENY(CLO_E_CONFLICT, "log.history", expected, actual, w->url, "this log was set back or altered: restore its newest copy");
 }
 
+/* Of what a witness answered, the lines that are its own cosignature of this note: any other line in a checkpoint could only spoil it. */
+static clo_err keep_lines(const clo_client_witness *w, clo_span note, clo_span answer, clo_buf *lines)
+{
+    clo_wire_note_key key;
+    size_t kept = lines->len;
+    const uint8_t *end = note.n == 0 ? NULL : memmem(note.p, note.n, "\n\n", 2);
+    CLO_TRY(clo_wire_note_key_parse(w->vkey, &key));
+    CLO_CHECK(end != NULL, CLO_E_MALFORMED);
+    for (clo_span rest = answer; rest.n > 0;) {
+        const uint8_t *stop = memchr(rest.p, '\n', rest.n);
+        if (stop == NULL) break;
+        clo_span line = clo_span_of(rest.p, (size_t)(stop - rest.p) + 1);
+        rest = clo_span_of(stop + 1, rest.n - line.n);
+        CLO_AUTO(clo_arena_free) clo_arena a;
+        CLO_AUTO(clo_buf_free) clo_buf one;
+        clo_arena_init(&a, NOTE_ARENA_MAX);
+        clo_buf_init(&one, BODY_MAX);
+        clo_wire_note signed_note;
+        CLO_TRY(clo_buf_put(&one, note.p, (size_t)(end - note.p) + 2));
+        CLO_TRY(clo_buf_put_span(&one, line));
+        if (clo_failed(clo_wire_note_parse(&a, clo_buf_span(&one), &signed_note))) continue;
+        if (!clo_failed(clo_wire_note_verify(&signed_note, &key, NULL))) CLO_TRY(clo_buf_put_span(lines, line));
+    }
+    CLO_CHECKF(lines->len > kept, CLO_E_BAD_SIGNATURE, "the witness %s answered without its signature", w->url);
+    return CLO_OK;
+}
+
 /* One question from the size that the witness is believed to have; *status 409: w->size is what it has. */
 static clo_err offer_once(clo_client_witness *w, const clo_client_witness_offer *o, clo_buf *lines, unsigned *status)
 {
@@ -65,7 +93,7 @@ static clo_err offer_once(clo_client_witness *w, const clo_client_witness_offer 
     clo_err e = post(w, "/add-checkpoint", clo_buf_span(&body), o->timeout_ms, &answer, status);
     if (!clo_failed(e)) {
         w->size = o->size;
-        return clo_buf_put_span(lines, clo_buf_span(&answer));
+        return keep_lines(w, o->note, clo_buf_span(&answer), lines);
     }
     if (*status == 422) return other_history(w, o->size);
     if (*status == 404) return CLO_FAILF(CLO_E_NOT_FOUND, "the witness %s does not know this log; its operator adds it with --log", w->url);

@@ -31,8 +31,8 @@ typedef struct {
 } clo_client_witness_offer;
 
 /** Have a checkpoint cosigned: offer the consistency from the size that the witness last had; a 409 tells the size that it has. Its
- *  signature lines are appended to `lines`, unverified. One question at a time. Errors: CONFLICT with claim log.history where the
- *  witness has seen a longer or another log; NOT_FOUND where it does not know the log; else whatever kept the answer away. */
+ *  cosignature lines, verified, are appended to `lines`; other lines are dropped. One question at a time. Errors: CONFLICT with claim log.history where the
+ *  witness has seen a longer or another log; NOT_FOUND where it does not know the log; BAD_SIGNATURE where its answer has none of its own; else whatever kept the answer away. */
 CLO_R clo_client_witness_ask(clo_client_witness *w, const clo_client_witness_offer *offer, clo_buf *lines);
 /** Make a log known to a witness that is open to logs of this kind (`--open-logs`). Errors: DENIED (it is not). */
 CLO_R clo_client_witness_introduce(clo_client_witness *w, const char *log_vkey, unsigned timeout_ms);

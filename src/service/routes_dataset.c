@@ -117,6 +117,7 @@ CLO_HANDLER(clo_service_get_manifest)
 
 /* An upload under way. */
 typedef struct upload {
+    uint8_t version[32]; /* fixed before it enters the list: others read it there */
     clo_store_dataset dataset;
     char path[640];
     int fd;
@@ -131,7 +132,7 @@ static clo_err enter(upload *u)
 {
     bool taken = false;
     (void)pthread_mutex_lock(&uploads_lock);
-    for (const upload *o = uploads; o != NULL; o = o->next) taken = taken || memcmp(o->dataset.version, u->dataset.version, 32) == 0;
+    for (const upload *o = uploads; o != NULL; o = o->next) taken = taken || memcmp(o->version, u->version, 32) == 0;
     u->next = uploads;
     if (!taken) uploads = u;
     (void)pthread_mutex_unlock(&uploads_lock);
@@ -172,6 +173,7 @@ static clo_err begin_upload(void *context, clo_gateway_request *request)
     u->fd = -1;
     CLO_TRY(load(s, request, &u->dataset));
     CLO_CHECKF(memcmp(u->dataset.owner_kid, request->principal.key, 32) == 0, CLO_E_NOT_FOUND, "only its owner uploads a dataset");
+    memcpy(u->version, u->dataset.version, sizeof u->version);
     CLO_TRY(enter(u));
     clo_err e = open_content(s, request, u);
     if (clo_failed(e)) leave(u);

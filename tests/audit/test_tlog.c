@@ -455,6 +455,35 @@ static void sign_checkpoint(const char *name, const clo_crypto_private_key *sk, 
     assert_ok(clo_wire_note_sign(clo_buf_span(&body), name, sk, note));
 }
 
+/* A key id of four bytes can be ground: another key with the same id and name is another log, and takes nothing from the first. */
+static void a_ground_key_id_is_another_log(void **state)
+{
+    (void)state;
+    place p;
+    open_place(&p);
+    clo_crypto_private_key other_sk;
+    clo_crypto_public_key other;
+    clo_wire_hash root;
+    clo_wire_note_key ground = policy.log;
+    CLO_AUTO(clo_buf_free) clo_buf lines, note;
+    clo_buf_init(&lines, 10000);
+    clo_buf_init(&note, CLO_NOTE_MAX);
+    assert_ok(clo_crypto_sign_generate(CLO_SIGN_ED25519, &other_sk, &other));
+    ground.key = other;
+    clo_audit_witness_close(&p.witness);
+    assert_ok(clo_audit_witness_open(&p.witness, p.witness_dir, "witness.example", &witness_sk, clo_os_clock_system()));
+    assert_ok(clo_audit_witness_add_log(p.witness, &ground)); /* the thief comes first */
+    assert_ok(clo_audit_witness_add_log(p.witness, &policy.log));
+    memset(&root, 9, sizeof root);
+    sign_checkpoint(origin, &log_sk, 7, &root, &note);
+    assert_int_equal(status_of(&p, 0, NULL, 0, clo_buf_span(&note), &lines), 200);
+    clo_audit_witness_close(&p.witness);
+    assert_ok(clo_audit_witness_open(&p.witness, p.witness_dir, "witness.example", &witness_sk, clo_os_clock_system()));
+    assert_ok(clo_audit_witness_add_log(p.witness, &policy.log));
+    assert_int_equal(status_of(&p, 0, NULL, 0, clo_buf_span(&note), &lines), 409); /* what it saw of the one is not forgotten */
+    close_place(&p);
+}
+
 static void witness_statuses(void **state)
 {
     (void)state;
@@ -597,7 +626,8 @@ int main(void)
                                        cmocka_unit_test(witness_refuses_a_second_history), cmocka_unit_test(many_threads_append),
                                        cmocka_unit_test(consistency_over_all_sizes), cmocka_unit_test(entries_have_a_largest_size),
                                        cmocka_unit_test(a_hanging_witness_delays_no_append), cmocka_unit_test(every_altered_byte_is_found),
-                                       cmocka_unit_test(the_journal_is_laid_out_as_documented), cmocka_unit_test(witness_statuses), cmocka_unit_test(T07_a_log_at_rest_is_witnessed_again), cmocka_unit_test(a_full_disk_is_survived),
+                                       cmocka_unit_test(the_journal_is_laid_out_as_documented), cmocka_unit_test(witness_statuses),
+        cmocka_unit_test(a_ground_key_id_is_another_log), cmocka_unit_test(T07_a_log_at_rest_is_witnessed_again), cmocka_unit_test(a_full_disk_is_survived),
                                        cmocka_unit_test(tile_paths)};
     return cmocka_run_group_tests(tests, keys, NULL);
 }

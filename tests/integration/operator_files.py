@@ -69,10 +69,10 @@ class OperatorFiles:
         """What the witness remembers of the operator's log; and, aside, (size, root) of the owners' ledgers, which are logs of their own."""
         own, self.ledgers_seen = None, []
         for name in os.listdir(folder):
-            if len(name) != 12:
+            if len(name) != 68:
                 continue  # a temporary name
             origin, size, root = checkpoint_open(read(os.path.join(folder, name)).decode() + "\n")
-            if name == "log-" + vkey_open(self.vkey)[1].hex():
+            if name == "log-" + hashlib.sha256(vkey_open(self.vkey)[3]).hexdigest():
                 own = size, root
             elif origin.startswith("cloister-kms/"):
                 self.ledgers_seen.append((size, root))

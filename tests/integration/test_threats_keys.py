@@ -126,7 +126,7 @@ def tls_keys(place):
         with open(config, "w") as file:
             file.write(kept.replace(w.owners[0].info["url"], url))
         asked = w.owners[0].cli("budget", "list")
-        check(asked.code == 1 and "spki" in asked.err.lower() + asked.out.lower() or "pin" in asked.err.lower(), repr(asked))
+        check(asked.code == 1 and ("spki" in asked.err.lower() + asked.out.lower() or "pin" in asked.err.lower()), repr(asked))
     finally:
         with open(config, "w") as file:
             file.write(kept)

@@ -1,5 +1,6 @@
 """T17 and T18: nothing that the host can choose beside the measured program goes unseen: environment, arguments, descriptors, limits of its kernel; and no switch for
 development has a place in a production agreement."""
+import ctypes
 import os
 import re
 import resource
@@ -102,6 +103,25 @@ def configuration_of(w, run_id):
     return file, cbor_decode(fields["binding"]["configuration"])
 
 
+def what_this_machine_gives():
+    """Layers that another program gets here, found out without the runtime."""
+    libc, given = ctypes.CDLL(None, use_errno=True), []
+    for layer, flag in (("user-namespace", "--user"), ("mount-namespace", "--mount"), ("pid-namespace", "--pid"), ("net-namespace", "--net"), ("ipc-namespace", "--ipc"),
+                        ("uts-namespace", "--uts")):
+        flags = ["--user", "--map-root-user", "--fork"] + ([flag] if flag != "--user" else [])
+        if run(["unshare", *flags, "true"]).code == 0:
+            given.append(layer)
+    if libc.syscall(444, None, 0, 1) > 0:  # landlock_create_ruleset, asked for its version
+        given.append("landlock")
+    descriptor = libc.syscall(447, 0)  # memfd_secret
+    if descriptor >= 0:
+        os.close(descriptor)
+        given.append("secret-memory")
+    if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] >= 64 << 20 or os.geteuid() == 0:
+        given.append("locked-rows")
+    return given + ["seccomp", "no-dump", "no-new-privileges"]
+
+
 @scenario("T18_kernel_that_gives_less: a strict agreement refuses by the name of the layer, a tolerant one has it in its receipt", seconds=90)
 def weaker_kernel(_):
     if sanitized():
@@ -113,6 +133,8 @@ def weaker_kernel(_):
         equal(w.end_of(usual)["state"], "done", "the usual run")
         _, before = configuration_of(w, usual)
         missing = [name for name, active in before["layers"].items() if not active]
+        lost = [name for name in what_this_machine_gives() if not before["layers"][name]]
+        equal(lost, [], "layers that this machine gives and the runtime does not use")
         strict = w.make_agreement("strict", title="strict", lack=", ".join(missing))  # exactly what this machine lacks anyway
         view = w.end_of(w.start_run("means"))
         equal(view["state"], "done", f"the strict agreement on the machine as it is: {view}")

@@ -311,7 +311,7 @@ def canaries(place):
     print(f"# {sent} requests with secrets")
 
 
-@scenario("CVE_2026_1035_one_of_many: sixty-four times the same order, request and import at once count once", seconds=60)
+@scenario("CVE_2026_1035_one_of_many: sixty-four times the same run request at once count once", seconds=60)
 def once(place):
     w = place.world
     kept = w.path("race.request")
