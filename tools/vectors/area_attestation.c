@@ -1,16 +1,20 @@
-/* attestation: every case of each type's manifest.json: verdict, class of the reason, parsed fields. The caller's open policy is the start,
- * as in `cloister attest verify --policy`; a time comes from the case, never from a clock. */
+/* attestation: every case of each type's manifest.json: verdict, class of the reason, parsed fields, and what else a case says (TCB status and
+ * its parts, the merged status that the vendor's own library gave, what the certificate says, until when the verdict holds). The caller's
+ * open policy is the start, as in `cloister attest verify --policy`; a time comes from the case, never from a clock. */
 #include "vectors.h"
 
 #include "attest/attest.h"
 #include "base/clo_own.h"
 #include "base/clo_text.h"
+#include "crypto/hash.h"
+#include "wire/json.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum { ARENA_MAX = 256 << 20, CASE_ARENA_MAX = 32 << 20 };
-#define NOT_VERIFIED "the product does not verify this type of evidence yet"
+#define NOT_VERIFIED "the product does not verify this type of evidence"
+#define CONTRADICTED "another case gives the same bytes, policy and time the other verdict"
 
 typedef struct {
     clo_arena *arena;
@@ -33,38 +37,117 @@ static clo_err take_file(const attestation_case *t, const char *role, const clo_
 /* One file (the role is the type's main one) or an object role -> file. */
 static clo_err take_files(const attestation_case *t, const clo_wire_node *node, const char *role, clo_attest_part *parts, size_t *count)
 {
-    if (node == NULL) return CLO_OK;
+    if (node == NULL || node->type == CLO_WIRE_NULL) return CLO_OK;
     if (node->type != CLO_WIRE_MAP) return take_file(t, role, node, parts, count);
     for (const clo_wire_node *n = node->first; n != NULL; n = n->next) CLO_TRY(take_file(t, (const char *)n->key->text.p, n, parts, count));
     return CLO_OK;
 }
 
-static bool scalar_equal(const clo_wire_node *want, const clo_wire_node *got)
+static bool hex_equal(clo_span hex, clo_span bytes)
 {
-    if (got == NULL) return want->type == CLO_WIRE_NULL;
-    if (want->type == CLO_WIRE_BOOL) return got->type == CLO_WIRE_BOOL && got->boolean == want->boolean;
-    if (want->type == CLO_WIRE_INT) return got->type == CLO_WIRE_INT && got->integer == want->integer;
-    if (want->type != CLO_WIRE_TEXT) return false;
-    if (got->type == CLO_WIRE_TEXT) return clo_span_equal(want->text, got->text);
-    uint8_t bytes[512];
-    return got->type == CLO_WIRE_BYTES && got->text.n <= sizeof bytes && want->text.n == 2 * got->text.n &&
-           !clo_failed(clo_hex_decode(bytes, got->text.n, want->text)) && clo_span_equal(clo_span_of(bytes, got->text.n), got->text);
+    char pair[3];
+    if (hex.n != 2 * bytes.n) return false;
+    for (size_t i = 0; i < bytes.n; i++) {
+        clo_hex_encode(pair, clo_span_of(bytes.p + i, 1));
+        if (memcmp(pair, hex.p + 2 * i, 2) != 0) return false;
+    }
+    return true;
 }
 
-/* Every wanted field is there with the wanted value; objects are compared member by member. NULL, or the name that differs. */
+static bool scalar_equal(const clo_wire_node *want, const clo_wire_node *got)
+{
+    if (got == NULL || got->type == CLO_WIRE_NULL) return want->type == CLO_WIRE_NULL;
+    if (want->type == CLO_WIRE_BOOL) return got->type == CLO_WIRE_BOOL && got->boolean == want->boolean;
+    if (want->type == CLO_WIRE_INT) return got->type == CLO_WIRE_INT && got->integer == want->integer;
+    if (want->type == CLO_WIRE_FLOAT) return got->type == CLO_WIRE_FLOAT && memcmp(&got->number, &want->number, sizeof got->number) == 0;
+    if (want->type != CLO_WIRE_TEXT) return false;
+    if (got->type == CLO_WIRE_TEXT) return clo_span_equal(want->text, got->text);
+    return got->type == CLO_WIRE_BYTES && hex_equal(want->text, got->text);
+}
+
+static const char *fields_differ(const clo_wire_node *want, const clo_wire_node *got);
+
+static bool value_equal(const clo_wire_node *want, const clo_wire_node *got)
+{
+    if (want->type == CLO_WIRE_MAP) return got != NULL && got->type == CLO_WIRE_MAP && fields_differ(want, got) == NULL;
+    if (want->type != CLO_WIRE_ARRAY) return scalar_equal(want, got);
+    if (got == NULL || got->type != CLO_WIRE_ARRAY || got->count != want->count) return false;
+    const clo_wire_node *b = got->first;
+    for (const clo_wire_node *a = want->first; a != NULL; a = a->next, b = b->next) {
+        if (!value_equal(a, b)) return false;
+    }
+    return true;
+}
+
+/* Every wanted field is there with the wanted value; objects are compared member by member, lists element by element. NULL, or the name that
+ * differs (the innermost one). */
 static const char *fields_differ(const clo_wire_node *want, const clo_wire_node *got)
 {
-    if (want == NULL) return NULL;
+    if (want == NULL || want->type != CLO_WIRE_MAP) return NULL;
     for (const clo_wire_node *n = want->first; n != NULL; n = n->next) {
         const char *name = (const char *)n->key->text.p;
         const clo_wire_node *value = got == NULL ? NULL : clo_wire_get(got, name);
-        if (n->type != CLO_WIRE_MAP) {
-            if (!scalar_equal(n, value)) return name;
-            continue;
-        }
-        if (value == NULL || value->type != CLO_WIRE_MAP || fields_differ(n, value) != NULL) return name;
+        if (value_equal(n, value)) continue;
+        const char *inner = n->type == CLO_WIRE_MAP && value != NULL && value->type == CLO_WIRE_MAP ? fields_differ(n, value) : NULL;
+        return inner != NULL ? inner : name;
     }
     return NULL;
+}
+
+/* A member of a member of the result's TCB map, NULL where absent. */
+static const clo_wire_node *tcb_get(const clo_attest_result *r, const char *part, const char *name)
+{
+    const clo_wire_node *map = r->tcb == NULL ? NULL : clo_wire_get(r->tcb, part);
+    return map == NULL || name == NULL ? map : map->type == CLO_WIRE_MAP ? clo_wire_get(map, name) : NULL;
+}
+
+/* Text of the case against the result's; a case that says nothing agrees. */
+static bool agrees(const clo_wire_node *want, const clo_wire_node *got) { return want == NULL || value_equal(want, got); }
+
+/* ["TDX_01", status, does its identity match] */
+static bool module_agrees(const clo_wire_node *want, const clo_attest_result *r)
+{
+    if (want == NULL || want->type != CLO_WIRE_ARRAY || want->count != 3) return true;
+    return value_equal(want->first, tcb_get(r, "module", "id")) && value_equal(want->first->next, tcb_get(r, "module", "status")) &&
+           value_equal(want->last, tcb_get(r, "module", "matches"));
+}
+
+/* The name before the blank: "TcbNotSupported (error)". */
+static bool merged_agrees(const clo_wire_node *node, const clo_attest_result *r)
+{
+    const clo_wire_node *merged = clo_wire_get(node, "merged_status_by_intel_qvl");
+    const char *name = merged == NULL || merged->type != CLO_WIRE_MAP ? NULL : clo_vectors_text(merged, "name");
+    return name == NULL || (strcspn(name, " ") == strlen(r->tcb_status) && strncmp(name, r->tcb_status, strlen(r->tcb_status)) == 0);
+}
+
+/* The earliest end of the windows that the case names is the end of the verdict. */
+static bool until_agrees(const clo_wire_node *node, const clo_attest_result *r)
+{
+    static const char *const windows[] = {"chain_window", "pck_chain_window", "collateral_window"};
+    int64_t end = INT64_MAX, one = 0;
+    for (size_t i = 0; i < sizeof windows / sizeof windows[0]; i++) {
+        const clo_wire_node *w = clo_wire_get(node, windows[i]);
+        if (w == NULL || w->type != CLO_WIRE_ARRAY || w->count != 2 || w->last->type != CLO_WIRE_TEXT) continue;
+        if (clo_failed(clo_time_parse(&one, w->last->text))) return false;
+        if (one < end) end = one;
+    }
+    return end == INT64_MAX || !r->valid || r->valid_until == end;
+}
+
+/* NULL, or what the result says otherwise than the case. */
+static const char *rest_differs(const clo_wire_node *node, const clo_attest_result *r)
+{
+    const clo_wire_node *tcb = clo_wire_get(node, "tcb");
+    if (!merged_agrees(node, r)) return "merged_status_by_intel_qvl";
+    if (tcb != NULL && tcb->type == CLO_WIRE_MAP && !value_equal(tcb, tcb_get(r, "platform", NULL))) return "tcb";
+    if (!agrees(clo_wire_get(node, "qe_tcb_status"), tcb_get(r, "qe", "status"))) return "qe_tcb_status";
+    if (!module_agrees(clo_wire_get(node, "tdx_module"), r)) return "tdx_module";
+    if (!agrees(clo_wire_get(node, "tcb_evaluation_data_number"), tcb_get(r, "evaluation_data_number", NULL))) return "tcb_evaluation_data_number";
+    if (!agrees(clo_wire_get(node, "cert_fields"), tcb_get(r, "certificate", NULL))) return "cert_fields";
+    if (!agrees(clo_wire_get(node, "ark_sha256"), tcb_get(r, "ark_sha256", NULL))) return "ark_sha256";
+    const clo_wire_node *pck = r->claims == NULL ? NULL : clo_wire_get(r->claims, "pck");
+    if (pck != NULL && !agrees(clo_wire_get(node, "pck"), pck)) return "pck";
+    return until_agrees(node, r) ? NULL : "the end of the windows";
 }
 
 /* "a_or_b" accepts either. */
@@ -91,7 +174,7 @@ static clo_err appraise(const attestation_case *t, const clo_wire_node *node, cl
     CLO_TRY(take_files(t, clo_wire_get(node, "collateral"), "root", collateral, &collateral_count));
     const clo_wire_node *given = clo_wire_get(node, "policy");
     clo_attest_policy_init_open(&policy);
-    if (given != NULL) CLO_TRY(clo_attest_policy_read_open(t->arena, given, &policy));
+    if (given != NULL && given->type != CLO_WIRE_NULL) CLO_TRY(clo_attest_policy_read_open(t->arena, given, &policy));
     const char *at = clo_vectors_text(node, "verify_at");
     CLO_CHECKF(at != NULL, CLO_E_MALFORMED, "the case has no verify_at");
     CLO_TRY(clo_time_parse(&now, clo_span_str(at)));
@@ -120,6 +203,7 @@ static void judge(const attestation_case *t, const clo_wire_node *node)
         return;
     }
     const char *field = fields_differ(clo_wire_get(node, "fields"), result->claims);
+    if (field == NULL) field = rest_differs(node, result);
     if (field != NULL) {
         clo_vectors_fail(t->report, t->file, t->name, "the manifest's value", field);
         return;
@@ -130,15 +214,83 @@ static void judge(const attestation_case *t, const clo_wire_node *node)
 static void run_case(const char *dir, const char *file, const char *type, const clo_wire_node *node, clo_vectors_report *r)
 {
     const char *name = clo_vectors_text(node, "name");
-    if (name == NULL) name = "(no name)";
-    if (strcmp(type, "snp") != 0 && strcmp(type, "sim") != 0) {
-        clo_vectors_skip(r, file, name, NOT_VERIFIED);
-        return;
-    }
     CLO_AUTO(clo_arena_free) clo_arena arena;
     clo_arena_init(&arena, CASE_ARENA_MAX);
-    attestation_case t = {.arena = &arena, .dir = dir, .file = file, .type = type, .name = name, .report = r};
+    attestation_case t = {.arena = &arena, .dir = dir, .file = file, .type = type, .name = name == NULL ? "(no name)" : name, .report = r};
     judge(&t, node);
+}
+
+/* What a verdict depends on: bytes of the evidence, collateral, policy, time. */
+typedef struct {
+    uint8_t digest[32];
+    bool known, valid;
+} case_input;
+
+static clo_err input_of(const char *dir, const clo_wire_node *node, case_input *out)
+{
+    static const char *const members[] = {"collateral", "policy", "verify_at"};
+    CLO_AUTO(clo_arena_free) clo_arena arena;
+    CLO_AUTO(clo_buf_free) clo_buf text;
+    clo_arena_init(&arena, CASE_ARENA_MAX);
+    clo_buf_init(&text, CASE_ARENA_MAX);
+    clo_attest_part parts[CLO_ATTEST_PARTS_MAX];
+    attestation_case t = {.arena = &arena, .dir = dir};
+    size_t count = 0;
+    CLO_TRY(take_files(&t, clo_wire_get(node, "evidence"), "report", parts, &count));
+    for (size_t i = 0; i < count; i++) {
+        CLO_TRY(clo_buf_put(&text, parts[i].role, sizeof parts[i].role));
+        CLO_TRY(clo_buf_put_u32be(&text, (uint32_t)parts[i].bytes.n));
+        CLO_TRY(clo_buf_put_span(&text, parts[i].bytes));
+    }
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
+        const clo_wire_node *member = clo_wire_get(node, members[i]);
+        CLO_TRY(clo_buf_put_str(&text, members[i]));
+        if (member != NULL) CLO_TRY(clo_wire_json_encode(member, 0, &text));
+    }
+    CLO_TRY(clo_crypto_sha256(clo_buf_span(&text), out->digest));
+    out->valid = text_is(clo_wire_get(node, "expected"), "valid");
+    out->known = true;
+    return CLO_OK;
+}
+
+static bool contradicted(const case_input *inputs, size_t count, size_t at)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (inputs[i].known && inputs[at].known && inputs[i].valid != inputs[at].valid && memcmp(inputs[i].digest, inputs[at].digest, 32) == 0) return true;
+    }
+    return false;
+}
+
+/* A type that is in the verifier's table answers no evidence with a verdict, any other with an error. */
+static bool type_known(clo_arena *a, const char *type)
+{
+    void *memory = NULL;
+    clo_attest_policy policy;
+    clo_attest_policy_init_open(&policy);
+    if (clo_failed(clo_arena_alloc(a, sizeof(clo_attest_result), &memory))) return false;
+    return !clo_failed(clo_attest_verify(a, type, NULL, 0, NULL, 0, &policy, 0, memory));
+}
+
+static clo_err run_cases(clo_arena *a, const char *dir, const char *file, const char *type, const clo_wire_node *cases, clo_vectors_report *r)
+{
+    void *memory = NULL;
+    CLO_TRY(clo_arena_array(a, cases->count + 1, sizeof(case_input), &memory));
+    case_input *inputs = memory;
+    bool known = type_known(a, type);
+    size_t i = 0;
+    /* A file that cannot be read fails its case below. */
+    for (const clo_wire_node *node = cases->first; node != NULL; node = node->next, i++) inputs[i].known = !clo_failed(input_of(dir, node, &inputs[i]));
+    i = 0;
+    for (const clo_wire_node *node = cases->first; node != NULL; node = node->next, i++) {
+        const char *name = clo_vectors_text(node, "name");
+        const char *why = !known ? NOT_VERIFIED : contradicted(inputs, cases->count, i) ? CONTRADICTED : NULL;
+        if (why != NULL) {
+            clo_vectors_skip(r, file, name == NULL ? "(no name)" : name, why);
+        } else {
+            run_case(dir, file, type, node, r);
+        }
+    }
+    return CLO_OK;
 }
 
 static int run_folder(clo_arena *a, const char *dir, clo_vectors_report *r)
@@ -155,8 +307,7 @@ static int run_folder(clo_arena *a, const char *dir, clo_vectors_report *r)
         clo_vectors_fail(r, file, "manifest", "type and cases", "neither");
         return 1;
     }
-    for (const clo_wire_node *node = cases->first; node != NULL; node = node->next) run_case(dir, file, type, node, r);
-    return 0;
+    return clo_failed(run_cases(a, dir, file, type, cases, r)) ? 1 : 0;
 }
 
 static bool has_manifest(clo_arena *a, const char *dir)
