@@ -17,6 +17,9 @@ static const struct {
     {7, CLO_HASH_SHA512},
 };
 
+/* HMAC and AES-MAC by their registered numbers: an object with another algorithm is no MAC, whatever its tag says. */
+static bool is_mac(int64_t alg) { return (alg >= 4 && alg <= 7) || alg == 14 || alg == 15 || alg == 25 || alg == 26; }
+
 CLO_R clo_wire_cose_mac0_parse(clo_arena *a, clo_span in, clo_wire_cose_mac0 *out)
 {
     clo_wire_cbor_limits limits = {.items_max = ITEMS_MAX, .allow_unsorted = true};
@@ -30,6 +33,7 @@ CLO_R clo_wire_cose_mac0_parse(clo_arena *a, clo_span in, clo_wire_cose_mac0 *ou
     CLO_TRY(clo_wire_cbor_decode(a, header->text, &limits, &map));
     const clo_wire_node *alg = map->type == CLO_WIRE_MAP ? clo_wire_get_int_key(map, COSE_ALG) : NULL;
     CLO_CHECKF(alg != NULL && alg->type == CLO_WIRE_INT, CLO_E_MALFORMED, "COSE: the protected header names no algorithm");
+    CLO_CHECKF(is_mac(alg->integer), CLO_E_MALFORMED, "COSE: the object is tagged as a MAC, but its algorithm is none");
     CLO_CHECKF(clo_wire_get_int_key(unprotected, COSE_ALG) == NULL, CLO_E_DUPLICATE, "COSE: a header is both protected and unprotected");
     CLO_CHECKF(clo_wire_get_int_key(map, COSE_CRIT) == NULL && clo_wire_get_int_key(unprotected, COSE_CRIT) == NULL, CLO_E_UNSUPPORTED,
                "COSE: a header marked critical is not known to this program; use a newer one");

@@ -87,6 +87,24 @@ static clo_err take_claims(clo_arena *a, clo_wire_jws *j)
     return CLO_OK;
 }
 
+static bool of_alphabet(clo_span s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        uint8_t c = s.p[i];
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_')) return false;
+    }
+    return true;
+}
+
+/* Letters that make no whole bytes (a signature that was cut) are a signature that no key made, not another format: empty. */
+static clo_err take_signature(clo_arena *a, clo_span text, clo_span *out)
+{
+    clo_err e = clo_wire_base64_take(a, text, true, out);
+    if (!clo_failed(e) || clo_err_class(e) != CLO_CLASS_INPUT || !of_alphabet(text)) return e;
+    *out = clo_span_of(NULL, 0);
+    return CLO_OK;
+}
+
 clo_err clo_wire_jws_parse(clo_arena *a, clo_span compact, clo_wire_jws *out)
 {
     CLO_CHECKF(compact.n <= CLO_JWS_MAX, CLO_E_TOO_LARGE, "a token has at most 64 KiB");
@@ -99,7 +117,7 @@ clo_err clo_wire_jws_parse(clo_arena *a, clo_span compact, clo_wire_jws *out)
     clo_span header = {NULL, 0};
     clo_wire_jws j = {.signed_input = clo_span_of(compact.p, signed_size)};
     /* A fourth part would put a point into the signature, which is not of the alphabet. */
-    CLO_TRY(clo_wire_base64_take(a, clo_span_of(second + 1, compact.n - signed_size - 1), true, &j.signature));
+    CLO_TRY(take_signature(a, clo_span_of(second + 1, compact.n - signed_size - 1), &j.signature));
     CLO_TRY(clo_wire_base64_take(a, clo_span_of(compact.p, header_size), true, &header));
     CLO_TRY(take_header(a, header, &j));
     CLO_TRY(clo_wire_base64_take(a, clo_span_of(first + 1, (size_t)(second - first) - 1), true, &j.payload));

@@ -20,7 +20,8 @@ typedef struct {
 } clo_wire_jws;
 
 /** Parse header.payload.signature: base64url without padding in its only form, JSON header without duplicates, no `crit`, `b64` or `zip`.
- *  Spans are of the arena or of `compact`. Errors: of class INPUT or LIMIT (MALFORMED, TOO_LARGE, UNSUPPORTED for crit, b64 and zip, …). The algorithm is not judged here. */
+ *  Spans are of the arena or of `compact`. Errors: of class INPUT or LIMIT (MALFORMED, TOO_LARGE, UNSUPPORTED for crit, b64 and zip, …). The algorithm is not judged here;
+ *  a signature whose letters make no whole bytes is an empty one, which no key verifies. */
 CLO_R clo_wire_jws_parse(clo_arena *a, clo_span compact, clo_wire_jws *out);
 /** The scheme of an `alg` value. Errors: DENIED for none and HMAC, UNSUPPORTED for others that are not known. */
 CLO_R clo_wire_jws_scheme(const char *alg, clo_crypto_scheme *out);
