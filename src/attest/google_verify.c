@@ -78,7 +78,7 @@ static clo_err verify_by_chain(clo_attest_context *c, const clo_wire_jws *jws)
     bool leaf = !clo_crypto_cert_is_ca(chain.certs[0]);
     (void)clo_attest_check_add(c->out, "x5c.leaf", leaf, "bad_chain", "no authority", leaf ? "no authority" : "an authority");
     /* Leaves live for weeks and name no list; the root's list covers the intermediate. */
-    const clo_attest_part *crl = clo_attest_part_find(c, "crl");
+    const clo_attest_part *crl = clo_attest_token_collateral(c, "crl");
     if (chain.count > 2 && (crl != NULL || c->policy->require_crl)) {
         CLO_TRY(clo_attest_chain_revocation(c, &chain, chain.count - 2, crl == NULL ? clo_span_of(NULL, 0) : crl->bytes, &ok));
     }
@@ -156,7 +156,7 @@ CLO_R clo_attest_google_verify(clo_attest_context *c)
     bool ok = false;
     CLO_TRY(clo_attest_jwt_open(c, &jws, &ok));
     if (!ok) return CLO_OK;
-    if (jws.x5c_count != 0 && clo_attest_part_find(c, "jwks") == NULL) {
+    if (jws.x5c_count != 0 && clo_attest_token_collateral(c, "jwks") == NULL) {
         if (clo_attest_jwt_is_rs256(&jws)) CLO_TRY(verify_by_chain(c, &jws));
     } else {
         CLO_TRY(clo_attest_jwt_verify_jwks(c, &jws));

@@ -68,7 +68,7 @@ static clo_err note_quote(clo_attest_context *c, clo_span quote)
 
 CLO_R clo_attest_maa_judge_certificate(clo_attest_context *c, const clo_wire_jws *jws)
 {
-    const clo_attest_part *jwks = clo_attest_part_find(c, "jwks");
+    const clo_attest_part *jwks = clo_attest_token_collateral(c, "jwks");
     if (jwks == NULL || jws->kid.n == 0 || c->out->reason[0] != '\0') return CLO_OK;
     CLO_AUTO(clo_crypto_cert_free) clo_crypto_cert *cert = NULL;
     clo_err e = certificate_of(c->arena, jwks, jws->kid, &cert);

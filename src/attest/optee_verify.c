@@ -9,16 +9,16 @@ enum { HASH = 32, NONCE_MAX = 1024, SIGNATURE_LEAST = 256, SIGNATURE_MOST = 1024
 
 static clo_err take_key(clo_attest_context *c, clo_crypto_verify_key **key)
 {
-    for (size_t i = 0; i < c->collateral_count; i++) {
-        if (strcmp(c->collateral[i].role, "attestation_key") != 0) continue;
-        clo_err e = clo_attest_token_key(c->arena, c->collateral[i].bytes, key);
-        if (clo_failed(e) && !clo_attest_err_is_about_input(e)) return e;
-        bool ok = !clo_failed(e) && clo_crypto_verify_key_fits(*key, CLO_SCHEME_PS256);
-        (void)clo_attest_check_add(c->out, "key", ok, "bad_key", "an RSA key", clo_failed(e) ? clo_err_text() : ok ? "an RSA key" : "another key");
-        if (!ok) clo_crypto_verify_key_free(key);
+    const clo_attest_part *part = clo_attest_token_collateral(c, "attestation_key");
+    if (part == NULL) {
+        (void)clo_attest_check_add(c->out, "key", false, "collateral_missing", "attestation_key", "none");
         return CLO_OK;
     }
-    (void)clo_attest_check_add(c->out, "key", false, "collateral_missing", "attestation_key", "none");
+    clo_err e = clo_attest_token_key(c->arena, part->bytes, key);
+    if (clo_failed(e) && !clo_attest_err_is_about_input(e)) return e;
+    bool ok = !clo_failed(e) && clo_crypto_verify_key_fits(*key, CLO_SCHEME_PS256);
+    (void)clo_attest_check_add(c->out, "key", ok, "bad_key", "an RSA key", clo_failed(e) ? clo_err_text() : ok ? "an RSA key" : "another key");
+    if (!ok) clo_crypto_verify_key_free(key);
     return CLO_OK;
 }
 

@@ -172,7 +172,7 @@ static clo_err judge_token(clo_attest_context *c, clo_wire_node *map)
 
 static clo_err mac_key(clo_attest_context *c, clo_buf *key)
 {
-    const clo_attest_part *part = clo_attest_part_find(c, "iak_mac");
+    const clo_attest_part *part = clo_attest_token_collateral(c, "iak_mac");
     CLO_CHECKF(part != NULL, CLO_E_NOT_FOUND, "the symmetric key (iak_mac) is not given");
     if (part->bytes.n == 0 || part->bytes.p[0] != '{') return clo_buf_put_span(key, part->bytes);
     clo_wire_node *jwk = NULL;
@@ -185,14 +185,14 @@ static clo_err mac_key(clo_attest_context *c, clo_buf *key)
 static clo_err verify_mac(clo_attest_context *c, clo_span bytes)
 {
     bool allowed = c->policy->allow_mac;
-    if (!clo_attest_check_add(c->out, "mac", allowed, "unsupported", "a signature (COSE_Sign1)", allowed ? "a MAC, which the policy allows" : "a MAC (COSE_Mac0)"))
-        return CLO_OK;
-    clo_wire_cose_mac0 mac;
+    clo_wire_cose_mac0 mac = {.alg = 0};
     CLO_AUTO(clo_buf_free) clo_buf key;
     clo_buf_init(&key, 1024);
     clo_err e = clo_wire_cose_mac0_parse(c->arena, bytes, &mac);
     if (clo_failed(e) && !clo_attest_err_is_about_input(e)) return e;
     if (!clo_attest_check_add(c->out, "token", !clo_failed(e), "malformed", "a COSE_Mac0 token", clo_failed(e) ? clo_err_text() : "a COSE_Mac0 token"))
+        return CLO_OK;
+    if (!clo_attest_check_add(c->out, "mac", allowed, "unsupported", "a signature (COSE_Sign1)", allowed ? "a MAC, which the policy allows" : "a MAC (COSE_Mac0)"))
         return CLO_OK;
     e = mac_key(c, &key);
     if (clo_failed(e) && !clo_attest_err_is_about_input(e)) return e;

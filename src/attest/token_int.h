@@ -70,6 +70,8 @@ bool clo_attest_jwt_payload_has(const clo_attest_part *evidence, size_t evidence
 CLO_R clo_attest_token_key(clo_arena *a, clo_span bytes, clo_crypto_verify_key **out);
 /** A COSE_Key (RFC 9052 §7) of type EC2 with both coordinates; a private part is refused. */
 CLO_R clo_attest_cose_key(clo_arena *a, clo_span bytes, clo_crypto_public_key *out);
+/** A part of the collateral: keys and key sets that the evidence brings along are nobody's. NULL where absent. */
+const clo_attest_part *clo_attest_token_collateral(const clo_attest_context *c, const char *role);
 /** The EC key of a collateral role; a failed check collateral_missing or bad_key where there is none. *ok: it can be used. */
 CLO_R clo_attest_token_collateral_key(clo_attest_context *c, const char *role, clo_crypto_public_key *out, bool *ok);
 

@@ -52,7 +52,7 @@ CLO_R clo_attest_jwt_verify_key(clo_attest_context *c, const clo_wire_jws *jws, 
 
 CLO_R clo_attest_jwt_verify_jwks(clo_attest_context *c, const clo_wire_jws *jws)
 {
-    const clo_attest_part *jwks = clo_attest_part_find(c, "jwks");
+    const clo_attest_part *jwks = clo_attest_token_collateral(c, "jwks");
     if (jwks == NULL) {
         (void)clo_attest_check_add(c->out, "key", false, "collateral_missing", "the issuer's keys (jwks)", "none");
         return CLO_OK;

@@ -117,13 +117,18 @@ CLO_R clo_attest_token_key(clo_arena *a, clo_span bytes, clo_crypto_verify_key *
     return clo_crypto_verify_key_of_public(&key, out);
 }
 
+const clo_attest_part *clo_attest_token_collateral(const clo_attest_context *c, const char *role)
+{
+    for (size_t i = 0; i < c->collateral_count; i++) {
+        if (strcmp(c->collateral[i].role, role) == 0) return &c->collateral[i];
+    }
+    return NULL;
+}
+
 CLO_R clo_attest_token_collateral_key(clo_attest_context *c, const char *role, clo_crypto_public_key *out, bool *ok)
 {
     *ok = false;
-    const clo_attest_part *part = NULL;
-    for (size_t i = 0; i < c->collateral_count; i++) { /* a key that the evidence brings along is nobody's */
-        if (strcmp(c->collateral[i].role, role) == 0) part = &c->collateral[i];
-    }
+    const clo_attest_part *part = clo_attest_token_collateral(c, role);
     if (part == NULL) {
         (void)clo_attest_check_add(c->out, "key", false, "collateral_missing", role, "none");
         return CLO_OK;
