@@ -343,7 +343,9 @@ static void test_rollback_below(void **state)
     (void)snprintf(c.origin, sizeof c.origin, "%s", key.name);
     assert_ok(clo_wire_merkle_range_root(&range, &c.root));
     assert_ok(clo_wire_checkpoint_write(&c, &text));
-    (void)snprintf(body, sizeof body, "%02x%02x%02x%02x", key.id[0], key.id[1], key.id[2], key.id[3]);
+    uint8_t digest[32];
+    assert_ok(clo_crypto_sha256(clo_crypto_public_key_span(&key.key), digest));
+    clo_hex_encode(body, clo_span_of(digest, sizeof digest));
     (void)snprintf(path, sizeof path, "%s/near%u/log-%s", w.directory, w.homes, body);
     assert_ok(clo_os_file_write_atomic(path, clo_buf_span(&text), 0600));
     clo_buf_free(&text);
