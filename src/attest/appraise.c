@@ -1,7 +1,10 @@
 /* The table of evidence types and the entry points. */
 #include "attest/attest_int.h"
+#include "attest/azure_hcl.h"
 #include "attest/demands.h"
+#include "attest/nitro_document.h"
 #include "attest/token_int.h"
+#include "attest/tpm_quote.h"
 
 #include <stdio.h>
 
@@ -12,6 +15,9 @@ static const clo_attest_type types[] = {
     {"nvidia-gpu", clo_attest_nvidia_verify, clo_attest_nvidia_recognise},
     {"tdx", clo_attest_tdx_verify, clo_attest_tdx_recognise},
     {"sgx", clo_attest_sgx_verify, clo_attest_sgx_recognise},
+    {"nitro", clo_attest_nitro_verify, clo_attest_nitro_recognise},
+    {"tpm", clo_attest_tpm_verify, clo_attest_tpm_recognise},
+    {"azure-vtpm", clo_attest_azure_verify, clo_attest_azure_recognise},
     {"maa", clo_attest_maa_verify, clo_attest_maa_recognise},
     {"gcp-confidential-space", clo_attest_google_verify, clo_attest_google_recognise},
     {"psa", clo_attest_psa_verify, clo_attest_psa_recognise},
@@ -48,13 +54,13 @@ const clo_attest_type *clo_attest_type_find(const char *name)
 
 static clo_err type_unsupported(const char *name)
 {
-    static const char *const known[] = {"tdx", "sgx", "nitro", "tpm", "azure-vtpm", "maa", "gcp-confidential-space", "nvidia-gpu", "psa", "cca"};
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (strcmp(known[i], name) == 0) {
-            return CLO_FAILF(CLO_E_UNSUPPORTED, "evidence of type %s is not verified by this version; snp and sim are", name);
-        }
+    char known[200] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        int n = snprintf(known + used, sizeof known - used, "%s, ", types[i].type);
+        used += n > 0 && (size_t)n < sizeof known - used ? (size_t)n : 0;
     }
-    return CLO_FAILF(CLO_E_UNSUPPORTED, "\"%.32s\" is no type of evidence; use snp, sim or auto", name);
+    return CLO_FAILF(CLO_E_UNSUPPORTED, "\"%.32s\" is no type of evidence; use %sor auto", name, known);
 }
 
 static void part_set(clo_attest_part *parts, size_t *count, const char *role, clo_span bytes)
@@ -121,7 +127,7 @@ static clo_err verify_bundle(clo_attest_context *c, const char *type, clo_span b
     const clo_attest_type *found = clo_attest_type_find(b.tee);
     if (found == NULL || (type != NULL && strcmp(type, b.tee) != 0)) {
         clo_attest_result_open(c->out, type == NULL ? b.tee : type);
-        (void)clo_attest_check_add(c->out, "tee", false, "malformed", type == NULL ? "snp or sim" : type, b.tee);
+        (void)clo_attest_check_add(c->out, "tee", false, "malformed", type == NULL ? "a known type" : type, b.tee);
         clo_attest_result_close(c->out);
         return clo_wire_map(c->arena, &c->out->claims);
     }
@@ -143,10 +149,18 @@ CLO_R clo_attest_verify(clo_arena *a, const char *type, const clo_attest_part *e
                         const clo_attest_part *collateral, size_t collateral_count, const clo_attest_policy *policy, int64_t now,
                         clo_attest_result *out)
 {
+    return clo_attest_verify_with(a, NULL, type, evidence, evidence_count, collateral, collateral_count, policy, now, out);
+}
+
+CLO_R clo_attest_verify_with(clo_arena *a, clo_attest_cache *cache, const char *type, const clo_attest_part *evidence, size_t evidence_count,
+                             const clo_attest_part *collateral, size_t collateral_count, const clo_attest_policy *policy, int64_t now,
+                             clo_attest_result *out)
+{
     CLO_CHECKF(evidence_count <= CLO_ATTEST_PARTS_MAX && collateral_count <= CLO_ATTEST_PARTS_MAX, CLO_E_TOO_MANY,
                "evidence and collateral have at most %d parts each", (int)CLO_ATTEST_PARTS_MAX);
     clo_attest_context c = {.arena = a,
                             .policy = policy,
+                            .cache = cache,
                             .evidence = evidence,
                             .collateral = collateral,
                             .evidence_count = evidence_count,
@@ -162,7 +176,7 @@ CLO_R clo_attest_verify(clo_arena *a, const char *type, const clo_attest_part *e
     for (size_t i = 0; any && found == NULL && i < sizeof types / sizeof types[0]; i++) {
         if (types[i].recognise != NULL && types[i].recognise(evidence, evidence_count)) found = &types[i];
     }
-    CLO_CHECKF(found != NULL, CLO_E_UNSUPPORTED, "the type of this evidence cannot be told from its bytes; name it (snp or sim)");
+    CLO_CHECKF(found != NULL, CLO_E_UNSUPPORTED, "the type of this evidence cannot be told from its bytes; name it");
     return run(&c, found);
 }
 

@@ -11,10 +11,12 @@ typedef struct {
     clo_crypto_cert *certs[CLO_ATTEST_CHAIN_MAX]; /* leaf first, root last */
     size_t count;
     bool verified; /* each signature held before (a cache has it): not computed again, everything else is judged */
+    size_t verified_from; /* where not 0: those of this certificate and all above it held before */
 } clo_attest_chain;
 
 /** The vendors' roots that are built in, by SHA-256 of their DER (attestation formats, trust anchors). */
-typedef enum { CLO_ATTEST_ANCHOR_INTEL, CLO_ATTEST_ANCHOR_NITRO, CLO_ATTEST_ANCHOR_NVIDIA, CLO_ATTEST_ANCHOR_NVIDIA_RIM, CLO_ATTEST_ANCHOR_GOOGLE } clo_attest_anchor;
+typedef enum { CLO_ATTEST_ANCHOR_INTEL, CLO_ATTEST_ANCHOR_NITRO, CLO_ATTEST_ANCHOR_NVIDIA, CLO_ATTEST_ANCHOR_NVIDIA_RIM, CLO_ATTEST_ANCHOR_GOOGLE,
+               CLO_ATTEST_ANCHOR_PINNED /* no vendor's: a root that the policy pins, or the given one under custom_root and any_issuer */ } clo_attest_anchor;
 
 /** Certificates of a PEM text (zero bytes at its end are ignored) or one DER, appended. Errors: MALFORMED, TOO_MANY. */
 CLO_R clo_attest_chain_take(clo_attest_chain *chain, clo_span pem_or_der);
