@@ -117,8 +117,8 @@ typedef struct {
     struct clo_attest_verified *kept; /* what the cache keeps of it, and whose the loaded key is; NULL = none */
 } snp_chain;
 void clo_attest_snp_chain_free(snp_chain *chain);
-/** The key of this context's collateral: kind, the policy's pinned roots and the exact bytes of VCEK or VLEK, ASK, ARK and revocation list.
- *  Not cacheable: no cache, an incomplete chain, or one that comes in another way. */
+/** The key of this context's collateral: kind, the policy's pinned roots and the exact bytes of VCEK or VLEK, ASK and ARK (apart or in one
+ *  file), given root and revocation list. Not cacheable: no cache, an incomplete chain or a certificate too many. */
 CLO_R clo_attest_cache_key(const clo_attest_context *c, bool simulated, uint8_t key[32], bool *cacheable);
 
 /** Judge certificates and revocation list of the context; every finding is a check in c->out. `simulated` chooses the anchors. Free `out`

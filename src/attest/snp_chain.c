@@ -343,20 +343,17 @@ static void keep(clo_attest_cache *cache, const uint8_t key[32], const snp_colla
 
 clo_err clo_attest_cache_key(const clo_attest_context *c, bool simulated, uint8_t key[32], bool *cacheable)
 {
-    static const char *const roles[] = {"vcek_or_vlek", "ask", "ark", "crl"};
-    static const char *const other_ways[] = {"ask_ark_chain", "root", "surplus"};
-    enum { ROLES = sizeof roles / sizeof roles[0], CRL = ROLES - 1 };
+    enum { EK, CHAIN, ASK, ARK, ROOT, CRL, ROLES };
+    static const char *const roles[ROLES] = {"vcek_or_vlek", "ask_ark_chain", "ask", "ark", "root", "crl"};
     clo_span parts[ROLES];
     *cacheable = false;
-    if (c->cache == NULL) return CLO_OK;
-    for (size_t i = 0; i < sizeof other_ways / sizeof other_ways[0]; i++) {
-        if (clo_attest_part_find(c, other_ways[i]) != NULL) return CLO_OK;
-    }
+    if (c->cache == NULL || clo_attest_part_find(c, "surplus") != NULL) return CLO_OK;
     for (size_t i = 0; i < ROLES; i++) {
         const clo_attest_part *part = clo_attest_part_find(c, roles[i]);
         parts[i] = part != NULL ? part->bytes : clo_span_of(NULL, 0);
-        if (parts[i].n == 0 && i != CRL) return CLO_OK;
     }
+    bool complete = parts[CHAIN].n != 0 || (parts[ASK].n != 0 && (parts[ARK].n != 0 || parts[ROOT].n != 0));
+    if (parts[EK].n == 0 || !complete) return CLO_OK;
     CLO_TRY(clo_attest_cache_key_parts(c, simulated ? "sim" : "snp", parts, ROLES, key));
     *cacheable = true;
     return CLO_OK;

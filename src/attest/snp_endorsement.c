@@ -1,16 +1,25 @@
 /* AMD's extensions of a VCEK or VLEK certificate (AMD 57230): product, TCB, hardware id or CSP id. */
 #include "attest/attest_int.h"
 #include "base/clo_text.h"
+#include "wire/der.h"
 
 #include <stdio.h>
 
-enum { DER_INTEGER = 0x02, DER_OCTETS = 0x04, DER_UTF8 = 0x0c, DER_IA5 = 0x16 };
-
-/* Content of one short-form DER value of this tag that fills `in`; empty where it is anything else. */
+/* Content of the one DER value of this tag that fills `in`; empty where it is anything else. */
 static clo_span der_content(clo_span in, uint8_t tag)
 {
-    if (in.n < 2 || in.p[0] != tag || in.p[1] >= 0x80 || in.p[1] != in.n - 2) return clo_span_of(NULL, 0);
-    return clo_span_of(in.p + 2, in.n - 2);
+    clo_span content = {NULL, 0};
+    if (clo_failed(clo_wire_der_take(&in, tag, &content)) || in.n != 0) return clo_span_of(NULL, 0);
+    return content;
+}
+
+/* A number that fills the extension, of at most `most`. */
+static clo_err der_number(clo_span in, uint64_t most, uint64_t *out)
+{
+    CLO_TRY(clo_wire_der_take_uint(&in, out));
+    CLO_CHECK(in.n == 0, CLO_E_TRAILING);
+    CLO_CHECK(*out <= most, CLO_E_RANGE);
+    return CLO_OK;
 }
 
 static clo_err take_extension(const clo_crypto_cert *cert, const char *oid, bool required, clo_span *out)
@@ -25,18 +34,16 @@ static clo_err take_svn(const clo_crypto_cert *cert, const char *oid, uint8_t *o
 {
     clo_span ext = {NULL, 0};
     CLO_TRY(take_extension(cert, oid, true, &ext));
-    clo_span v = der_content(ext, DER_INTEGER);
-    bool one = v.n == 1 && v.p[0] < 0x80;
-    bool two = v.n == 2 && v.p[0] == 0 && v.p[1] >= 0x80;
-    CLO_CHECKF(one || two, CLO_E_MALFORMED, "AMD's extension %s is no version number of 0..255", oid);
-    *out = v.p[v.n - 1];
+    uint64_t number = 0;
+    CLO_CHECKF(!clo_failed(der_number(ext, UINT8_MAX, &number)), CLO_E_MALFORMED, "AMD's extension %s is no version number of 0..255", oid);
+    *out = (uint8_t)number;
     return CLO_OK;
 }
 
 static clo_err read_text(const char *oid, char *to, size_t to_size, clo_span ext)
 {
-    clo_span v = der_content(ext, DER_IA5);
-    if (v.n == 0) v = der_content(ext, DER_UTF8);
+    clo_span v = der_content(ext, CLO_DER_IA5);
+    if (v.n == 0) v = der_content(ext, CLO_DER_UTF8);
     CLO_CHECKF(v.n != 0, CLO_E_MALFORMED, "AMD's extension %s is no text", oid);
     for (size_t i = 0; i < v.n; i++) {
         CLO_CHECKF(v.p[i] >= 0x20 && v.p[i] < 0x7f, CLO_E_MALFORMED, "AMD's extension %s holds characters outside ASCII", oid);
@@ -60,7 +67,7 @@ static snp_product product_of_text(const char *text)
 static clo_err take_hardware_id(clo_span ext, bool turin, snp_endorsement *e)
 {
     size_t want = turin ? 8 : 64;
-    clo_span inner = der_content(ext, DER_OCTETS);
+    clo_span inner = der_content(ext, CLO_DER_OCTETS);
     if (ext.n != want && inner.n == want) ext = inner;
     CLO_CHECKF(ext.n == want, CLO_E_MALFORMED, "the hardware id of the certificate has %zu bytes, not %zu", ext.n, want);
     memcpy(e->hardware_id, ext.p, ext.n);
@@ -73,8 +80,8 @@ CLO_R clo_attest_snp_endorsement(const clo_crypto_cert *cert, snp_endorsement *o
     snp_endorsement e = {.vlek = false};
     clo_span version = {NULL, 0}, product = {NULL, 0}, hardware = {NULL, 0}, csp = {NULL, 0};
     CLO_TRY(take_extension(cert, "1.3.6.1.4.1.3704.1.1", true, &version));
-    clo_span number = der_content(version, DER_INTEGER);
-    CLO_CHECKF(number.n == 1 && number.p[0] <= 1, CLO_E_VERSION, "the structure version of the certificate is not known (0 and 1 are)");
+    uint64_t number = 0;
+    CLO_CHECKF(!clo_failed(der_number(version, 1, &number)), CLO_E_VERSION, "the structure version of the certificate is not known (0 and 1 are)");
     CLO_TRY(take_extension(cert, "1.3.6.1.4.1.3704.1.2", true, &product));
     CLO_TRY(read_text("1.3.6.1.4.1.3704.1.2", e.product_text, sizeof e.product_text, product));
     e.product = product_of_text(e.product_text);

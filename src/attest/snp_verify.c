@@ -113,6 +113,29 @@ static bool check_tcb_order(clo_attest_context *c, const char *name, const char 
     return clo_attest_check_add(c->out, name, ok, reason, want, actual);
 }
 
+static bool check_floor(clo_attest_context *c, const char *name, const clo_attest_tcb *least, bool turin, snp_tcb reported)
+{
+    snp_tcb floor = {.turin = turin, .fmc = turin ? least->fmc : (uint8_t)0, .bl = least->bl, .tee = least->tee, .snp = least->snp, .ucode = least->ucode};
+    return check_tcb_order(c, name, "tcb_too_low", tcb_at_most(floor, reported), "at least", floor, reported);
+}
+
+/* One floor for all, and one for each product, whose firmware counts differently. */
+static bool check_floors(clo_attest_context *c, const snp_report *r, const snp_collateral *chain, bool turin, snp_tcb reported)
+{
+    const clo_attest_policy *p = c->policy;
+    bool enough = true;
+    if (p->min_reported_tcb.have) enough = check_floor(c, "reported_tcb", &p->min_reported_tcb, turin, reported);
+    if (!p->have_product_tcb) return enough;
+    snp_product product = chain->have_endorsement ? chain->endorsement.product : clo_attest_snp_product_of_cpuid(r->cpuid_family, r->cpuid_model);
+    const clo_attest_tcb *of = product == SNP_PRODUCT_MILAN   ? &p->product_tcb[CLO_ATTEST_MILAN]
+                               : product == SNP_PRODUCT_GENOA ? &p->product_tcb[CLO_ATTEST_GENOA]
+                               : product == SNP_PRODUCT_TURIN ? &p->product_tcb[CLO_ATTEST_TURIN]
+                                                              : NULL;
+    if (of != NULL && of->have) return check_floor(c, "reported_tcb.product", of, turin, reported) && enough;
+    return clo_attest_check_add(c->out, "reported_tcb.product", false, "tcb_too_low", "a product for which the policy has a floor",
+                                clo_attest_snp_product_name(product));
+}
+
 static uint32_t firmware_number(snp_firmware f) { return (uint32_t)f.major << 16 | (uint32_t)f.minor << 8 | f.build; }
 
 static void check_tcb(clo_attest_context *c, const snp_report *r, const snp_collateral *chain, bool turin)
@@ -134,12 +157,7 @@ static void check_tcb(clo_attest_context *c, const snp_report *r, const snp_coll
         bool final = tcb_at_most(current, committed) && firmware_number(r->current) == firmware_number(r->committed);
         (void)check_tcb_order(c, "provisional_firmware", "provisional_firmware", final, "current = committed", committed, current);
     }
-    bool enough = true;
-    if (p->min_reported_tcb.have) {
-        snp_tcb floor = {.turin = turin, .fmc = turin ? p->min_reported_tcb.fmc : (uint8_t)0, .bl = p->min_reported_tcb.bl,
-                         .tee = p->min_reported_tcb.tee, .snp = p->min_reported_tcb.snp, .ucode = p->min_reported_tcb.ucode};
-        enough = check_tcb_order(c, "reported_tcb", "tcb_too_low", tcb_at_most(floor, reported), "at least", floor, reported);
-    }
+    bool enough = check_floors(c, r, chain, turin, reported);
     (void)snprintf(c->out->tcb_status, sizeof c->out->tcb_status, "%s", enough ? "UpToDate" : "OutOfDate");
 }
 
@@ -227,6 +245,27 @@ static void take_report(clo_attest_context *c, snp_report *r, bool *parsed)
     }
 }
 
+/* What the verdict rests on: the certificate's own TCB, product and chip, and the root. */
+static clo_err set_tcb(clo_attest_context *c, const snp_collateral *f)
+{
+    const snp_endorsement *e = &f->endorsement;
+    clo_wire_node *map = NULL, *tcb = NULL;
+    if (!f->have_endorsement) return CLO_OK;
+    CLO_TRY(clo_wire_map(c->arena, &map));
+    if (e->tcb.turin) CLO_TRY(clo_wire_set_int(c->arena, map, "fmc", e->tcb.fmc));
+    CLO_TRY(clo_wire_set_int(c->arena, map, "bl", e->tcb.bl));
+    CLO_TRY(clo_wire_set_int(c->arena, map, "tee", e->tcb.tee));
+    CLO_TRY(clo_wire_set_int(c->arena, map, "snp", e->tcb.snp));
+    CLO_TRY(clo_wire_set_int(c->arena, map, "ucode", e->tcb.ucode));
+    CLO_TRY(clo_wire_set_text(c->arena, map, "product", e->product_text));
+    CLO_TRY(e->vlek ? clo_wire_set_text(c->arena, map, "cspid", e->csp) : clo_wire_set_bytes(c->arena, map, "hwid", clo_span_of(e->hardware_id, e->hardware_id_bytes)));
+    CLO_TRY(clo_wire_map(c->arena, &tcb));
+    CLO_TRY(clo_wire_set(c->arena, tcb, "certificate", map));
+    if (f->ark.there) CLO_TRY(clo_wire_set_bytes(c->arena, tcb, "ark_sha256", clo_span_of(f->root, sizeof f->root)));
+    c->out->tcb = tcb;
+    return CLO_OK;
+}
+
 CLO_R clo_attest_snp_appraise(clo_attest_context *c, bool simulated)
 {
     snp_report r;
@@ -247,6 +286,7 @@ CLO_R clo_attest_snp_appraise(clo_attest_context *c, bool simulated)
     check_tcb(c, &r, facts, turin);
     check_guest_policy(c, &r);
     check_identity(c, &r);
+    CLO_TRY(set_tcb(c, facts));
     return clo_attest_snp_claims(c->arena, &r, turin, &c->out->claims);
 }
 

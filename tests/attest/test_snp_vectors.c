@@ -91,6 +91,31 @@ static void test_boundaries_of_the_window(void **state)
     assert_string_equal(verdict("snp", parts, &p, "2026-01-01T00:00:00Z"), "valid");
 }
 
+/* A floor for each product: the report's own counts, and a product without a floor is refused. Genoa: bl 10, tee 0, snp 25, ucode 84. */
+static void test_product_floors(void **state)
+{
+    (void)state;
+    CLO_AUTO(clo_arena_free) clo_arena a;
+    clo_arena_init(&a, 1 << 20);
+    clo_attest_part parts[3];
+    clo_attest_policy p;
+    if (!load(&a, parts)) skip_because("the published evidence is not beside the project (../shared/vectors)");
+    clo_attest_policy_init_open(&p);
+    p.have_product_tcb = true;
+    assert_string_equal(verdict("snp", parts, &p, "2026-01-01T00:00:00Z"), "tcb_too_low");
+    p.product_tcb[CLO_ATTEST_MILAN] = (clo_attest_tcb){.have = true};
+    assert_string_equal(verdict("snp", parts, &p, "2026-01-01T00:00:00Z"), "tcb_too_low");
+    p.product_tcb[CLO_ATTEST_GENOA] = (clo_attest_tcb){.have = true, .bl = 10, .snp = 25, .ucode = 84};
+    assert_string_equal(verdict("snp", parts, &p, "2026-01-01T00:00:00Z"), "valid");
+    assert_string_equal(result.tcb_status, "UpToDate");
+    p.product_tcb[CLO_ATTEST_GENOA].snp = 26;
+    assert_string_equal(verdict("snp", parts, &p, "2026-01-01T00:00:00Z"), "tcb_too_low");
+    assert_string_equal(result.tcb_status, "OutOfDate");
+    p.product_tcb[CLO_ATTEST_GENOA].snp = 25;
+    p.min_reported_tcb = (clo_attest_tcb){.have = true, .bl = 11};
+    assert_string_equal(verdict("snp", parts, &p, "2026-01-01T00:00:00Z"), "tcb_too_low");
+}
+
 static void test_changed_real_reports(void **state)
 {
     (void)state;
@@ -121,6 +146,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_published_cases),
         cmocka_unit_test(test_boundaries_of_the_window),
+        cmocka_unit_test(test_product_floors),
         cmocka_unit_test(test_changed_real_reports),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
