@@ -212,6 +212,10 @@ CLO_R clo_attest_cache_new(clo_attest_cache **out);
 void clo_attest_cache_free(clo_attest_cache **cache);
 clo_attest_cache_counts clo_attest_cache_count(clo_attest_cache *cache);
 
+/** clo_attest_verify with a cache: borrowed, or NULL for none. */
+CLO_R clo_attest_verify_with(clo_arena *a, clo_attest_cache *cache, const char *type, const clo_attest_part *evidence, size_t evidence_count,
+                             const clo_attest_part *collateral, size_t collateral_count, const clo_attest_policy *policy, int64_t now,
+                             clo_attest_result *out);
 /** Appraise a bundle (type from its tee member). cache: borrowed, or NULL for none. */
 CLO_R clo_attest_verify_bundle(clo_arena *a, clo_attest_cache *cache, clo_span bundle, const clo_attest_policy *policy, int64_t now,
                                clo_attest_result *out);
