@@ -10,6 +10,9 @@ CLO_R clo_tee_measured_step(clo_tee_measured *m, const char *into, const char *w
 /* register = SHA-384(register ‖ digest). */
 CLO_R clo_tee_extend384(uint8_t value[48], const uint8_t digest[48]);
 
+/* A step per event of a firmware's log with a digest of this hash (TPM_ALG_ID): into "<into><register - first>". */
+CLO_R clo_tee_event_log_steps(clo_span event_log, uint16_t hash, const char *into, unsigned first, clo_tee_measured *out);
+
 /* OVMF's table of GUIDs, which ends 32 bytes before the end of the firmware: the data of the entry with this GUID (UEFI byte order), borrowed.
  * Errors: MALFORMED (no table), NOT_FOUND. */
 CLO_R clo_tee_ovmf_entry(clo_span firmware, const uint8_t guid[16], clo_span *data);
