@@ -8,19 +8,19 @@
 
 #include <stdio.h>
 
-/* One line per type. */
+/* One line per type, in the order in which `auto` asks them: who looks closer comes first. */
 static const clo_attest_type types[] = {
     {"snp", clo_attest_snp_verify, clo_attest_snp_recognise},
     {"sim", clo_attest_sim_verify, NULL},
     {"nvidia-gpu", clo_attest_nvidia_verify, clo_attest_nvidia_recognise},
     {"tdx", clo_attest_tdx_verify, clo_attest_tdx_recognise},
     {"sgx", clo_attest_sgx_verify, clo_attest_sgx_recognise},
+    {"psa", clo_attest_psa_verify, clo_attest_psa_recognise},
     {"nitro", clo_attest_nitro_verify, clo_attest_nitro_recognise},
     {"tpm", clo_attest_tpm_verify, clo_attest_tpm_recognise},
     {"azure-vtpm", clo_attest_azure_verify, clo_attest_azure_recognise},
     {"maa", clo_attest_maa_verify, clo_attest_maa_recognise},
     {"gcp-confidential-space", clo_attest_google_verify, clo_attest_google_recognise},
-    {"psa", clo_attest_psa_verify, clo_attest_psa_recognise},
     {"cca", clo_attest_cca_verify, clo_attest_cca_recognise},
     {"optee", clo_attest_optee_verify, NULL},
     {"composite", clo_attest_composite_verify, clo_attest_composite_recognise},
