@@ -39,4 +39,6 @@ int clo_vectors_merkle(const char *dir, clo_vectors_report *r);
 int clo_vectors_tlog(const char *dir, clo_vectors_report *r);
 int clo_vectors_attestation(const char *dir, clo_vectors_report *r); /* dir holds the types, or is one type's folder */
 int clo_vectors_dp(const char *dir, clo_vectors_report *r);
+int clo_vectors_jose(const char *dir, clo_vectors_report *r);
+int clo_vectors_jwt(const char *dir, clo_vectors_report *r);
 #endif
