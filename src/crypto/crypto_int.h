@@ -36,6 +36,8 @@ CLO_R clo_crypto_pkey_raw_public(EVP_PKEY *key, clo_crypto_public_key *out);
 enum { CLO_CRYPTO_ECDSA_DER_MAX = 160 }; /* SEQUENCE of two INTEGERs of at most 67 bytes each */
 /* The DER that OpenSSL takes, from r‖s; its size, 0 on failure. */
 size_t clo_crypto_ecdsa_der(clo_span sig, uint8_t *der, size_t der_size);
+/* Does the DER signature over the digest hold under this EC key? */
+bool clo_crypto_ecdsa_check(EVP_PKEY *key, clo_span digest, clo_span der);
 
 /* The uncompressed public point of an EC private scalar; refuses 0 and scalars >= the order. */
 CLO_R clo_crypto_ec_public(clo_crypto_sign_alg alg, const uint8_t *scalar, uint8_t *point);

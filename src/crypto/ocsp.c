@@ -161,14 +161,16 @@ static clo_err bad(const char *why) { return clo_crypto_fail(CLO_E_BAD_SIGNATURE
 CLO_R clo_crypto_ocsp_signed_by(const clo_crypto_ocsp *o, const clo_crypto_cert *issuer, int64_t now, int64_t *until)
 {
     *until = INT64_MAX;
-    if (X509_check_ca(issuer->x509) == 1 && is_responder(o->basic, issuer->x509)) {
-        return signature_holds(o->basic, issuer->x509) ? CLO_OK : bad("the OCSP response's signature does not verify under the issuer's key");
+    CLO_AUTO(clo_crypto_x509_auto) X509 *authority = NULL;
+    CLO_TRY(clo_crypto_cert_full(issuer, &authority));
+    if (X509_check_ca(authority) == 1 && is_responder(o->basic, authority)) {
+        return signature_holds(o->basic, authority) ? CLO_OK : bad("the OCSP response's signature does not verify under the issuer's key");
     }
     const STACK_OF(X509) *certs = OCSP_resp_get0_certs(o->basic);
     for (int i = 0; i < sk_X509_num(certs) && i < 8; i++) {
         X509 *cert = sk_X509_value(certs, i);
         if (!is_responder(o->basic, cert)) continue;
-        if (!is_delegate(cert, issuer->x509)) return bad("the OCSP responder's certificate is not one that the issuer gave for that");
+        if (!is_delegate(cert, authority)) return bad("the OCSP responder's certificate is not one that the issuer gave for that");
         if (!signature_holds(o->basic, cert)) return bad("the OCSP response's signature does not verify under the responder's key");
         int64_t from = 0, to = 0;
         CLO_TRY(clo_crypto_asn1_seconds(X509_get0_notBefore(cert), &from));

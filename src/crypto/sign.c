@@ -119,6 +119,12 @@ static clo_err verify_native(EVP_PKEY *key, clo_crypto_sign_alg alg, clo_span me
     return CLO_OK;
 }
 
+bool clo_crypto_ecdsa_check(EVP_PKEY *key, clo_span digest, clo_span der)
+{
+    CLO_AUTO(clo_crypto_pkey_ctx_auto) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    return ctx != NULL && EVP_PKEY_verify_init(ctx) == 1 && EVP_PKEY_verify(ctx, der.p, der.n, digest.p, digest.n) == 1;
+}
+
 static clo_err check_size(clo_crypto_sign_alg alg, clo_span signature)
 {
     size_t size = clo_crypto_signature_size(alg);

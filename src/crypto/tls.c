@@ -74,6 +74,15 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_s
     return SSL_TLSEXT_ERR_OK;
 }
 
+/* Leaf first: the certificate and the chain that is sent with it. */
+static clo_err use_certificate(clo_crypto_tls_context *c, const clo_crypto_cert *cert, bool leaf)
+{
+    CLO_AUTO(clo_crypto_x509_auto) X509 *x = NULL;
+    CLO_TRY(clo_crypto_cert_full(cert, &x));
+    if (!leaf) return SSL_CTX_add1_chain_cert(c->ctx, x) == 1 ? CLO_OK : clo_crypto_fail(CLO_E_NOMEM, "the TLS certificate chain could not be loaded");
+    return SSL_CTX_use_certificate(c->ctx, x) == 1 ? CLO_OK : clo_crypto_fail(CLO_E_USAGE, "the TLS certificate cannot be used");
+}
+
 static clo_err load_leaf(clo_crypto_tls_context *c, const clo_crypto_tls_options *options)
 {
     clo_crypto_cert *chain[8] = {NULL};
@@ -81,11 +90,9 @@ static clo_err load_leaf(clo_crypto_tls_context *c, const clo_crypto_tls_options
     CLO_TRY(clo_crypto_cert_parse_pem(chain, 8, &count, options->certificate_pem));
     CLO_AUTO(clo_crypto_pkey_auto) EVP_PKEY *key = NULL;
     clo_err e = clo_crypto_pem_key(options->private_pem, &key);
-    if (!clo_failed(e) && (SSL_CTX_use_certificate(c->ctx, chain[0]->x509) != 1 || SSL_CTX_use_PrivateKey(c->ctx, key) != 1))
-        e = clo_crypto_fail(CLO_E_USAGE, "the TLS certificate and private key do not belong together");
-    for (size_t i = 1; i < count && !clo_failed(e); i++)
-        if (SSL_CTX_add1_chain_cert(c->ctx, chain[i]->x509) != 1)
-            e = clo_crypto_fail(CLO_E_NOMEM, "the TLS certificate chain could not be loaded");
+    if (!clo_failed(e)) e = use_certificate(c, chain[0], true);
+    if (!clo_failed(e) && SSL_CTX_use_PrivateKey(c->ctx, key) != 1) e = clo_crypto_fail(CLO_E_USAGE, "the TLS certificate and private key do not belong together");
+    for (size_t i = 1; i < count && !clo_failed(e); i++) e = use_certificate(c, chain[i], false);
     if (!clo_failed(e)) e = clo_crypto_cert_spki_sha256(chain[0], c->own_spki);
     for (size_t i = 0; i < count; i++) clo_crypto_cert_free(&chain[i]);
     c->has_leaf = !clo_failed(e);

@@ -93,10 +93,19 @@ static clo_err key_wrap(EVP_PKEY *given, clo_crypto_verify_key **out)
 
 clo_err clo_crypto_verify_key_of_cert(const clo_crypto_cert *cert, clo_crypto_verify_key **out)
 {
-    EVP_PKEY *key = X509_get0_pubkey(cert->x509);
+    EVP_PKEY *key = cert->key;
     if (key == NULL) return clo_crypto_fail(CLO_E_UNSUPPORTED, "the certificate's public key is of an unknown kind");
     if (EVP_PKEY_up_ref(key) != 1) return clo_crypto_fail(CLO_E_NOMEM, "the key could not be shared");
-    return key_wrap(key, out);
+    if (!cert->light) return key_wrap(key, out);
+    clo_crypto_verify_key *made = calloc(1, sizeof *made);
+    if (made == NULL) {
+        EVP_PKEY_free(key);
+        return CLO_FAIL(CLO_E_NOMEM);
+    }
+    made->key = key;
+    made->public_key = cert->raw;
+    *out = made;
+    return CLO_OK;
 }
 
 clo_err clo_crypto_verify_key_of_spki(clo_span der, clo_crypto_verify_key **out)

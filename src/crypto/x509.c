@@ -3,7 +3,9 @@
 #include <limits.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/provider.h>
 #include <openssl/rsa.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -13,42 +15,108 @@ void clo_crypto_cert_free(clo_crypto_cert **c)
 {
     if (*c == NULL) return;
     X509_free((*c)->x509);
-    free((*c)->der);
+    EVP_PKEY_free((*c)->key);
+    OPENSSL_free((*c)->der);
     free(*c);
     *c = NULL;
 }
 
-clo_err clo_crypto_cert_wrap(X509 *x509, clo_crypto_cert **out)
+static OSSL_LIB_CTX *light_context;
+
+static void light_context_make(void)
 {
-    CLO_AUTO(clo_crypto_x509_auto) X509 *x = x509;
-    CLO_AUTO(clo_crypto_cert_free) clo_crypto_cert *c = calloc(1, sizeof *c);
-    CLO_CHECK(c != NULL, CLO_E_NOMEM);
-    int n = i2d_X509(x, NULL);
-    if (n <= 0) return clo_crypto_fail(CLO_E_MALFORMED, "the certificate cannot be encoded");
-    CLO_CHECKF(n <= CERT_MAX, CLO_E_TOO_LARGE, "a certificate has at most 64 KiB");
-    c->der = malloc((size_t)n);
-    CLO_CHECK(c->der != NULL, CLO_E_NOMEM);
-    uint8_t *at = c->der;
-    c->der_size = (size_t)i2d_X509(x, &at);
-    c->x509 = CLO_TAKE(x);
-    *out = CLO_TAKE(c);
-    return CLO_OK;
+    OSSL_LIB_CTX *made = OSSL_LIB_CTX_new();
+    if (made != NULL && OSSL_PROVIDER_load(made, "null") != NULL) {
+        light_context = made;
+        return;
+    }
+    OSSL_LIB_CTX_free(made);
+}
+
+/* Parse in the context without decoders; NULL where that cannot be or the bytes are no certificate. */
+static X509 *light_parse(const uint8_t **at, size_t n)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (pthread_once(&once, light_context_make) != 0 || light_context == NULL) return NULL;
+    X509 *x = X509_new_ex(light_context, NULL);
+    if (x == NULL || d2i_X509(&x, at, (long)n) == NULL) return NULL; /* it has freed x */
+    /* The first look at its extensions complains that there is no SHA-1 for a fingerprint; they are read nevertheless, and kept. */
+    (void)X509_check_purpose(x, -1, 0);
+    ERR_clear_error();
+    return x;
+}
+
+static bool signed_by_ecdsa(const X509 *x)
+{
+    int digest = NID_undef, kind = NID_undef;
+    return OBJ_find_sigid_algs(X509_get_signature_nid(x), &digest, &kind) == 1 && kind == NID_X9_62_id_ecPublicKey;
+}
+
+/* The key of a SubjectPublicKeyInfo with an uncompressed point on one of the named curves; NULL for any other. */
+static EVP_PKEY *named_curve_key(const X509 *x, clo_crypto_public_key *out)
+{
+    static const struct {
+        int nid;
+        clo_crypto_sign_alg alg;
+    } curves[] = {{NID_X9_62_prime256v1, CLO_SIGN_ES256}, {NID_secp384r1, CLO_SIGN_ES384}, {NID_secp521r1, CLO_SIGN_ES512}};
+    ASN1_OBJECT *object = NULL;
+    const uint8_t *point = NULL;
+    int n = 0, type = 0;
+    X509_ALGOR *algor = NULL;
+    const void *parameters = NULL;
+    EVP_PKEY *key = NULL;
+    if (X509_PUBKEY_get0_param(&object, &point, &n, &algor, X509_get_X509_PUBKEY(x)) != 1 || OBJ_obj2nid(object) != NID_X9_62_id_ecPublicKey) return NULL;
+    X509_ALGOR_get0(NULL, &type, &parameters, algor);
+    for (size_t i = 0; type == V_ASN1_OBJECT && i < sizeof curves / sizeof curves[0]; i++) {
+        clo_crypto_public_key raw = {.alg = curves[i].alg, .n = (size_t)n};
+        if (OBJ_obj2nid(parameters) != curves[i].nid || n <= 0 || (size_t)n > sizeof raw.bytes) continue;
+        memcpy(raw.bytes, point, (size_t)n);
+        if (clo_failed(clo_crypto_pkey_public(&raw, &key))) return NULL;
+        *out = raw;
+    }
+    return key;
+}
+
+clo_err clo_crypto_cert_full(const clo_crypto_cert *c, X509 **out)
+{
+    const uint8_t *at = c->der;
+    if (!c->light) {
+        CLO_CHECK(X509_up_ref(c->x509) == 1, CLO_E_NOMEM);
+        *out = c->x509;
+        return CLO_OK;
+    }
+    *out = d2i_X509(NULL, &at, (long)c->der_size);
+    return *out != NULL ? CLO_OK : clo_crypto_fail(CLO_E_NOMEM, "the certificate could not be loaded");
 }
 
 clo_err clo_crypto_cert_parse(clo_crypto_cert **out, clo_span der)
 {
     CLO_TRY(clo_crypto_init_quick());
     CLO_CHECKF(der.n <= CERT_MAX, CLO_E_TOO_LARGE, "a certificate has at most 64 KiB");
+    CLO_AUTO(clo_crypto_cert_free) clo_crypto_cert *c = calloc(1, sizeof *c);
+    CLO_CHECK(c != NULL, CLO_E_NOMEM);
     const uint8_t *at = der.p;
-    CLO_AUTO(clo_crypto_x509_auto) X509 *x = der.n != 0 ? d2i_X509(NULL, &at, (long)der.n) : NULL;
-    if (x == NULL) return clo_crypto_fail(CLO_E_MALFORMED, "the bytes are not a DER certificate");
+    c->x509 = der.n != 0 ? light_parse(&at, der.n) : NULL;
+    c->light = c->x509 != NULL && signed_by_ecdsa(c->x509) && (c->key = named_curve_key(c->x509, &c->raw)) != NULL;
+    if (!c->light) {
+        X509_free(c->x509);
+        at = der.p;
+        c->x509 = der.n != 0 ? d2i_X509(NULL, &at, (long)der.n) : NULL;
+        if (c->x509 == NULL) return clo_crypto_fail(CLO_E_MALFORMED, "the bytes are not a DER certificate");
+        c->key = X509_get0_pubkey(c->x509);
+        if (c->key != NULL && EVP_PKEY_up_ref(c->key) != 1) c->key = NULL;
+        ERR_clear_error();
+    }
     CLO_CHECKF(at == der.p + der.n, CLO_E_TRAILING, "there are bytes behind the certificate");
-    CLO_AUTO(clo_crypto_cert_free) clo_crypto_cert *c = NULL;
-    CLO_TRY(clo_crypto_cert_wrap(CLO_TAKE(x), &c));
+    int n = i2d_X509(c->x509, &c->der);
+    if (n <= 0) return clo_crypto_fail(CLO_E_MALFORMED, "the certificate cannot be encoded");
+    c->der_size = (size_t)n;
     CLO_CHECKF(clo_span_equal(clo_crypto_cert_der(c), der), CLO_E_NOT_CANONICAL, "the certificate is not encoded in DER");
     *out = CLO_TAKE(c);
     return CLO_OK;
 }
+
+static void openssl_auto(unsigned char **p) { OPENSSL_free(*p); }
 
 clo_err clo_crypto_cert_parse_pem(clo_crypto_cert **out, size_t max, size_t *count, clo_span pem_or_der)
 {
@@ -65,14 +133,14 @@ clo_err clo_crypto_cert_parse_pem(clo_crypto_cert **out, size_t max, size_t *cou
     clo_err e = CLO_OK;
     size_t n = 0;
     for (;;) {
-        X509 *x = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-        if (x == NULL) break;
+        CLO_AUTO(openssl_auto) unsigned char *der = NULL;
+        long size = 0;
+        if (PEM_bytes_read_bio(&der, &size, NULL, PEM_STRING_X509, bio, NULL, NULL) != 1) break;
         if (n == max) {
-            X509_free(x);
             e = CLO_FAILF(CLO_E_TOO_MANY, "the file has more than %zu certificates", max);
             break;
         }
-        e = clo_crypto_cert_wrap(x, &out[n]);
+        e = clo_crypto_cert_parse(&out[n], clo_span_of(der, (size_t)size));
         if (clo_failed(e)) break;
         n++;
     }
@@ -96,8 +164,6 @@ void clo_crypto_cert_sha256(const clo_crypto_cert *c, uint8_t out[32])
 {
     if (clo_failed(clo_crypto_sha256(clo_crypto_cert_der(c), out))) memset(out, 0, 32);
 }
-
-static void openssl_auto(unsigned char **p) { OPENSSL_free(*p); }
 
 clo_err clo_crypto_cert_file_sha256(clo_span pem_or_der, uint8_t out[32])
 {
@@ -180,9 +246,10 @@ bool clo_crypto_cert_is_ca(const clo_crypto_cert *c) { return X509_check_ca(c->x
 
 clo_err clo_crypto_cert_public_key(const clo_crypto_cert *c, clo_crypto_public_key *out)
 {
-    EVP_PKEY *key = X509_get0_pubkey(c->x509);
-    if (key == NULL) return clo_crypto_fail(CLO_E_UNSUPPORTED, "the certificate's public key is of an unknown kind");
-    return clo_crypto_pkey_raw_public(key, out);
+    if (c->key == NULL) return clo_crypto_fail(CLO_E_UNSUPPORTED, "the certificate's public key is of an unknown kind");
+    if (!c->light) return clo_crypto_pkey_raw_public(c->key, out);
+    *out = c->raw;
+    return CLO_OK;
 }
 
 bool clo_crypto_cert_path_length(const clo_crypto_cert *c, uint64_t *most)
@@ -233,18 +300,55 @@ static bool digest_strong(X509 *x)
     return md == NID_sha256 || md == NID_sha384 || md == NID_sha512 || (md == NID_undef && key == NID_ED25519);
 }
 
+/* Names, key identifiers and the issuer's key usage. OpenSSL asks for the usage last, behind the issuer's key. */
+static bool may_have_issued(const clo_crypto_cert *issuer, const clo_crypto_cert *c)
+{
+    int answer = X509_check_issued(issuer->x509, c->x509);
+    if (!issuer->light || answer != X509_V_ERR_NO_ISSUER_PUBLIC_KEY) return answer == X509_V_OK;
+    uint32_t usage = X509_get_key_usage(issuer->x509);
+    return (usage == UINT32_MAX || (usage & KU_KEY_CERT_SIGN) != 0) && (X509_get_extension_flags(c->x509) & EXFLAG_PROXY) == 0;
+}
+
+/* The bytes that the signature covers: the first element of the certificate. */
+static bool signed_bytes(const clo_crypto_cert *c, clo_span *out)
+{
+    const uint8_t *at = c->der, *inner = NULL;
+    long n = 0;
+    int tag = 0, class = 0;
+    if ((ASN1_get_object(&at, &n, &tag, &class, (long)c->der_size) & 0x80) != 0) return false;
+    inner = at;
+    if ((ASN1_get_object(&inner, &n, &tag, &class, n) & 0x80) != 0) return false;
+    *out = clo_span_of(at, (size_t)(inner - at) + (size_t)n);
+    return true;
+}
+
+static bool ecdsa_holds(const clo_crypto_cert *c, EVP_PKEY *key)
+{
+    const ASN1_BIT_STRING *signature = NULL;
+    const X509_ALGOR *algor = NULL;
+    int digest = NID_undef, kind = NID_undef;
+    clo_span covered = {NULL, 0};
+    uint8_t hash[CLO_HASH_MAX];
+    X509_get0_signature(&signature, &algor, c->x509);
+    if (X509_ALGOR_cmp(algor, X509_get0_tbs_sigalg(c->x509)) != 0 || (signature->flags & 7) != 0 || !EVP_PKEY_is_a(key, "EC")) return false;
+    if (OBJ_find_sigid_algs(X509_get_signature_nid(c->x509), &digest, &kind) != 1 || kind != NID_X9_62_id_ecPublicKey) return false;
+    clo_crypto_hash_alg alg = digest == NID_sha256 ? CLO_HASH_SHA256 : digest == NID_sha384 ? CLO_HASH_SHA384 : CLO_HASH_SHA512;
+    if ((alg == CLO_HASH_SHA512 && digest != NID_sha512) || !signed_bytes(c, &covered) || clo_failed(clo_crypto_hash(alg, covered, hash))) return false;
+    return clo_crypto_ecdsa_check(key, clo_span_of(hash, clo_crypto_hash_size(alg)),
+                                  clo_span_of(ASN1_STRING_get0_data(signature), (size_t)ASN1_STRING_length(signature)));
+}
+
 clo_err clo_crypto_cert_signed_by(const clo_crypto_cert *c, const clo_crypto_cert *issuer)
 {
     CLO_CHECKF(critical_known(c->x509) && critical_known(issuer->x509), CLO_E_BAD_SIGNATURE,
                "a certificate has a critical extension that is not understood");
     if (X509_check_ca(issuer->x509) != 1)
         return clo_crypto_fail(CLO_E_BAD_SIGNATURE, "the issuing certificate is not one of an authority");
-    if (X509_check_issued(issuer->x509, c->x509) != X509_V_OK)
+    if (!may_have_issued(issuer, c))
         return clo_crypto_fail(CLO_E_BAD_SIGNATURE,
                                "the certificate names another issuer, or the issuer may not sign certificates");
     CLO_CHECKF(digest_strong(c->x509), CLO_E_BAD_SIGNATURE, "the certificate is signed with a digest that is too weak or unknown");
-    EVP_PKEY *key = X509_get0_pubkey(issuer->x509);
-    if (key == NULL || X509_verify(c->x509, key) != 1)
+    if (issuer->key == NULL || !(c->light ? ecdsa_holds(c, issuer->key) : X509_verify(c->x509, issuer->key) == 1))
         return clo_crypto_fail(CLO_E_BAD_SIGNATURE, "the certificate's signature does not verify under its issuer's key");
     return CLO_OK;
 }

@@ -55,8 +55,7 @@ clo_err clo_crypto_crl_signed_by(const clo_crypto_crl *c, const clo_crypto_cert 
     uint32_t usage = X509_get_key_usage(issuer->x509);
     if (X509_check_ca(issuer->x509) != 1 || (usage != UINT32_MAX && (usage & KU_CRL_SIGN) == 0))
         return clo_crypto_fail(CLO_E_BAD_SIGNATURE, "the issuer may not sign revocation lists");
-    EVP_PKEY *key = X509_get0_pubkey(issuer->x509);
-    if (key == NULL || X509_CRL_verify(c->crl, key) != 1)
+    if (issuer->key == NULL || X509_CRL_verify(c->crl, issuer->key) != 1)
         return clo_crypto_fail(CLO_E_BAD_SIGNATURE, "the revocation list's signature does not verify");
     return CLO_OK;
 }

@@ -7,8 +7,14 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+/* OpenSSL 3.0 takes longer to decode a certificate's EC key than to verify with it. So a certificate with an EC key on a named curve and an
+ * ECDSA signature is parsed in a context that has no decoders (`light`: its x509 has no key and can fetch no algorithm), and its key is
+ * made here. */
 struct clo_crypto_cert {
     X509 *x509;
+    EVP_PKEY *key; /* NULL where it cannot be used */
+    bool light;
+    clo_crypto_public_key raw; /* where light: the key's bytes */
     uint8_t *der;
     size_t der_size;
 };
@@ -16,8 +22,8 @@ struct clo_crypto_crl {
     X509_CRL *crl;
 };
 
-/* Wraps x509 (taken over, also on failure). */
-CLO_R clo_crypto_cert_wrap(X509 *x509, clo_crypto_cert **out);
+/* The certificate as one that OpenSSL parsed whole, key and all; given. */
+CLO_R clo_crypto_cert_full(const clo_crypto_cert *c, X509 **out);
 /* The private key of a PKCS#8 PEM; given. */
 CLO_R clo_crypto_pem_key(clo_span private_pem, EVP_PKEY **out);
 /* Signs the list with the digest that fits the key, RSASSA-PSS with SHA-384 where asked. */

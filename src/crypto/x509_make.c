@@ -200,7 +200,7 @@ clo_err clo_crypto_cert_make(const clo_crypto_cert_request *request, clo_span su
     CLO_AUTO(clo_crypto_pkey_auto) EVP_PKEY *signer = NULL;
     CLO_TRY(clo_crypto_pem_key(subject_pem, &subject));
     CLO_TRY(clo_crypto_pem_key(issuer != NULL ? issuer_pem : subject_pem, &signer));
-    CLO_CHECKF(issuer == NULL || X509_check_private_key(issuer->x509, signer) == 1, CLO_E_USAGE,
+    CLO_CHECKF(issuer == NULL || (issuer->key != NULL && EVP_PKEY_eq(issuer->key, signer) == 1), CLO_E_USAGE,
                "the issuer's certificate and private key do not belong together");
     CLO_AUTO(clo_crypto_x509_auto) X509 *x = X509_new();
     CLO_AUTO(clo_crypto_md_ctx_auto) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
