@@ -51,7 +51,7 @@ int main(void)
     clo_buf_init(&table, (size_t)1 << 28);
     clo_arena_init(&arena, (size_t)1 << 24);
     if (clo_failed(make_table(&schema, ROWS, &table))) return 1;
-    clo_sql_input input = {&schema, clo_buf_span(&table)};
+    clo_sql_input input = {.schema = &schema, .table = clo_buf_span(&table)};
     clo_sql_request request = {.inputs = &input,
                                .input_count = 1,
                                .program = clo_span_str("SELECT site, COUNT(*), AVG(age) FROM rows WHERE age > 17 GROUP BY site"),

@@ -21,14 +21,12 @@ typedef struct {
         const clo_wire_schema *schema;
         clo_span table;     /* in the clear inside the program child; in the runtime itself only its size is known before the child reads */
         uint64_t row_count; /* of the manifest */
+        clo_wire_arrival arrival; /* in the child: of the table's bytes, one table after the other; zero = all are there */
     } inputs[CLO_DATASETS_MAX];
     const clo_collab_program *program;
     const clo_collab_run_request *request; /* parameters */
     clo_dp_rational rho;                   /* to be spent in full, on each input */
     uint64_t min_rows;
-    /* Tables come one after the other: an engine waits for each, in their order, before it looks at the table's bytes. NULL = all are there. */
-    clo_err (*ready)(void *context, size_t input);
-    void *ready_context;
 } clo_enclave_task;
 
 typedef struct {

@@ -24,8 +24,7 @@ static clo_err run(const clo_enclave_task *t, clo_dp_rng rng, clo_dp_progress pr
     CLO_TRY(clo_ml_dataset_new(t->inputs[0].schema, t->program->target[0] != '\0' ? t->program->target : NULL, &d));
     for (size_t i = 0; i < t->input_count; i++) {
         CLO_TRY(clo_dp_progress_step(&progress, "reading rows", i, t->input_count));
-        if (t->ready != NULL) CLO_TRY(t->ready(t->ready_context, i));
-        CLO_TRY(clo_ml_dataset_add(d, t->inputs[i].table));
+        CLO_TRY(clo_ml_dataset_add_arriving(d, t->inputs[i].table, t->inputs[i].arrival));
     }
     clo_ml_options options = {.is_private = true, .rho = t->rho, .steps = (uint32_t)t->program->steps, .rng = rng, .progress = progress};
     CLO_TRY(clo_ml_train(d, &options, &m));

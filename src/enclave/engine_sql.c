@@ -52,10 +52,10 @@ static clo_err run(const clo_enclave_task *t, clo_dp_rng rng, clo_dp_progress pr
     clo_sql_input inputs[CLO_DATASETS_MAX];
     clo_wire_node *parameters = NULL, *result = NULL;
     CLO_TRY(parameters_make(&a, t->request, &parameters));
-    for (size_t i = 0; i < t->input_count; i++) inputs[i] = (clo_sql_input){.schema = t->inputs[i].schema, .table = t->inputs[i].table};
+    for (size_t i = 0; i < t->input_count; i++)
+        inputs[i] = (clo_sql_input){.schema = t->inputs[i].schema, .table = t->inputs[i].table, .arrival = t->inputs[i].arrival};
     clo_sql_request r = {.inputs = inputs, .input_count = t->input_count, .program = clo_span_str(t->program->sql),
-                         .parameters = parameters, .rho = t->rho, .min_rows = t->min_rows, .rng = rng, .progress = progress,
-                         .ready = t->ready, .ready_context = t->ready_context};
+                         .parameters = parameters, .rho = t->rho, .min_rows = t->min_rows, .rng = rng, .progress = progress};
     r.mechanism = mechanism_of(t);
     CLO_TRY(clo_sql_run(&a, &r, &result));
     return clo_wire_cbor_encode(result, out);

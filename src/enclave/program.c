@@ -18,7 +18,7 @@
 #include "os/sandbox.h"
 
 #define ROWS_MAX (UINT64_C(8) << 30)
-enum { PAGE = 4096, PROGRESS_NS = 100000000 };
+enum { PAGE = 4096, PROGRESS_NS = 100000000, GO_STEPS = 256 };
 
 typedef enum { EVENT_PROGRESS = 1, EVENT_DONE = 2, EVENT_FAILED = 3 } event_kind;
 /* One write, one read: far below PIPE_BUF. Both ends are the same binary, so the layout is its own. */
@@ -63,19 +63,25 @@ static clo_err child_step(void *context, const char *phase, uint64_t done, uint6
 
 typedef struct {
     int fd;
-    size_t open; /* tables that may be read */
+    uint64_t there; /* bytes of all tables that may be read */
 } child_gate;
+typedef struct {
+    child_gate *gate;
+    uint64_t before; /* bytes of the tables before this one */
+    size_t size;
+} child_table;
 
-static clo_err child_ready(void *context, size_t input)
+static clo_err child_wait(void *context, size_t bytes, size_t *there)
 {
-    child_gate *g = context;
-    while (g->open <= input) {
-        uint8_t go = 0;
-        ssize_t n = read(g->fd, &go, 1);
+    const child_table *t = context;
+    while (t->gate->there < t->before + bytes) {
+        uint64_t now = 0;
+        ssize_t n = read(t->gate->fd, &now, sizeof now); /* one write is one read: far below PIPE_BUF */
         if (n < 0 && errno == EINTR) continue;
-        CLO_CHECK(n == 1 && go == 'G', CLO_E_CLOSED);
-        g->open++;
+        CLO_CHECK(n == (ssize_t)sizeof now && now > t->gate->there, CLO_E_CLOSED);
+        t->gate->there = now;
     }
+    *there = t->gate->there - t->before < t->size ? (size_t)(t->gate->there - t->before) : t->size;
     return CLO_OK;
 }
 
@@ -105,10 +111,16 @@ __attribute__((noreturn)) static void child_main(const clo_enclave_program *p, c
     /* While the runtime is busy with attestation: pages that both will need. */
     clo_os_region_warm(&p->rows);
     child_gate gate = {.fd = go_fd};
-    if (!clo_failed(e) && clo_failed(child_ready(&gate, 0))) _exit(0);
-    task->ready = child_ready;
-    // cppcheck-suppress autoVariables ; this function does not return
-    task->ready_context = &gate;
+    static child_table tables[CLO_DATASETS_MAX];
+    uint64_t before = 0;
+    size_t there = 0;
+    for (size_t i = 0; i < task->input_count; i++) {
+        // cppcheck-suppress autoVariables ; this function does not return
+        tables[i] = (child_table){.gate = &gate, .before = before, .size = task->inputs[i].table.n};
+        task->inputs[i].arrival = (clo_wire_arrival){.wait = child_wait, .context = &tables[i]};
+        before += task->inputs[i].table.n;
+    }
+    if (!clo_failed(e) && before > 0 && clo_failed(child_wait(&tables[0], 1, &there))) _exit(0);
     child_report report = {.fd = event_fd, .sent_ns = 0};
     size_t size = 0;
     if (!clo_failed(e)) e = child_compute(p, task, engine, &report, &size);
@@ -126,6 +138,7 @@ static clo_err regions_make(clo_enclave_program *p, clo_enclave_task *task)
         uint64_t n = task->inputs[i].table.n;
         CLO_CHECKF(n <= ROWS_MAX - total, CLO_E_TOO_LARGE, "the datasets of this run have more than 8 GiB of rows; run on fewer or smaller datasets");
         at[i] = total;
+        p->bytes += n;
         total += (n + PAGE - 1) / PAGE * PAGE;
         CLO_CHECKF(total <= ROWS_MAX, CLO_E_TOO_LARGE, "the datasets of this run have more than 8 GiB of rows; run on fewer or smaller datasets");
     }
@@ -168,12 +181,16 @@ clo_err clo_enclave_program_fork(clo_enclave_program *p, clo_enclave_task *task,
     return CLO_OK;
 }
 
-clo_err clo_enclave_program_go(clo_enclave_program *p)
+clo_err clo_enclave_program_go(clo_enclave_program *p, uint64_t bytes)
 {
-    const uint8_t go = 'G';
-    ssize_t n = write(p->go_fd, &go, 1);
+    CLO_CHECK(bytes >= p->told && bytes <= p->bytes, CLO_E_BUG);
+    if (bytes == p->told || (bytes < p->bytes && bytes - p->told < p->bytes / GO_STEPS)) return CLO_OK;
+    ssize_t n = 0;
+    do n = write(p->go_fd, &bytes, sizeof bytes);
+    while (n < 0 && errno == EINTR);
     /* A child that has ended says why where its events are read. */
-    CLO_CHECK(n == 1 || (n < 0 && errno == EPIPE), CLO_E_IO);
+    CLO_CHECK(n == (ssize_t)sizeof bytes || (n < 0 && errno == EPIPE), CLO_E_IO);
+    p->told = bytes;
     return CLO_OK;
 }
 

@@ -12,10 +12,11 @@ extern "C" {
 
 typedef struct {
     pid_t pid;    /* 0 = none */
-    int go_fd;    /* runtime -> child: one byte for each table that is in place */
+    int go_fd;    /* runtime -> child: how many bytes of all tables are in place */
     int event_fd; /* child -> runtime */
     clo_os_region rows, result;
     uint8_t *tables[CLO_DATASETS_MAX]; /* where each input's plain bytes belong, in rows */
+    uint64_t bytes, told; /* of all tables; of them, what the child knows to be in place */
 } clo_enclave_program;
 #define CLO_ENCLAVE_PROGRAM_NONE ((clo_enclave_program){.go_fd = -1, .event_fd = -1})
 
@@ -23,8 +24,9 @@ typedef struct {
  *  descriptors close_fds are closed in the child. On success the child waits. Errors: TOO_LARGE (more than 8 GiB of rows), NOMEM, IO. */
 CLO_R clo_enclave_program_fork(clo_enclave_program *p, clo_enclave_task *task, const clo_enclave_engine *engine, const int *close_fds,
                                size_t close_count);
-/** The next table's rows are in place. The child computes from the first one on and waits where it needs one that was not announced yet. */
-CLO_R clo_enclave_program_go(clo_enclave_program *p);
+/** The first `bytes` of all tables, one behind the other, are in place. The child computes on them and waits where it needs more. Small steps
+ *  are told together, so that the pipe never fills. */
+CLO_R clo_enclave_program_go(clo_enclave_program *p, uint64_t bytes);
 
 typedef enum { CLO_ENCLAVE_PROGRAM_QUIET, CLO_ENCLAVE_PROGRAM_PROGRESS, CLO_ENCLAVE_PROGRAM_DONE } clo_enclave_program_state;
 typedef struct {

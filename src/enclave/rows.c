@@ -13,7 +13,8 @@ typedef struct {
     clo_crypto_stream *stream;
     clo_crypto_stream_info info;
     clo_wire_merkle_range tree;
-    uint64_t batch; /* chunks that are asked for at once */
+    uint64_t batch;  /* chunks that are asked for at once */
+    uint64_t before; /* bytes of the tables before this one */
 } reading;
 
 static void reading_end(reading *r) { clo_crypto_stream_free(&r->stream); }
@@ -84,10 +85,28 @@ static clo_err stream_open(clo_enclave *e, reading *r)
                     "the owner's key service holds a wrong key for this version; import the right one");
 }
 
-/* One batch is opened while the host looks for the next. */
-static clo_err dataset_read(clo_enclave *e, size_t i, uint64_t *done, uint64_t total)
+/* The table's head is public (it repeats the manifest): a table that announces other rows than the owner signed is refused here, before
+ * the program sees it. */
+static clo_err head_check(const clo_enclave *e, size_t i)
 {
-    CLO_AUTO(reading_end) reading r = {.input = i, .m = &e->manifests[i]};
+    clo_wire_table table;
+    uint64_t rows = 0;
+    CLO_TRY(clo_wire_table_open(e->task.inputs[i].schema, e->task.inputs[i].table, &table, &rows));
+    CLO_CHECKF(rows == e->manifests[i].row_count, CLO_E_MALFORMED, "dataset %s does not have the rows that its manifest announces", e->manifests[i].name);
+    return CLO_OK;
+}
+
+/* The chunks before `chunk` opened: the program may read what they hold. */
+static clo_err announce(clo_enclave *e, const reading *r, uint64_t chunk)
+{
+    uint64_t n = chunk < r->m->chunk_count ? chunk * r->m->chunk_size : e->task.inputs[r->input].table.n;
+    return clo_enclave_program_go(&e->child, r->before + n);
+}
+
+/* One batch is opened while the host looks for the next. */
+static clo_err dataset_read(clo_enclave *e, size_t i, uint64_t before, uint64_t *done, uint64_t total)
+{
+    CLO_AUTO(reading_end) reading r = {.input = i, .m = &e->manifests[i], .before = before};
     CLO_TRY(stream_open(e, &r));
     r.batch = CLO_ENCLAVE_FETCH_BATCH / ((uint64_t)r.m->chunk_size + 16);
     if (r.batch == 0) r.batch = 1;
@@ -101,30 +120,19 @@ static clo_err dataset_read(clo_enclave *e, size_t i, uint64_t *done, uint64_t t
         clo_err err = batch_open(e, &r, first);
         if (err.code == CLO_E_AUTHENTICATION) return chunk_denied(r.m);
         CLO_TRY(err);
+        if (first == 0) CLO_TRY(head_check(e, i));
+        CLO_TRY(announce(e, &r, first + batch_count(&r, first)));
     }
     return root_check(r.m, &r.tree);
 }
 
-/* The table's head is public (it repeats the manifest): a table that announces other rows than the owner signed is refused here, before
- * the program sees it. */
-static clo_err head_check(const clo_enclave *e, size_t i)
-{
-    clo_wire_table table;
-    uint64_t rows = 0;
-    CLO_TRY(clo_wire_table_open(e->task.inputs[i].schema, e->task.inputs[i].table, &table, &rows));
-    CLO_CHECKF(rows == e->manifests[i].row_count, CLO_E_MALFORMED, "dataset %s does not have the rows that its manifest announces", e->manifests[i].name);
-    return CLO_OK;
-}
-
 clo_err clo_enclave_rows_read(clo_enclave *e)
 {
-    uint64_t total = 0, done = 0;
+    uint64_t total = 0, done = 0, before = 0;
     for (size_t i = 0; i < e->request.dataset_count; i++) total += e->manifests[i].chunk_count;
     for (size_t i = 0; i < e->request.dataset_count; i++) {
-        CLO_TRY(dataset_read(e, i, &done, total));
-        CLO_TRY(head_check(e, i));
-        /* This table is what its owner signed: the program may begin with it while the next one is read. */
-        CLO_TRY(clo_enclave_program_go(&e->child));
+        CLO_TRY(dataset_read(e, i, before, &done, total));
+        before += e->task.inputs[i].table.n;
     }
     return clo_enclave_report(e, CLO_ENCLAVE_PHASE_READING, "all chunks opened", done, total);
 }

@@ -43,6 +43,8 @@ typedef struct {
 CLO_R clo_ml_dataset_new(const clo_wire_schema *schema, const char *target, clo_ml_dataset **out);
 /** Append all rows of one table. On error the data set is as before. Errors: INPUT (broken table, null label), NOMEM. */
 CLO_R clo_ml_dataset_add(clo_ml_dataset *d, clo_span table);
+/** The same while the table's bytes are still arriving (wire/table.h). */
+CLO_R clo_ml_dataset_add_arriving(clo_ml_dataset *d, clo_span table, clo_wire_arrival arrival);
 /** new + add of each table. */
 CLO_R clo_ml_dataset_from_tables(const clo_wire_schema *schema, const char *target, const clo_span *tables, size_t table_count,
                                  clo_ml_dataset **out);

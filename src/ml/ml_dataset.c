@@ -198,13 +198,18 @@ static void cell_row_free(cell_row *r)
 
 clo_err clo_ml_dataset_add(clo_ml_dataset *d, clo_span table)
 {
+    return clo_ml_dataset_add_arriving(d, table, (clo_wire_arrival){NULL, NULL});
+}
+
+clo_err clo_ml_dataset_add_arriving(clo_ml_dataset *d, clo_span table, clo_wire_arrival arrival)
+{
     CLO_CHECKF(d->schema != NULL, CLO_E_USAGE, "rows can be added only where they were read before");
     CLO_AUTO(cell_row_free)
     cell_row row = {.cells = calloc(d->schema->column_count + 1, sizeof *row.cells), .count = d->schema->column_count + 1};
     clo_wire_table rows = {0};
     uint64_t count = 0;
     CLO_CHECK(row.cells != NULL, CLO_E_NOMEM);
-    CLO_TRY(clo_wire_table_open(d->schema, table, &rows, &count));
+    CLO_TRY(clo_wire_table_open_arriving(d->schema, table, arrival, &rows, &count));
     CLO_TRY(reserve(d, count));
     for (uint64_t i = 0; i < count; i++) {
         size_t at = d->row_count + i;

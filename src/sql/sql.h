@@ -24,6 +24,7 @@ typedef enum { CLO_SQL_DISCRETE_GAUSSIAN, CLO_SQL_DISCRETE_LAPLACE } clo_sql_mec
 typedef struct {
     const clo_wire_schema *schema;
     clo_span table; /* table stream (wire/table.h), in the clear; borrowed, read once */
+    clo_wire_arrival arrival; /* of the table's bytes; zero = all are there */
 } clo_sql_input;
 
 typedef struct {
@@ -37,8 +38,6 @@ typedef struct {
     uint64_t memory_max; /* bytes for the in-memory database; 0 = 1 GiB */
     clo_dp_rng rng;
     clo_dp_progress progress;
-    clo_err (*ready)(void *context, size_t input); /* called before inputs[input].table is read, in order; NULL = all are there */
-    void *ready_context;
 } clo_sql_request;
 
 /** Would the program run on tables of this schema? For use when an agreement is made: same checks, no data.

@@ -196,11 +196,11 @@ static clo_err insert_row(clo_sql_base *b)
     return code == SQLITE_OK ? CLO_OK : database_error(b->db, code);
 }
 
-clo_err clo_sql_base_load(clo_sql_base *b, clo_span table, const clo_dp_progress *progress, uint64_t *row_count)
+clo_err clo_sql_base_load(clo_sql_base *b, const clo_sql_input *input, const clo_dp_progress *progress, uint64_t *row_count)
 {
     clo_wire_table rows = {0};
     uint64_t count = 0;
-    CLO_TRY(clo_wire_table_open(b->schema, table, &rows, &count));
+    CLO_TRY(clo_wire_table_open_arriving(b->schema, input->table, input->arrival, &rows, &count));
     for (uint64_t i = 0; i < count; i++) {
         if (i % PROGRESS_ROWS == 0) CLO_TRY(clo_dp_progress_step(progress, "load", i, count));
         CLO_TRY(clo_wire_table_next(&rows, b->cells));

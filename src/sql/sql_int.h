@@ -109,7 +109,7 @@ CLO_R clo_sql_base_open(const clo_sql_program *program, const clo_sql_plan *plan
                         uint64_t memory_max, clo_sql_base **out);
 void clo_sql_base_free(clo_sql_base **b);
 /** Load all rows of one table; *row_count grows by their number. */
-CLO_R clo_sql_base_load(clo_sql_base *b, clo_span table, const clo_dp_progress *progress, uint64_t *row_count);
+CLO_R clo_sql_base_load(clo_sql_base *b, const clo_sql_input *input, const clo_dp_progress *progress, uint64_t *row_count);
 /** Loading is over: from here on only the one SELECT can run. Prepares it, which proves that SQLite accepts the WHERE text. */
 CLO_R clo_sql_base_seal(clo_sql_base *b);
 /** Run it over all rows: totals[group * primitive_count + primitive] are the exact values. */

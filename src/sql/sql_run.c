@@ -74,10 +74,8 @@ static clo_err measure(run *r, const clo_sql_request *request)
 {
     CLO_AUTO(clo_sql_base_free) clo_sql_base *base = NULL;
     CLO_TRY(clo_sql_base_open(&r->program, &r->plan, request->inputs[0].schema, request->memory_max, &base));
-    for (size_t i = 0; i < request->input_count; i++) {
-        if (request->ready != NULL) CLO_TRY(request->ready(request->ready_context, i));
-        CLO_TRY(clo_sql_base_load(base, request->inputs[i].table, &request->progress, &r->row_count));
-    }
+    for (size_t i = 0; i < request->input_count; i++)
+        CLO_TRY(clo_sql_base_load(base, &request->inputs[i], &request->progress, &r->row_count));
     CLO_TRY(clo_sql_base_seal(base));
     CLO_TRY(clo_sql_base_query(base, request->parameters, &request->progress, r->row_count, r->totals));
     for (size_t i = 0; i < r->total_count; i++)

@@ -27,8 +27,33 @@ clo_err clo_wire_table_head(const clo_wire_schema *schema, uint64_t row_count, u
     return e;
 }
 
+static size_t row_max(const clo_wire_schema *s)
+{
+    size_t n = clo_wire_bitmap_bytes(s);
+    for (size_t i = 0; i < s->column_count; i++) n += s->columns[i].type == CLO_COLUMN_TEXT ? 2 + CLO_TABLE_TEXT_MAX : 8;
+    return n;
+}
+
+/* Have the first `bytes` of the table, or all of it where it is shorter. */
+static clo_err arrive(clo_wire_table *t, size_t bytes)
+{
+    size_t there = 0, size = (size_t)(t->rest.p - t->table) + t->rest.n;
+    if (bytes > size) bytes = size;
+    CLO_TRY(t->arrival.wait(t->arrival.context, bytes, &there));
+    CLO_CHECK(there >= bytes && there <= size, CLO_E_BUG);
+    t->there = t->table + there;
+    return CLO_OK;
+}
+
 clo_err clo_wire_table_open(const clo_wire_schema *schema, clo_span table, clo_wire_table *out, uint64_t *row_count)
 {
+    return clo_wire_table_open_arriving(schema, table, (clo_wire_arrival){NULL, NULL}, out, row_count);
+}
+
+clo_err clo_wire_table_open_arriving(const clo_wire_schema *schema, clo_span table, clo_wire_arrival arrival, clo_wire_table *out, uint64_t *row_count)
+{
+    clo_wire_table t = {.schema = schema, .rest = table, .arrival = arrival, .table = table.p, .there = table.p + table.n, .row_max = row_max(schema)};
+    if (arrival.wait != NULL) CLO_TRY(arrive(&t, CLO_TABLE_HEAD));
     uint32_t version = 0;
     clo_span body = {0};
     CLO_TRY(clo_wire_container_open(table, CLO_MAGIC_TABLE, TABLE_VERSION, &version, &body));
@@ -43,7 +68,9 @@ clo_err clo_wire_table_open(const clo_wire_schema *schema, clo_span table, clo_w
                CLO_E_MALFORMED, "the table was made with another schema; use the schema it was sealed with");
     CLO_CHECKF(rows <= r.left / clo_wire_bitmap_bytes(schema), CLO_E_TRUNCATED,
                "the table announces more rows than it has; fetch it again");
-    *out = (clo_wire_table){.schema = schema, .rest = clo_span_of(r.p, r.left), .rows_left = rows};
+    t.rest = clo_span_of(r.p, r.left);
+    t.rows_left = rows;
+    *out = t;
     if (row_count != NULL) *row_count = rows;
     return CLO_OK;
 }
@@ -131,7 +158,10 @@ static clo_err read_row(const clo_wire_table *t, const uint8_t **at, clo_wire_ce
 clo_err clo_wire_table_next(clo_wire_table *t, clo_wire_cell *cells)
 {
     const uint8_t *p = NULL;
-    clo_err e = read_row(t, &p, cells);
+    clo_err e = CLO_OK;
+    if ((size_t)(t->there - t->rest.p) < t->row_max && (size_t)(t->there - t->rest.p) < t->rest.n)
+        e = arrive(t, (size_t)(t->rest.p - t->table) + t->row_max);
+    if (!clo_failed(e)) e = read_row(t, &p, cells);
     if (clo_failed(e)) {
         memset(cells, 0, t->schema->column_count * sizeof *cells);
         return e;

@@ -66,13 +66,25 @@ typedef struct {
     double number;   /* FLOAT, and the value of INT and CODE as a double */
     clo_span text;   /* TEXT (borrowed); CODE: the code's text */
 } clo_wire_cell;
+/* A table whose bytes are still being put in their place, from its beginning on. */
+typedef struct {
+    /** Return when at least the first `bytes` of the table are there (bytes <= its size), and say how many are. NULL = all of them. */
+    clo_err (*wait)(void *context, size_t bytes, size_t *there);
+    void *context;
+} clo_wire_arrival;
 typedef struct {
     const clo_wire_schema *schema;
     clo_span rest;
     uint64_t rows_left;
+    clo_wire_arrival arrival;
+    const uint8_t *table, *there; /* its first byte; the end of what has arrived */
+    size_t row_max;               /* bytes of the longest row that the schema allows */
 } clo_wire_table;
 /** Check the head against the schema. */
 CLO_R clo_wire_table_open(const clo_wire_schema *schema, clo_span table, clo_wire_table *out, uint64_t *row_count);
+/** The same for a table that is still arriving: no byte is looked at before it is there. Errors besides: what `wait` says. */
+CLO_R clo_wire_table_open_arriving(const clo_wire_schema *schema, clo_span table, clo_wire_arrival arrival, clo_wire_table *out,
+                                   uint64_t *row_count);
 /** The next row into cells[column_count]; RANGE where a cell is outside the schema's bounds or codes. */
 CLO_R clo_wire_table_next(clo_wire_table *t, clo_wire_cell *cells);
 /** All rows were read and nothing is left. */

@@ -35,8 +35,11 @@ static clo_err run(const clo_enclave_task *t, clo_dp_rng rng, clo_dp_progress pr
     case MODE_IN_TURN: {
         uint64_t sum = 0;
         for (size_t i = 0; i < t->input_count; i++) {
-            CLO_TRY(t->ready(t->ready_context, i));
-            for (size_t k = 0; k < t->inputs[i].table.n; k++) sum += t->inputs[i].table.p[k];
+            size_t there = 0;
+            for (size_t k = 0; k < t->inputs[i].table.n; k++) {
+                if (k == there) CLO_TRY(t->inputs[i].arrival.wait(t->inputs[i].arrival.context, k + 1, &there));
+                sum += t->inputs[i].table.p[k];
+            }
         }
         return clo_buf_put_u64be(out, sum);
     }
@@ -82,7 +85,7 @@ static void start(clo_enclave_program *p, clo_enclave_task *t, int m)
     assert_ok(clo_enclave_program_fork(p, t, &engine, NULL, 0));
     memset(p->tables[0], 2, 5000);
     memset(p->tables[1], 7, 3);
-    assert_ok(clo_enclave_program_go(p));
+    assert_ok(clo_enclave_program_go(p, 4096));
 }
 
 static clo_err finish(clo_enclave_program *p, clo_enclave_program_event *ev)
@@ -112,7 +115,7 @@ static void computes(void **state)
     clo_enclave_program_end(&p);
 }
 
-/* The second table is waited for, and read only when it is announced. */
+/* What has not been announced is waited for, within a table and between tables, and read only then. */
 static void tables_come_in_turn(void **state)
 {
     (void)state;
@@ -125,10 +128,14 @@ static void tables_come_in_turn(void **state)
         assert_ok(clo_enclave_program_poll(&p, 50, &ev));
         assert_int_not_equal(ev.state, CLO_ENCLAVE_PROGRAM_DONE);
     }
+    memset(p.tables[0] + 4096, 3, 5000 - 4096);
+    assert_ok(clo_enclave_program_go(&p, 5000));
+    assert_code(clo_enclave_program_go(&p, 4999), CLO_E_BUG); /* never less, never more than there can be */
+    assert_code(clo_enclave_program_go(&p, 5004), CLO_E_BUG);
     memset(p.tables[1], 8, 3);
-    assert_ok(clo_enclave_program_go(&p));
+    assert_ok(clo_enclave_program_go(&p, 5003));
     assert_ok(finish(&p, &ev));
-    assert_int_equal(ev.result.p[6] << 8 | ev.result.p[7], 10024);
+    assert_int_equal(ev.result.p[6] << 8 | ev.result.p[7], 10024 + (5000 - 4096));
     clo_enclave_program_end(&p);
     /* A runtime that is gone before: the child ends too. */
     start(&p, &t, MODE_IN_TURN);

@@ -56,7 +56,7 @@ static clo_span make_table(fixture *f, size_t from, size_t to)
 static void make_inputs(fixture *f)
 {
     static const size_t ends[] = {0, 100, 170, ROWS};
-    for (size_t i = 0; i < 3; i++) f->inputs[i] = (clo_sql_input){f->schema, make_table(f, ends[i], ends[i + 1])};
+    for (size_t i = 0; i < 3; i++) f->inputs[i] = (clo_sql_input){.schema = f->schema, .table = make_table(f, ends[i], ends[i + 1])};
 }
 
 static int setup(void **state)
@@ -328,7 +328,7 @@ static void totals_of(fixture *f, const char *text, clo_sql_plan *plan, int64_t 
     assert_ok(clo_sql_plan_make(p, f->schema, plan));
     assert_true(plan->cell_count * plan->primitive_count <= room);
     assert_ok(clo_sql_base_open(p, plan, f->schema, 0, &b));
-    for (size_t i = 0; i < 3; i++) assert_ok(clo_sql_base_load(b, f->inputs[i].table, NULL, &rows));
+    for (size_t i = 0; i < 3; i++) assert_ok(clo_sql_base_load(b, &f->inputs[i], NULL, &rows));
     assert_ok(clo_sql_base_seal(b));
     memset(totals, 0, room * sizeof *totals);
     assert_ok(clo_sql_base_query(b, NULL, NULL, rows, totals));
@@ -480,7 +480,7 @@ static void test_memory(void **state)
     assert_ok(clo_buf_put_str(&csv, "site,age,score,sick,note,free\n"));
     for (int i = 0; i < 20000; i++)
         assert_ok(clo_buf_put_str(&csv, "north,5,,,a note of some length that takes memory in every row,1.5\n"));
-    clo_sql_input large = {f->schema, table_fixture_table(&f->arena, f->schema, clo_buf_span(&csv))};
+    clo_sql_input large = {.schema = f->schema, .table = table_fixture_table(&f->arena, f->schema, clo_buf_span(&csv))};
     clo_sql_request r = request_of(f, "SELECT COUNT(*) FROM rows WHERE note = 'x'", q(1, 2));
     r.inputs = &large;
     r.input_count = 1;

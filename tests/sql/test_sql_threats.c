@@ -34,7 +34,7 @@ static clo_sql_input table(attack *t, const char *target)
     for (int i = 1; i < ROWS; i++)
         assert_ok(clo_buf_printf(&csv, "%s,%d,p%d,%.3f\n", i % 2 != 0 ? "north" : "south", 20 + i, i, (double)i / 10));
     assert_ok(clo_buf_put_str(&csv, target));
-    return (clo_sql_input){t->schema, table_fixture_table(&t->keep, t->schema, clo_buf_span(&csv))};
+    return (clo_sql_input){.schema = t->schema, .table = table_fixture_table(&t->keep, t->schema, clo_buf_span(&csv))};
 }
 
 static int setup(void **state)
@@ -203,7 +203,7 @@ static void T13_shape_is_public(void **state)
     for (size_t i = 0; i < 3; i++) {
         size_t shape[3], cells[3];
         for (int k = 0; k < 3; k++) {
-            t->without = k == 2 ? (clo_sql_input){t->schema, table_fixture_table(&t->keep, t->schema, clo_span_str("site,age,name,score\n"))} : kept;
+            t->without = k == 2 ? (clo_sql_input){.schema = t->schema, .table = table_fixture_table(&t->keep, t->schema, clo_span_str("site,age,name,score\n"))} : kept;
             const clo_wire_node *out = ask(t, k == 0, programs[i], q(1, 10));
             shape[k] = encoded_size(out, false);
             cells[k] = encoded_size(out, true);

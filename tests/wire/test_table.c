@@ -428,6 +428,75 @@ static void test_shared_data(void **state)
     }
 }
 
+/* A table of which more comes only when it is asked for. */
+typedef struct {
+    clo_span whole;
+    uint8_t *place;
+    size_t there, step, asked;
+} arriving;
+
+static clo_err bring(void *context, size_t bytes, size_t *there)
+{
+    arriving *r = context;
+    assert_true(bytes <= r->whole.n && bytes > r->there);
+    r->asked++;
+    while (r->there < bytes) {
+        size_t n = r->whole.n - r->there < r->step ? r->whole.n - r->there : r->step;
+        memcpy(r->place + r->there, r->whole.p + r->there, n);
+        r->there += n;
+    }
+    *there = r->there;
+    return CLO_OK;
+}
+static clo_err lost(void *context, size_t bytes, size_t *there)
+{
+    (void)context;
+    *there = 64;
+    return bytes <= 64 ? CLO_OK : CLO_FAIL(CLO_E_CLOSED);
+}
+
+/* Whatever the steps in which it comes, an arriving table has the rows of one that is there, and no byte is looked at before it came. */
+static void test_arriving(void **state)
+{
+    (void)state;
+    CLO_AUTO(clo_arena_free) clo_arena a;
+    CLO_AUTO(clo_buf_free) clo_buf text;
+    CLO_AUTO(clo_buf_free) clo_buf table;
+    clo_arena_init(&a, 1 << 24);
+    clo_buf_init(&text, 1 << 22);
+    clo_buf_init(&table, 1 << 22);
+    clo_wire_schema s;
+    assert_int_equal(read_schema(&a, schema_text, &s).code, 0);
+    assert_int_equal(clo_buf_put_str(&text, "age,dose,sex,note,sick\n").code, 0);
+    for (int i = 0; i < 3000; i++) assert_int_equal(clo_buf_printf(&text, "%d,%d.5,F,%.*s,%d\n", i % 120, i % 7, i % 9, "abcdefghi", i % 2).code, 0);
+    assert_int_equal(make_table(&s, (const char *)text.p, text.len, text.len, &table).code, 0);
+    uint8_t *place = malloc(table.len);
+    assert_non_null(place);
+    static const size_t steps[] = {1, 7, 64, 1000, 4096, 1 << 20};
+    for (size_t k = 0; k < sizeof steps / sizeof steps[0]; k++) {
+        arriving r = {.whole = clo_buf_span(&table), .place = place, .step = steps[k]};
+        clo_wire_table t, all;
+        clo_wire_cell c[5], same[5];
+        uint64_t rows = 0;
+        memset(place, 0xff, table.len); /* no row reads so */
+        assert_int_equal(clo_wire_table_open_arriving(&s, clo_span_of(place, table.len), (clo_wire_arrival){bring, &r}, &t, &rows).code, 0);
+        assert_int_equal(clo_wire_table_open(&s, clo_buf_span(&table), &all, NULL).code, 0);
+        for (uint64_t i = 0; i < rows; i++) {
+            assert_int_equal(clo_wire_table_next(&t, c).code, 0);
+            assert_int_equal(clo_wire_table_next(&all, same).code, 0);
+            assert_int_equal(c[0].integer, same[0].integer);
+            assert_true(clo_span_equal(c[3].text, same[3].text));
+        }
+        assert_int_equal(clo_wire_table_end(&t).code, 0);
+        assert_true(steps[k] == 1 << 20 ? r.asked == 1 : r.asked > 1);
+    }
+    free(place);
+    clo_wire_table t;
+    clo_wire_cell c[5];
+    assert_int_equal(clo_wire_table_open_arriving(&s, clo_buf_span(&table), (clo_wire_arrival){lost, NULL}, &t, NULL).code, 0);
+    assert_int_equal(clo_wire_table_next(&t, c).code, CLO_E_CLOSED);
+}
+
 /* The bytes of a table of version 1, for ever. */
 static void test_golden(void **state)
 {
@@ -455,7 +524,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_schema),       cmocka_unit_test(test_schema_refused), cmocka_unit_test(test_csv),
         cmocka_unit_test(test_csv_refused),  cmocka_unit_test(test_csv_long_line), cmocka_unit_test(test_csv_plain_rows),  cmocka_unit_test(test_decimal),
-        cmocka_unit_test(test_table_damage), cmocka_unit_test(test_golden),         cmocka_unit_test(test_shared_data),
+        cmocka_unit_test(test_table_damage), cmocka_unit_test(test_arriving), cmocka_unit_test(test_golden),         cmocka_unit_test(test_shared_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
