@@ -140,6 +140,14 @@ static bool root_pinned(const clo_attest_policy *p, const uint8_t sha256[32])
     return false;
 }
 
+/* The caller's own root in the place of AMD's (which root is judged like any given one): never for a hierarchy of the software TEE. */
+static bool root_by_caller(const clo_attest_context *c, const snp_collateral *f)
+{
+    bool given = false;
+    for (size_t i = 0; i < c->collateral_count; i++) given = given || strcmp(c->collateral[i].role, "root") == 0;
+    return c->policy->custom_root && given && f->have_endorsement && f->endorsement.product != SNP_PRODUCT_SIMULATED;
+}
+
 static clo_err check_root(clo_attest_context *c, bool simulated, const snp_collateral *f)
 {
     if (!f->ark.there) return CLO_OK;
@@ -151,7 +159,7 @@ static clo_err check_root(clo_attest_context *c, bool simulated, const snp_colla
         bool ok = vendor == SNP_PRODUCT_UNKNOWN && root_pinned(c->policy, sha256);
         (void)clo_attest_check_add(c->out, "root", ok, "wrong_root", "a development root that the policy pins", text);
     } else {
-        bool ok = vendor != SNP_PRODUCT_UNKNOWN && (!f->have_endorsement || vendor == f->endorsement.product);
+        bool ok = vendor != SNP_PRODUCT_UNKNOWN ? !f->have_endorsement || vendor == f->endorsement.product : root_by_caller(c, f);
         (void)clo_attest_check_add(c->out, "root", ok, "wrong_root", "AMD's root of the product", text);
         if (c->policy->root_count != 0) {
             (void)clo_attest_check_add(c->out, "root.pinned", root_pinned(c->policy, sha256), "wrong_root", "a root that the policy pins", text);

@@ -70,7 +70,8 @@ static TPM2B_PUBLIC ak_template(clo_tee_tpm_kind kind)
 {
     TPM2B_PUBLIC p = {.publicArea = {.nameAlg = TPM2_ALG_SHA256,
                                      .objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN |
-                                                         TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_SIGN_ENCRYPT}};
+                                                         TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_NODA | TPMA_OBJECT_RESTRICTED |
+                                                         TPMA_OBJECT_SIGN_ENCRYPT}};
     if (kind == CLO_TEE_TPM_RSA) {
         p.publicArea.type = TPM2_ALG_RSA;
         p.publicArea.parameters.rsaDetail = (TPMS_RSA_PARMS){.symmetric = {.algorithm = TPM2_ALG_NULL},
