@@ -20,7 +20,7 @@ struct clo_wire_xml {
 typedef struct {
     startElementNsSAX2Func start;
     size_t elements;
-    bool deep, many, dtd, instruction;
+    bool deep, many, dtd, instruction, spaces; /* spaces: every prefix is declared */
 } watch;
 
 static void library_start(void) { xmlInitParser(); }
@@ -85,6 +85,7 @@ static xmlDocPtr parse(clo_span in, watch *w, bool *no_memory)
     xmlDocPtr doc = xmlCtxtReadMemory(c, (const char *)in.p, (int)in.n, NULL, "UTF-8",
                                       XML_PARSE_NONET | XML_PARSE_NOENT | XML_PARSE_NOCDATA | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
     *no_memory = doc == NULL && c->errNo == XML_ERR_NO_MEMORY;
+    w->spaces = c->wellFormed == 1 && c->nsWellFormed == 1;
     xmlFreeParserCtxt(c);
     return doc;
 }
@@ -106,7 +107,7 @@ CLO_R clo_wire_xml_parse(clo_span in, clo_wire_xml **out)
     CLO_CHECKF(!w.instruction, CLO_E_UNSUPPORTED, "the XML document has a processing instruction");
     CLO_CHECKF(!w.deep, CLO_E_TOO_MANY, "the XML document nests deeper than %d elements", (int)CLO_XML_DEPTH_MAX);
     CLO_CHECKF(!w.many, CLO_E_TOO_MANY, "the XML document has more than %d elements", (int)CLO_XML_ELEMENTS_MAX);
-    CLO_CHECKF(doc != NULL && xmlDocGetRootElement(doc) != NULL && doc->intSubset == NULL && doc->extSubset == NULL, CLO_E_MALFORMED,
+    CLO_CHECKF(doc != NULL && w.spaces && xmlDocGetRootElement(doc) != NULL && doc->intSubset == NULL && doc->extSubset == NULL, CLO_E_MALFORMED,
                "the bytes are not a well-formed XML document");
     clo_wire_xml *made = calloc(1, sizeof *made);
     CLO_CHECK(made != NULL, CLO_E_NOMEM);
