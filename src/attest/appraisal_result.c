@@ -23,6 +23,7 @@ bool clo_attest_check_add(clo_attest_result *r, const char *name, bool ok, const
     clo_attest_check *check = &r->checks[r->check_count++];
     check->ok = ok;
     (void)snprintf(check->name, sizeof check->name, "%s", name);
+    (void)snprintf(check->reason, sizeof check->reason, "%s", reason);
     (void)snprintf(check->expected, sizeof check->expected, "%s", expected);
     (void)snprintf(check->actual, sizeof check->actual, "%s", actual);
     return ok;
@@ -101,27 +102,7 @@ clo_err clo_attest_deny(const clo_attest_result *result, const char *source)
         actual = check->actual;
         break;
     }
-    static const struct {
-        const char *reason, *remedy;
-    } remedies[] = {
-        {"simulated", "run on confidential hardware, or let every party sign an agreement that says allow_simulated: true"},
-        {"measurement_mismatch", "start the program that the agreement names, or amend the agreement with the new measurement (cloister measure)"},
-        {"host_data_mismatch", "start the runtime for this very workload: its digest is fixed at launch"},
-        {"report_data_mismatch", "ask for fresh evidence over this nonce and these keys; evidence of another run or session is never accepted"},
-        {"debug", "start the guest without the debug policy bit"},
-        {"tcb_too_low", "update the firmware of the machine, or move the run to one that is up to date"},
-        {"expired", "fetch current certificates, and compare the clock of this machine with the log's"},
-        {"not_yet_valid", "compare the clock of this machine with the log's"},
-        {"collateral_missing", "send the certificates and the revocation list along with the evidence"},
-        {"collateral_expired", "fetch the current revocation list"},
-        {"revoked", "move the run to a machine whose certificates stand"},
-        {"wrong_root", "evidence must chain to a root that the policy pins; for the software TEE pin its root (roots) in the agreement"},
-    };
-    const char *remedy = "start a fresh runtime and attest again; if it fails again, the machine or its evidence is not trustworthy";
-    for (size_t i = 0; i < sizeof remedies / sizeof remedies[0]; i++) {
-        if (strcmp(remedies[i].reason, result->reason) == 0) remedy = remedies[i].remedy;
-    }
-    return CLO_DENY(CLO_E_DENIED, claim, expected, actual, source, remedy);
+    return CLO_DENY(CLO_E_DENIED, claim, expected, actual, source, clo_attest_advice_of(result->reason)->remedy);
 }
 
 static clo_err checks_tree(clo_arena *a, const clo_attest_result *result, clo_wire_node **out)
@@ -136,6 +117,9 @@ static clo_err checks_tree(clo_arena *a, const clo_attest_result *result, clo_wi
         CLO_TRY(clo_wire_set_bool(a, one, "ok", check->ok));
         CLO_TRY(clo_wire_set_text(a, one, "expected", check->expected));
         CLO_TRY(clo_wire_set_text(a, one, "actual", check->actual));
+        if (!check->ok) CLO_TRY(clo_wire_set_text(a, one, "reason", check->reason));
+        if (!check->ok) CLO_TRY(clo_wire_set_text(a, one, "source", clo_attest_advice_of(check->reason)->source));
+        if (!check->ok) CLO_TRY(clo_wire_set_text(a, one, "remedy", clo_attest_advice_of(check->reason)->remedy));
         CLO_TRY(clo_wire_append(list, one));
     }
     *out = list;
@@ -144,17 +128,27 @@ static clo_err checks_tree(clo_arena *a, const clo_attest_result *result, clo_wi
 
 CLO_R clo_attest_result_tree(clo_arena *a, const clo_attest_result *result, clo_wire_node **out)
 {
-    clo_wire_node *map = NULL, *tcb = NULL, *advisories = NULL, *checks = NULL, *claims = result->claims;
+    clo_wire_node *map = NULL, *tcb = NULL, *advisories = NULL, *checks = NULL, *claims = NULL;
     CLO_TRY(clo_wire_map(a, &map));
     CLO_TRY(clo_wire_set_text(a, map, "verdict", result->valid ? "valid" : "invalid"));
     CLO_TRY(clo_wire_set_text(a, map, "reason", result->reason));
     CLO_TRY(clo_wire_set_text(a, map, "detail", result->detail));
     CLO_TRY(clo_wire_set_text(a, map, "tee", result->tee));
-    if (claims == NULL) CLO_TRY(clo_wire_map(a, &claims));
+    CLO_TRY(clo_wire_map(a, &claims));
+    if (result->claims != NULL) { /* once more below a new parent: the result keeps its own */
+        *claims = *result->claims;
+        claims->key = NULL;
+        claims->next = NULL;
+    }
     CLO_TRY(clo_wire_set(a, map, "claims", claims));
     CLO_TRY(clo_wire_map(a, &tcb));
     CLO_TRY(clo_wire_set_text(a, tcb, "status", result->tcb_status));
     CLO_TRY(clo_wire_array(a, &advisories));
+    for (size_t i = 0; i < result->advisory_count; i++) {
+        clo_wire_node *one = NULL;
+        CLO_TRY(clo_wire_text(a, clo_span_str(result->advisories[i]), &one));
+        CLO_TRY(clo_wire_append(advisories, one));
+    }
     CLO_TRY(clo_wire_set(a, tcb, "advisories", advisories));
     CLO_TRY(clo_wire_set(a, map, "tcb", tcb));
     CLO_TRY(checks_tree(a, result, &checks));

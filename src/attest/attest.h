@@ -136,6 +136,7 @@ CLO_R clo_attest_policy_tree(clo_arena *a, const clo_attest_policy *p, clo_wire_
 typedef struct {
     char name[48];
     bool ok;
+    char reason[32]; /* the class that it has, or would have, where it failed */
     char expected[136];
     char actual[136];
 } clo_attest_check;
@@ -221,6 +222,14 @@ CLO_R clo_attest_verify_bundle(clo_arena *a, clo_attest_cache *cache, clo_span b
                                clo_attest_result *out);
 /** The denial of a negative result: claim "evidence.<check>", expected, actual of the first failing check. Returns DENIED. */
 clo_err clo_attest_deny(const clo_attest_result *result, const char *source);
+/* What a class of reasons means to people. */
+typedef struct {
+    const char *reason;
+    const char *source; /* who set what was expected: "the policy", "the vendor's certificates"… */
+    const char *remedy; /* what the reader can do about it */
+} clo_attest_advice;
+/** Never NULL: unknown classes get general words. */
+const clo_attest_advice *clo_attest_advice_of(const char *reason);
 /** The result as the JSON object of `attest verify --json`. */
 CLO_R clo_attest_result_tree(clo_arena *a, const clo_attest_result *result, clo_wire_node **out);
 
