@@ -66,7 +66,22 @@ static const clo_cli_option attest_options[] = {
 };
 static const clo_cli_option fetch_options[] = {
     {"--nonce", "HEX", "8 to 64 bytes (default: 32 random ones)"}, {"--out", "FILE", "where to write the evidence"}, END};
-static const clo_cli_option measure_options[] = {{"--tee", "TYPE", "sim"}, END};
+static const clo_cli_option measure_options[] = {
+    {"--tee", "TYPE", "sim (a program, default), snp or tdx (a firmware), nitro (an EIF), sgx (a signed enclave), tpm (an event log)"},
+    {"--explain", NULL, "show what goes into each value"},
+    {"--agreement", "FILE|ID", "sim, snp: the workload digests of its runs too"},
+    {"--kernel", "FILE", "snp: measured direct boot"},
+    {"--initrd", "FILE", "snp with --kernel; tdx with --cmdline"},
+    {"--cmdline", "TEXT", "snp with --kernel; tdx: RTMR2 of a direct boot"},
+    {"--vcpus", "N", "snp: processors (default 1)"},
+    {"--vcpu-type", "MODEL", "snp: QEMU's model, or its CPUID signature as 0x… (default EPYC-v4)"},
+    {"--guest-features", "0xN", "snp: SEV features (default 0x1)"},
+    {"--vmm", "KIND", "snp: qemu (default), ec2, gce"},
+    {"--firmware-digest", "HEX", "snp: launch digest of the whole firmware, of which PATH is the end"},
+    {"--two-pass", NULL, "tdx: the VMM adds all pages before it measures them"},
+    {"--event-log", "FILE", "tdx: RTMRs from the guest's log (CCEL)"},
+    END,
+};
 static const clo_cli_option dp_options[] = {
     {"--mechanism", "M", "gaussian, laplace, discrete-gaussian, discrete-laplace (required)"},
     {"--sigma", "S", "noise of a Gaussian for sensitivity 1"},
@@ -151,7 +166,7 @@ const clo_cli_command clo_cli_commands[] = {
     {"attest", "verify", "", 0, 0, attest_options, "appraise evidence", clo_cli_attest_verify},
     {"attest", "inspect", "FILE", 1, 1, attest_options, "what evidence claims (not whether it is true)", clo_cli_attest_inspect},
     {"attest", "fetch", "", 0, 0, fetch_options, "fresh evidence of the operator's runtime", clo_cli_attest_fetch},
-    {"measure", NULL, "PATH", 1, 1, measure_options, "the measurement that evidence of this program will show", clo_cli_measure},
+    {"measure", NULL, "PATH", 1, 1, measure_options, "the measurement that evidence of this program or image will show", clo_cli_measure},
     {"key", "list", "", 0, 0, NO_OPTIONS, "keys at your key service", clo_cli_key_list},
     {"key", "show", "ID", 1, 1, NO_OPTIONS, "one key: of which dataset and version, its state", clo_cli_key_show},
     {"key", "import", "NAME", 1, 1, NO_OPTIONS, "entrust the key of a sealed dataset", clo_cli_key_import},

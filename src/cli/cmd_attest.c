@@ -1,11 +1,10 @@
-/* cloister attest …, measure: evidence judged and looked into. */
+/* cloister attest …: evidence judged and looked into. */
 #include "cli/cli_int.h"
 
 #include "attest/attest.h"
 #include "crypto/hash.h"
 #include "crypto/x509.h"
 #include "os/file.h"
-#include "tee/tee_measure.h"
 
 typedef struct {
     clo_attest_part parts[CLO_ATTEST_PARTS_MAX];
@@ -232,21 +231,4 @@ clo_err clo_cli_attest_fetch(clo_cli *c)
     }
     CLO_TRY(clo_wire_set_text(&c->arena, answer, "nonce", hex));
     return clo_cli_emit(c, answer);
-}
-
-clo_err clo_cli_measure(clo_cli *c)
-{
-    uint8_t measurement[48];
-    char hex[97];
-    clo_wire_node *map = NULL;
-    const char *tee = clo_cli_value(c, "--tee");
-    CLO_CHECKF(tee == NULL || strcmp(tee, "sim") == 0, CLO_E_UNSUPPORTED,
-               "this version measures programs for --tee sim; an SEV-SNP guest's measurement comes with its image");
-    CLO_TRY(clo_tee_measure_sim(c->args[0], measurement));
-    clo_hex_encode(hex, clo_span_of(measurement, sizeof measurement));
-    CLO_TRY(clo_wire_map(&c->arena, &map));
-    CLO_TRY(clo_wire_set_text(&c->arena, map, "tee", "sim"));
-    CLO_TRY(clo_wire_set_text(&c->arena, map, "measurement", hex));
-    clo_cli_say(c, "%s\n", hex);
-    return clo_cli_emit(c, map);
 }
