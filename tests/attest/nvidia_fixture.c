@@ -126,8 +126,8 @@ static void rim_text(const gpu_rim_options *o, const char *digest, const char *s
                              "xmlns:n=\"http://standards.iso.org/iso/19770/-2/2015/schema.xsd\" xmlns:h=\"http://www.w3.org/2001/04/xmlenc#sha384\" "
                              "name=\"GH100\" tagId=\"t1\">\n  <n:Entity name=\"test &amp; co\"/>\n  <n:Meta colloquialVersion=\"%s\" product=\"%s\"/>\n  <n:Payload>\n",
                              version, o->product == NULL ? "GH100" : o->product));
-    for (unsigned i = 0; i < GPU_BLOCKS; i++) {
-        bool active = o->vbios ? i >= 32 : i < 32;
+    for (unsigned i = 0; i < (o->few ? 4u : (unsigned)GPU_BLOCKS); i++) {
+        bool active = o->few ? i < 2 : o->vbios ? i >= 32 : i < 32;
         uint8_t value[48];
         char hex[97];
         gpu_measurement(i + 1, value);

@@ -37,6 +37,7 @@ void gpu_report_sign(clo_buf *report);
 typedef struct {
     const char *version, *product; /* NULL: the usual */
     bool vbios;                    /* measurements 33..64 instead of 1..32 */
+    bool few;                      /* four measurements, two of them active */
     uint8_t wrong;                 /* file index of a measurement that is another; 0 = none */
     bool other_signer;             /* signed by a key that is not the certificate's */
     const char *inject;            /* XML put before the signature, before signing */
