@@ -56,12 +56,20 @@ static const clo_cli_option open_options[] = {
 static const clo_cli_option verify_options[] = {
     {"--roots", "DIR", "log.policy, *.der, *.party that you trust (default: the home's roots/)"}, END};
 static const clo_cli_option attest_options[] = {
-    {"--type", "TYPE", "snp, sim or auto"},
-    {"--evidence", "[ROLE=]FILE", "the report, or a bundle (required)"},
-    {"--collateral", "[ROLE=]FILE", "vcek_or_vlek, ask_ark_chain, crl, root; may come several times"},
+    {"--type", "TYPE", "snp, tdx, sgx, nitro, tpm, azure-vtpm, maa, gcp-confidential-space, nvidia-gpu, psa, cca, optee, composite, ear, sim, auto (default)"},
+    {"--evidence", "[ROLE=]FILE", "a report, token, bundle or record (required); several for evidence of several parts"},
+    {"--collateral", "[ROLE=]FILE", "certificates, lists, keys, TCB information; the role is guessed from the content"},
     {"--at", "RFC3339", "judge as of this time (default now)"},
-    {"--nonce", "HEX", "what the report data must be: 1 to 64 bytes, zeros behind them"},
+    {"--nonce", "HEX", "what the evidence must be bound to: 1 to 64 bytes"},
     {"--policy", "FILE", "JSON policy object"},
+    END,
+};
+static const clo_cli_option policy_options[] = {
+    {"--against", "OLD", "dry-run: another policy, to see where they differ"},
+    {"--type", "TYPE", "dry-run: of the evidence; export: snp, sgx, tdx or maa"},
+    {"--collateral", "[ROLE=]FILE", "dry-run: for evidence that brings none"},
+    {"--at", "RFC3339", "dry-run: judge as of this time (default: a record's own, else now)"},
+    {"--authority", "URL", "export: whose tokens the release policy is for"},
     END,
 };
 static const clo_cli_option fetch_options[] = {
@@ -164,7 +172,9 @@ const clo_cli_command clo_cli_commands[] = {
     {"receipt", "fetch", "ID", 1, 1, out_options, "get the receipt of a run", clo_cli_receipt_fetch},
     {"receipt", "list", "", 0, 0, NO_OPTIONS, "runs with a receipt", clo_cli_receipt_list},
     {"attest", "verify", "", 0, 0, attest_options, "appraise evidence", clo_cli_attest_verify},
-    {"attest", "inspect", "FILE", 1, 1, attest_options, "what evidence claims (not whether it is true)", clo_cli_attest_inspect},
+    {"attest", "inspect", "[ROLE=]FILE…", 1, CLI_ARGS_MAX, attest_options, "what evidence claims (not whether it is true)", clo_cli_attest_inspect},
+    {"attest", "policy", "check|dry-run|diff|import|export FILE…", 2, CLI_ARGS_MAX, policy_options,
+     "what a policy admits, on recorded evidence too, and what a change admits; Azure release policies", clo_cli_attest_policy},
     {"attest", "fetch", "", 0, 0, fetch_options, "fresh evidence of the operator's runtime", clo_cli_attest_fetch},
     {"measure", NULL, "PATH", 1, 1, measure_options, "the measurement that evidence of this program or image will show", clo_cli_measure},
     {"key", "list", "", 0, 0, NO_OPTIONS, "keys at your key service", clo_cli_key_list},
