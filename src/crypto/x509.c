@@ -6,6 +6,7 @@
 #include <openssl/provider.h>
 #include <openssl/rsa.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -13,12 +14,13 @@ enum { CERT_MAX = 64 * 1024, PEM_MAX = 1024 * 1024 };
 
 void clo_crypto_cert_free(clo_crypto_cert **c)
 {
-    if (*c == NULL) return;
-    X509_free((*c)->x509);
-    EVP_PKEY_free((*c)->key);
-    OPENSSL_free((*c)->der);
-    free(*c);
+    clo_crypto_cert *gone = *c;
     *c = NULL;
+    if (gone == NULL || atomic_fetch_sub(&gone->owners, 1) != 1) return;
+    X509_free(gone->x509);
+    EVP_PKEY_free(gone->key);
+    OPENSSL_free(gone->der);
+    free(gone);
 }
 
 static OSSL_LIB_CTX *light_context;
@@ -95,6 +97,7 @@ clo_err clo_crypto_cert_parse(clo_crypto_cert **out, clo_span der)
     CLO_CHECKF(der.n <= CERT_MAX, CLO_E_TOO_LARGE, "a certificate has at most 64 KiB");
     CLO_AUTO(clo_crypto_cert_free) clo_crypto_cert *c = calloc(1, sizeof *c);
     CLO_CHECK(c != NULL, CLO_E_NOMEM);
+    c->owners = 1;
     const uint8_t *at = der.p;
     c->x509 = der.n != 0 ? light_parse(&at, der.n) : NULL;
     c->light = c->x509 != NULL && signed_by_ecdsa(c->x509) && (c->key = named_curve_key(c->x509, &c->raw)) != NULL;
@@ -116,9 +119,42 @@ clo_err clo_crypto_cert_parse(clo_crypto_cert **out, clo_span der)
     return CLO_OK;
 }
 
-static void openssl_auto(unsigned char **p) { OPENSSL_free(*p); }
+static const char pem_begin[] = "-----BEGIN CERTIFICATE-----", pem_end[] = "-----END CERTIFICATE-----";
 
-clo_err clo_crypto_cert_parse_pem(clo_crypto_cert **out, size_t max, size_t *count, clo_span pem_or_der)
+/* Take the next certificate off a PEM text (RFC 7468), as DER in `to` (at least the text's size); *size 0: there is none. Text
+ * before and between certificates is skipped, as OpenSSL does. */
+static clo_err pem_take(clo_span *in, uint8_t *to, size_t *size)
+{
+    static const char wrong[] = "the file is not a sequence of PEM certificates";
+    *size = 0;
+    const uint8_t *begin = memmem(in->p, in->n, pem_begin, sizeof pem_begin - 1);
+    if (begin == NULL) return CLO_OK;
+    begin += sizeof pem_begin - 1;
+    const uint8_t *end = memmem(begin, in->n - (size_t)(begin - in->p), pem_end, sizeof pem_end - 1);
+    CLO_CHECKF(end != NULL, CLO_E_MALFORMED, wrong);
+    *in = clo_span_of(end + sizeof pem_end - 1, in->n - (size_t)(end - in->p) - (sizeof pem_end - 1));
+    size_t n = 0, padding = 0;
+    for (const uint8_t *at = begin; at < end; at++) {
+        if (*at == '\n' || *at == '\r' || *at == ' ' || *at == '\t') continue;
+        CLO_CHECKF(padding == 0 || *at == '=', CLO_E_MALFORMED, wrong);
+        if (*at == '=') padding++;
+        to[n++] = *at;
+    }
+    CLO_CHECKF(n != 0 && n % 4 == 0 && padding <= 2 && EVP_DecodeBlock(to, to, (int)n) == (int)(n / 4 * 3), CLO_E_MALFORMED, wrong); /* in place */
+    *size = n / 4 * 3 - padding;
+    return CLO_OK;
+}
+
+static clo_crypto_cert *share(clo_crypto_cert *c, clo_span der)
+{
+    if (c == NULL || !clo_span_equal(clo_crypto_cert_der(c), der)) return NULL;
+    (void)atomic_fetch_add(&c->owners, 1);
+    return c;
+}
+
+static void bytes_auto(uint8_t **p) { free(*p); }
+
+clo_err clo_crypto_cert_parse_pem_known(clo_crypto_cert **out, size_t max, size_t *count, clo_span pem_or_der, clo_crypto_cert *known)
 {
     *count = 0;
     if (pem_or_der.n != 0 && pem_or_der.p[0] == 0x30 && max > 0) {
@@ -128,34 +164,34 @@ clo_err clo_crypto_cert_parse_pem(clo_crypto_cert **out, size_t max, size_t *cou
     }
     CLO_TRY(clo_crypto_init_quick());
     CLO_CHECKF(pem_or_der.n != 0 && pem_or_der.n <= PEM_MAX, CLO_E_TOO_LARGE, "a certificate file has between 1 byte and 1 MiB");
-    CLO_AUTO(clo_crypto_bio_auto) BIO *bio = BIO_new_mem_buf(pem_or_der.p, (int)pem_or_der.n);
-    CLO_CHECK(bio != NULL, CLO_E_NOMEM);
+    CLO_AUTO(bytes_auto) uint8_t *der = malloc(pem_or_der.n);
+    CLO_CHECK(der != NULL, CLO_E_NOMEM);
     clo_err e = CLO_OK;
-    size_t n = 0;
+    size_t n = 0, size = 0;
     for (;;) {
-        CLO_AUTO(openssl_auto) unsigned char *der = NULL;
-        long size = 0;
-        if (PEM_bytes_read_bio(&der, &size, NULL, PEM_STRING_X509, bio, NULL, NULL) != 1) break;
+        e = pem_take(&pem_or_der, der, &size);
+        if (clo_failed(e) || size == 0) break;
         if (n == max) {
             e = CLO_FAILF(CLO_E_TOO_MANY, "the file has more than %zu certificates", max);
             break;
         }
-        e = clo_crypto_cert_parse(&out[n], clo_span_of(der, (size_t)size));
+        out[n] = share(known, clo_span_of(der, size));
+        if (out[n] == NULL) e = clo_crypto_cert_parse(&out[n], clo_span_of(der, size));
         if (clo_failed(e)) break;
         n++;
     }
-    if (!clo_failed(e)) {
-        unsigned long why = ERR_peek_last_error();
-        bool clean = ERR_GET_LIB(why) == ERR_LIB_PEM && ERR_GET_REASON(why) == PEM_R_NO_START_LINE;
-        ERR_clear_error();
-        if (n == 0 || !clean) e = clo_crypto_fail(CLO_E_MALFORMED, "the file is not a sequence of PEM certificates");
-    }
+    if (!clo_failed(e) && n == 0) e = clo_crypto_fail(CLO_E_MALFORMED, "the file is not a sequence of PEM certificates");
     if (clo_failed(e)) {
         while (n > 0) clo_crypto_cert_free(&out[--n]);
         return e;
     }
     *count = n;
     return CLO_OK;
+}
+
+clo_err clo_crypto_cert_parse_pem(clo_crypto_cert **out, size_t max, size_t *count, clo_span pem_or_der)
+{
+    return clo_crypto_cert_parse_pem_known(out, max, count, pem_or_der, NULL);
 }
 
 clo_span clo_crypto_cert_der(const clo_crypto_cert *c) { return clo_span_of(c->der, c->der_size); }
@@ -169,12 +205,12 @@ clo_err clo_crypto_cert_file_sha256(clo_span pem_or_der, uint8_t out[32])
 {
     if (pem_or_der.n != 0 && pem_or_der.p[0] == 0x30) return clo_crypto_sha256(pem_or_der, out);
     CLO_CHECKF(pem_or_der.n != 0 && pem_or_der.n <= PEM_MAX, CLO_E_MALFORMED, "a certificate file has between 1 byte and 1 MiB");
-    CLO_AUTO(clo_crypto_bio_auto) BIO *bio = BIO_new_mem_buf(pem_or_der.p, (int)pem_or_der.n);
-    CLO_AUTO(openssl_auto) unsigned char *der = NULL;
-    long n = 0;
-    if (bio == NULL || PEM_bytes_read_bio(&der, &n, NULL, PEM_STRING_X509, bio, NULL, NULL) != 1 || n <= 0)
-        return clo_crypto_fail(CLO_E_MALFORMED, "the file holds no PEM certificate");
-    return clo_crypto_sha256(clo_span_of(der, (size_t)n), out);
+    CLO_AUTO(bytes_auto) uint8_t *der = malloc(pem_or_der.n);
+    CLO_CHECK(der != NULL, CLO_E_NOMEM);
+    size_t n = 0;
+    CLO_TRY(pem_take(&pem_or_der, der, &n));
+    CLO_CHECKF(n != 0, CLO_E_MALFORMED, "the file holds no PEM certificate");
+    return clo_crypto_sha256(clo_span_of(der, n), out);
 }
 
 clo_err clo_crypto_x509_spki(const X509 *x509, uint8_t out[32])

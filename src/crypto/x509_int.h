@@ -15,6 +15,7 @@ struct clo_crypto_cert {
     EVP_PKEY *key; /* NULL where it cannot be used */
     bool light;
     clo_crypto_public_key raw; /* where light: the key's bytes */
+    _Atomic unsigned owners;
     uint8_t *der;
     size_t der_size;
 };

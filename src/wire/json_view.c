@@ -14,13 +14,25 @@ static void skip_space(clo_span *s)
     }
 }
 
+/* What stops a scan: control characters and the two of a text, and outside of texts its quote and the brackets. */
+enum { STOPS_TEXT = 1, STOPS_NESTED = 2 };
+static const uint8_t stops[256] = {
+    [0] = STOPS_TEXT,    [1] = STOPS_TEXT,    [2] = STOPS_TEXT,    [3] = STOPS_TEXT,    [4] = STOPS_TEXT,    [5] = STOPS_TEXT,    [6] = STOPS_TEXT,
+    [7] = STOPS_TEXT,    [8] = STOPS_TEXT,    [9] = STOPS_TEXT,    [10] = STOPS_TEXT,   [11] = STOPS_TEXT,   [12] = STOPS_TEXT,   [13] = STOPS_TEXT,
+    [14] = STOPS_TEXT,   [15] = STOPS_TEXT,   [16] = STOPS_TEXT,   [17] = STOPS_TEXT,   [18] = STOPS_TEXT,   [19] = STOPS_TEXT,   [20] = STOPS_TEXT,
+    [21] = STOPS_TEXT,   [22] = STOPS_TEXT,   [23] = STOPS_TEXT,   [24] = STOPS_TEXT,   [25] = STOPS_TEXT,   [26] = STOPS_TEXT,   [27] = STOPS_TEXT,
+    [28] = STOPS_TEXT,   [29] = STOPS_TEXT,   [30] = STOPS_TEXT,   [31] = STOPS_TEXT,   ['\\'] = STOPS_TEXT, ['"'] = STOPS_TEXT | STOPS_NESTED,
+    ['{'] = STOPS_NESTED, ['['] = STOPS_NESTED, ['}'] = STOPS_NESTED, [']'] = STOPS_NESTED,
+};
+
 /* Bytes of the text that begins with a quote at `at`, both quotes included; 0 where it does not end. */
 static size_t text_size(const uint8_t *at, size_t n)
 {
     for (size_t i = 1; i < n; i++) {
+        if ((stops[at[i]] & STOPS_TEXT) == 0) continue;
         if (at[i] == '"') return i + 1;
-        if (at[i] < 0x20) return 0;
-        if (at[i] == '\\') i++;
+        if (at[i] != '\\') return 0;
+        i++;
     }
     return 0;
 }
@@ -32,6 +44,7 @@ static size_t nested_size(const uint8_t *at, size_t n)
     unsigned depth = 0;
     for (size_t i = 0; i < n; i++) {
         uint8_t c = at[i];
+        if ((stops[c] & STOPS_NESTED) == 0) continue;
         if (c == '"') {
             size_t size = text_size(at + i, n - i);
             if (size == 0) return 0;
@@ -39,7 +52,7 @@ static size_t nested_size(const uint8_t *at, size_t n)
         } else if (c == '{' || c == '[') {
             if (++depth > CLO_WIRE_DEPTH_MAX) return 0;
             kinds = kinds << 1 | (c == '{' ? 1u : 0u);
-        } else if (c == '}' || c == ']') {
+        } else {
             if ((kinds & 1) != (c == '}' ? 1u : 0u)) return 0;
             kinds >>= 1;
             if (--depth == 0) return i + 1;
