@@ -77,7 +77,7 @@ static void judge_key(clo_arena *a, const token_claims *t, bool cose_key, bool w
                        : clo_attest_psa_bytes(t, "44237", "public_key", true, TOKEN_EXACT, RAW_KEY, RAW_KEY, &key);
     if (!ok || !cose_key || whole_key) return;
     clo_crypto_public_key read;
-    ok = !clo_failed(clo_attest_cose_key(a, key, &read));
+    ok = !clo_failed(clo_wire_cose_key_read(a, key, &read));
     (void)clo_attest_psa_check(t, "public_key.form", ok, "a COSE_Key", ok ? "a COSE_Key" : "other bytes");
 }
 

@@ -66,7 +66,7 @@ static clo_err judge_binder(clo_attest_context *c, const cca_realm *realm, clo_s
 
 static clo_err realm_key(clo_arena *a, const cca_realm *realm, clo_crypto_public_key *out)
 {
-    return realm->cose_key ? clo_attest_cose_key(a, realm->key, out) : clo_crypto_public_key_parse(CLO_SIGN_ES384, realm->key, out);
+    return realm->cose_key ? clo_wire_cose_key_read(a, realm->key, out) : clo_crypto_public_key_parse(CLO_SIGN_ES384, realm->key, out);
 }
 
 static clo_err verify_realm(clo_attest_context *c, const psa_token *token, const cca_realm *realm)

@@ -11,22 +11,16 @@
 #define COUNT(list) (sizeof(list) / sizeof(list)[0])
 enum { NONCES_MAX = 6, DIGEST = 32 };
 
-static const token_rule rules[] = {
-    {"iss", TOKEN_TEXT, 0, true},       {"sub", TOKEN_TEXT, 0, true},          {"aud", TOKEN_TEXTS, 0, true},
-    {"eat_nonce", TOKEN_TEXTS, 0, false}, {"eat_profile", TOKEN_TEXT, 0, false}, {"secboot", TOKEN_BOOL, 0, true},
-    {"oemid", TOKEN_UINT, 0, false},    {"hwmodel", TOKEN_TEXT, 0, true},      {"swname", TOKEN_TEXT, 0, true},
-    {"swversion", TOKEN_TEXTS, 0, false}, {"dbgstat", TOKEN_TEXT, 0, true},    {"attester_tcb", TOKEN_TEXTS, 0, false},
-    {"submods", TOKEN_MAP, 0, true},    {"google_service_accounts", TOKEN_TEXTS, 0, false}, {"tdx", TOKEN_MAP, 0, false},
+static const char *const rules[] = {
+    "!t iss", "!t sub", "!T aud", "T eat_nonce", "t eat_profile", "!b secboot", "u oemid", "!t hwmodel", "!t swname", "T swversion", "!t dbgstat",
+    "T attester_tcb", "!m submods", "T google_service_accounts", "m tdx",
 };
-static const token_rule submodule_rules[] = {
-    {"container", TOKEN_MAP, 0, true},
-    {"confidential_space", TOKEN_MAP, 0, false},
-    {"gce", TOKEN_MAP, 0, false},
+static const char *const submodule_rules[] = {
+    "!m container", "m confidential_space", "m gce",
 };
-static const token_rule container_rules[] = {
-    {"image_reference", TOKEN_TEXT, 0, false}, {"image_digest", TOKEN_TEXT, 0, true},    {"image_id", TOKEN_TEXT, 0, false},
-    {"restart_policy", TOKEN_TEXT, 0, false},  {"args", TOKEN_TEXTS, 0, false},           {"env", TOKEN_MAP, 0, false},
-    {"cmd_override", TOKEN_TEXTS, 0, false},   {"env_override", TOKEN_MAP, 0, false},     {"image_signatures", TOKEN_ARRAY, 0, false},
+static const char *const container_rules[] = {
+    "t image_reference", "!t image_digest", "t image_id", "t restart_policy", "T args", "m env", "T cmd_override", "m env_override",
+    "a image_signatures",
 };
 
 /* Google's key ids are RFC 7638 thumbprints; its keys have the exponent 65537, and with another one the id does not match. */

@@ -8,36 +8,16 @@
 
 #define COUNT(list) (sizeof(list) / sizeof(list)[0])
 
-static const token_rule common_rules[] = {
-    {"iss", TOKEN_TEXT, 0, true},         {"jti", TOKEN_TEXT, 0, false},          {"sub", TOKEN_TEXT, 0, false},
-    {"aud", TOKEN_TEXTS, 0, false},       {"nonce", TOKEN_TEXT, 0, false},        {"rp_data", TOKEN_TEXT, 0, false},
-    {"x-ms-ver", TOKEN_TEXT, 0, false},   {"x-ms-policy", TOKEN_MAP, 0, false},   {"x-ms-policy-hash", TOKEN_BASE64URL, 0, false},
-    {"x-ms-policy-signer", TOKEN_MAP, 0, false}, {"x-ms-runtime", TOKEN_MAP, 0, false}, {"x-ms-inittime", TOKEN_MAP, 0, false},
-    {"x-ms-isolation-tee", TOKEN_MAP, 0, false}, {"x-ms-compliance-status", TOKEN_TEXT, 0, false},
-    {"x-ms-attestation-type", TOKEN_TEXT, 0, false}, {"tee", TOKEN_TEXT, 0, false}, {"secureboot", TOKEN_BOOL, 0, false},
+static const char *const common_rules[] = {
+    "!t iss", "t jti", "t sub", "T aud", "t nonce", "t rp_data", "t x-ms-ver", "m x-ms-policy", "e x-ms-policy-hash", "m x-ms-policy-signer",
+    "m x-ms-runtime", "m x-ms-inittime", "m x-ms-isolation-tee", "t x-ms-compliance-status", "t x-ms-attestation-type", "t tee", "b secureboot",
 };
 
-static const token_rule sgx_rules[] = {
-    {"x-ms-sgx-mrenclave", TOKEN_HEX, 32, false},
-    {"x-ms-sgx-mrsigner", TOKEN_HEX, 32, false},
-    {"x-ms-sgx-product-id", TOKEN_UINT, 0, false},
-    {"x-ms-sgx-svn", TOKEN_UINT, 0, false},
-    {"x-ms-sgx-report-data", TOKEN_HEX, 64, false},
-    {"x-ms-sgx-is-debuggable", TOKEN_BOOL, 0, false},
-    {"x-ms-sgx-ehd", TOKEN_BASE64URL, 0, false},
-    {"x-ms-sgx-collateral", TOKEN_MAP, 0, false},
-    {"x-ms-sgx-config-id", TOKEN_HEX, 64, false},
-    {"x-ms-sgx-config-svn", TOKEN_UINT, 0, false},
-    {"x-ms-sgx-isv-extended-product-id", TOKEN_HEX, 16, false},
-    {"x-ms-sgx-isv-family-id", TOKEN_HEX, 16, false},
-    {"sgx-mrenclave", TOKEN_HEX, 32, false},
-    {"sgx-mrsigner", TOKEN_HEX, 32, false},
-    {"product-id", TOKEN_UINT, 0, false},
-    {"svn", TOKEN_UINT, 0, false},
-    {"is-debuggable", TOKEN_BOOL, 0, false},
-    {"aas-ehd", TOKEN_BASE64URL, 0, false},
-    {"maa-ehd", TOKEN_BASE64URL, 0, false},
-    {"maa-attestationcollateral", TOKEN_MAP, 0, false},
+static const char *const sgx_rules[] = {
+    "h32 x-ms-sgx-mrenclave", "h32 x-ms-sgx-mrsigner", "u x-ms-sgx-product-id", "u x-ms-sgx-svn", "h64 x-ms-sgx-report-data",
+    "b x-ms-sgx-is-debuggable", "e x-ms-sgx-ehd", "m x-ms-sgx-collateral", "h64 x-ms-sgx-config-id", "u x-ms-sgx-config-svn",
+    "h16 x-ms-sgx-isv-extended-product-id", "h16 x-ms-sgx-isv-family-id", "h32 sgx-mrenclave", "h32 sgx-mrsigner", "u product-id", "u svn",
+    "b is-debuggable", "e aas-ehd", "e maa-ehd", "m maa-attestationcollateral",
 };
 
 /* Older names that repeat newer ones: both may stand in a token and must say the same. */
@@ -47,62 +27,29 @@ static const char *const sgx_twins[][2] = {
     {"x-ms-sgx-ehd", "aas-ehd"},
 };
 
-static const token_rule snp_rules[] = {
-    {"x-ms-sevsnpvm-launchmeasurement", TOKEN_HEX, 48, true}, {"x-ms-sevsnpvm-is-debuggable", TOKEN_BOOL, 0, true},
-    {"x-ms-sevsnpvm-hostdata", TOKEN_HEX, 32, false},         {"x-ms-sevsnpvm-idkeydigest", TOKEN_HEX, 48, false},
-    {"x-ms-sevsnpvm-authorkeydigest", TOKEN_HEX, 48, false},  {"x-ms-sevsnpvm-reportdata", TOKEN_HEX, 64, false},
-    {"x-ms-sevsnpvm-reportid", TOKEN_HEX, 32, false},         {"x-ms-sevsnpvm-familyId", TOKEN_HEX, 16, false},
-    {"x-ms-sevsnpvm-imageId", TOKEN_HEX, 16, false},          {"x-ms-sevsnpvm-guestsvn", TOKEN_UINT, 0, false},
-    {"x-ms-sevsnpvm-bootloader-svn", TOKEN_UINT, 0, false},   {"x-ms-sevsnpvm-tee-svn", TOKEN_UINT, 0, false},
-    {"x-ms-sevsnpvm-snpfw-svn", TOKEN_UINT, 0, false},        {"x-ms-sevsnpvm-microcode-svn", TOKEN_UINT, 0, false},
-    {"x-ms-sevsnpvm-fmc-svn", TOKEN_UINT, 0, false},          {"x-ms-sevsnpvm-vmpl", TOKEN_UINT, 0, false},
-    {"x-ms-sevsnpvm-migration-allowed", TOKEN_BOOL, 0, false}, {"x-ms-sevsnpvm-smt-allowed", TOKEN_BOOL, 0, false},
+static const char *const snp_rules[] = {
+    "!h48 x-ms-sevsnpvm-launchmeasurement", "!b x-ms-sevsnpvm-is-debuggable", "h32 x-ms-sevsnpvm-hostdata", "h48 x-ms-sevsnpvm-idkeydigest",
+    "h48 x-ms-sevsnpvm-authorkeydigest", "h64 x-ms-sevsnpvm-reportdata", "h32 x-ms-sevsnpvm-reportid", "h16 x-ms-sevsnpvm-familyId",
+    "h16 x-ms-sevsnpvm-imageId", "u x-ms-sevsnpvm-guestsvn", "u x-ms-sevsnpvm-bootloader-svn", "u x-ms-sevsnpvm-tee-svn",
+    "u x-ms-sevsnpvm-snpfw-svn", "u x-ms-sevsnpvm-microcode-svn", "u x-ms-sevsnpvm-fmc-svn", "u x-ms-sevsnpvm-vmpl",
+    "b x-ms-sevsnpvm-migration-allowed", "b x-ms-sevsnpvm-smt-allowed",
 };
 
-static const token_rule tdx_rules[] = {
-    {"tdx_mrtd", TOKEN_HEX, 48, true},
-    {"tdx_report_data", TOKEN_HEX, 64, false},
-    {"tdx_mrseam", TOKEN_HEX, 48, false},
-    {"tdx_mrsignerseam", TOKEN_HEX, 48, false},
-    {"tdx_mrconfigid", TOKEN_HEX, 48, false},
-    {"tdx_mrowner", TOKEN_HEX, 48, false},
-    {"tdx_mrownerconfig", TOKEN_HEX, 48, false},
-    {"tdx_rtmr0", TOKEN_HEX, 48, false},
-    {"tdx_rtmr1", TOKEN_HEX, 48, false},
-    {"tdx_rtmr2", TOKEN_HEX, 48, false},
-    {"tdx_rtmr3", TOKEN_HEX, 48, false},
-    {"tdx_tee_tcb_svn", TOKEN_HEX, 16, false},
-    {"tdx_seam_attributes", TOKEN_HEX, 8, false},
-    {"tdx_td_attributes", TOKEN_HEX, 8, false},
-    {"tdx_xfam", TOKEN_HEX, 8, false},
-    {"tdx_seamsvn", TOKEN_UINT, 0, false},
-    {"tdx_td_attributes_debug", TOKEN_BOOL, 0, false},
-    {"tdx_td_attributes_septve_disable", TOKEN_BOOL, 0, false},
-    {"tdx_td_attributes_protection_keys", TOKEN_BOOL, 0, false},
-    {"tdx_td_attributes_key_locker", TOKEN_BOOL, 0, false},
-    {"tdx_td_attributes_perfmon", TOKEN_BOOL, 0, false},
-    {"tdx_is_debuggable", TOKEN_BOOL, 0, false},
-    {"attester_tcb_status", TOKEN_TEXT, 0, false},
-    {"attester_tcb_date", TOKEN_TEXT, 0, false},
-    {"attester_advisory_ids", TOKEN_TEXTS, 0, false},
-    {"dbgstat", TOKEN_TEXT, 0, false},
-    {"eat_profile", TOKEN_TEXT, 0, false},
-    {"intuse", TOKEN_TEXT, 0, false},
+static const char *const tdx_rules[] = {
+    "!h48 tdx_mrtd", "h64 tdx_report_data", "h48 tdx_mrseam", "h48 tdx_mrsignerseam", "h48 tdx_mrconfigid", "h48 tdx_mrowner",
+    "h48 tdx_mrownerconfig", "h48 tdx_rtmr0", "h48 tdx_rtmr1", "h48 tdx_rtmr2", "h48 tdx_rtmr3", "h16 tdx_tee_tcb_svn", "h8 tdx_seam_attributes",
+    "h8 tdx_td_attributes", "h8 tdx_xfam", "u tdx_seamsvn", "b tdx_td_attributes_debug", "b tdx_td_attributes_septve_disable",
+    "b tdx_td_attributes_protection_keys", "b tdx_td_attributes_key_locker", "b tdx_td_attributes_perfmon", "b tdx_is_debuggable",
+    "t attester_tcb_status", "t attester_tcb_date", "T attester_advisory_ids", "t dbgstat", "t eat_profile", "t intuse",
 };
 
-#define VM "x-ms-azurevm-"
-static const token_rule vm_rules[] = {
-    {VM "attestation-protocol-ver", TOKEN_TEXT, 0, false}, {VM "attested-pcrs", TOKEN_ARRAY, 0, false},
-    {VM "bootdebug-enabled", TOKEN_BOOL, 0, false},        {VM "dbvalidated", TOKEN_BOOL, 0, false},
-    {VM "dbxvalidated", TOKEN_BOOL, 0, false},             {VM "debuggersdisabled", TOKEN_BOOL, 0, false},
-    {VM "default-securebootkeysvalidated", TOKEN_BOOL, 0, false}, {VM "elam-enabled", TOKEN_BOOL, 0, false},
-    {VM "flightsigning-enabled", TOKEN_BOOL, 0, false},    {VM "hvci-policy", TOKEN_UINT, 0, false},
-    {VM "hypervisordebug-enabled", TOKEN_BOOL, 0, false},  {VM "is-windows", TOKEN_BOOL, 0, false},
-    {VM "kerneldebug-enabled", TOKEN_BOOL, 0, false},      {VM "osbuild", TOKEN_TEXT, 0, false},
-    {VM "osdistro", TOKEN_TEXT, 0, false},                 {VM "ostype", TOKEN_TEXT, 0, false},
-    {VM "osversion-major", TOKEN_UINT, 0, false},          {VM "osversion-minor", TOKEN_UINT, 0, false},
-    {VM "signingdisabled", TOKEN_BOOL, 0, false},          {VM "testsigning-enabled", TOKEN_BOOL, 0, false},
-    {VM "vmid", TOKEN_TEXT, 0, false},                     {"secureboot", TOKEN_BOOL, 0, false},
+static const char *const vm_rules[] = {
+    "t x-ms-azurevm-attestation-protocol-ver", "a x-ms-azurevm-attested-pcrs", "b x-ms-azurevm-bootdebug-enabled", "b x-ms-azurevm-dbvalidated",
+    "b x-ms-azurevm-dbxvalidated", "b x-ms-azurevm-debuggersdisabled", "b x-ms-azurevm-default-securebootkeysvalidated",
+    "b x-ms-azurevm-elam-enabled", "b x-ms-azurevm-flightsigning-enabled", "u x-ms-azurevm-hvci-policy", "b x-ms-azurevm-hypervisordebug-enabled",
+    "b x-ms-azurevm-is-windows", "b x-ms-azurevm-kerneldebug-enabled", "t x-ms-azurevm-osbuild", "t x-ms-azurevm-osdistro",
+    "t x-ms-azurevm-ostype", "u x-ms-azurevm-osversion-major", "u x-ms-azurevm-osversion-minor", "b x-ms-azurevm-signingdisabled",
+    "b x-ms-azurevm-testsigning-enabled", "t x-ms-azurevm-vmid", "b secureboot",
 };
 
 static bool is_true(const clo_wire_node *map, const char *name)
@@ -254,7 +201,8 @@ static void judge_tdx(clo_attest_context *c, const clo_wire_node *m)
 static void judge_vm(clo_attest_context *c, const clo_wire_node *m)
 {
     if (!clo_attest_token_shape(c->out, "claims.azurevm", m, vm_rules, COUNT(vm_rules))) return;
-    check_debug(c, "debug.guest", is_true(m, VM "bootdebug-enabled") || is_true(m, VM "kerneldebug-enabled") || is_true(m, VM "hypervisordebug-enabled"));
+    check_debug(c, "debug.guest", is_true(m, "x-ms-azurevm-bootdebug-enabled") || is_true(m, "x-ms-azurevm-kerneldebug-enabled") ||
+                                      is_true(m, "x-ms-azurevm-hypervisordebug-enabled"));
 }
 
 /* The nonce may stand in the token by itself, in the runtime data that the guest sent, or in the hardware report. */

@@ -34,49 +34,55 @@ static bool is_texts(const clo_wire_node *n)
     return true;
 }
 
-static bool has_form(const clo_wire_node *n, const token_rule *rule)
+/* The number behind an "h". */
+static size_t hex_bytes(const char *form)
 {
-    switch (rule->kind) {
-    case TOKEN_BOOL:
+    size_t n = 0;
+    for (const char *at = form + 1; *at >= '0' && *at <= '9'; at++) n = n * 10 + (size_t)(*at - '0');
+    return n;
+}
+
+static bool has_form(const clo_wire_node *n, const char *form)
+{
+    bool text = n->type == CLO_WIRE_TEXT;
+    switch (form[0]) {
+    case 'b':
         return n->type == CLO_WIRE_BOOL;
-    case TOKEN_UINT:
+    case 'u':
         return n->type == CLO_WIRE_INT && n->integer >= 0;
-    case TOKEN_TEXT:
-        return n->type == CLO_WIRE_TEXT;
-    case TOKEN_TEXTS:
+    case 't':
+        return text;
+    case 'T':
         return is_texts(n);
-    case TOKEN_HEX:
-        return n->type == CLO_WIRE_TEXT && n->text.n == 2 * (size_t)rule->bytes && is_hex(n->text);
-    case TOKEN_BASE64URL:
-        return n->type == CLO_WIRE_TEXT && is_base64url(n->text);
-    case TOKEN_MAP:
+    case 'h':
+        return text && n->text.n == 2 * hex_bytes(form) && is_hex(n->text);
+    case 'e':
+        return text && is_base64url(n->text);
+    case 'm':
         return n->type == CLO_WIRE_MAP;
-    case TOKEN_ARRAY:
-        return n->type == CLO_WIRE_ARRAY;
     default:
-        return false;
+        return n->type == CLO_WIRE_ARRAY;
     }
 }
 
-static void form_text(char to[64], const token_rule *rule)
+static const char *form_text(const char *form)
 {
-    static const char *const names[] = {"a boolean", "a number from 0 up", "a text", "a text or a list of texts",
-                                        "hex",       "base64url",          "an object", "a list"};
-    if (rule->kind == TOKEN_HEX) {
-        (void)snprintf(to, 64, "%u bytes in hex", rule->bytes);
-    } else {
-        (void)snprintf(to, 64, "%s", names[rule->kind]);
+    static const char *const names[] = {"ba boolean", "ua number from 0 up", "ta text", "Ta text or a list of texts", "hhex of its length", "ebase64url", "man object"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (names[i][0] == form[0]) return names[i] + 1;
     }
+    return "a list";
 }
 
-bool clo_attest_token_shape(clo_attest_result *r, const char *name, const clo_wire_node *map, const token_rule *rules, size_t count)
+bool clo_attest_token_shape(clo_attest_result *r, const char *name, const clo_wire_node *map, const char *const *rules, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        const clo_wire_node *n = clo_wire_get(map, rules[i].name);
-        if (n == NULL ? !rules[i].required : has_form(n, &rules[i])) continue;
-        char form[64], want[136];
-        form_text(form, &rules[i]);
-        (void)snprintf(want, sizeof want, "%s: %s", rules[i].name, form);
+        bool required = rules[i][0] == '!';
+        const char *form = rules[i] + (required ? 1 : 0), *claim = strchr(form, ' ') + 1;
+        const clo_wire_node *n = clo_wire_get(map, claim);
+        if (n == NULL ? !required : has_form(n, form)) continue;
+        char want[136];
+        (void)snprintf(want, sizeof want, "%s: %s", claim, form_text(form));
         return clo_attest_check_add(r, name, false, "claims", want, n == NULL ? "absent" : "another form");
     }
     return clo_attest_check_add(r, name, true, "claims", "each claim in its form", "each claim in its form");

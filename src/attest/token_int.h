@@ -18,25 +18,10 @@ bool clo_attest_google_recognise(const clo_attest_part *evidence, size_t evidenc
 bool clo_attest_psa_recognise(const clo_attest_part *evidence, size_t evidence_count);
 bool clo_attest_cca_recognise(const clo_attest_part *evidence, size_t evidence_count);
 
-/* What a claim must look like. */
-typedef enum {
-    TOKEN_BOOL,
-    TOKEN_UINT,
-    TOKEN_TEXT,
-    TOKEN_TEXTS,     /* text, or a list of texts */
-    TOKEN_HEX,       /* text of exactly `bytes` bytes in hex */
-    TOKEN_BASE64URL, /* text in that alphabet */
-    TOKEN_MAP,
-    TOKEN_ARRAY,
-} token_kind;
-typedef struct {
-    const char *name;
-    token_kind kind;
-    unsigned bytes;
-    bool required;
-} token_rule;
-/** One check over a whole table: every claim that is there has its form, every required one is there. Reason "claims". */
-bool clo_attest_token_shape(clo_attest_result *r, const char *name, const clo_wire_node *map, const token_rule *rules, size_t count);
+/* What claims must look like: "FORM NAME", one text for each. FORM: b boolean, u number from 0 up, t text, T text or list of texts, hN text of
+ * N bytes in hex, e base64url, m object, a list; "!" before it: must be there. */
+/** One check over a whole list: every claim that is there has its form, every one that must be there is. Reason "claims". */
+bool clo_attest_token_shape(clo_attest_result *r, const char *name, const clo_wire_node *map, const char *const *rules, size_t count);
 /** A failed check "claims" about one claim. */
 void clo_attest_token_claim_bad(clo_attest_result *r, const char *name, const char *expected, const char *actual);
 /** Member as text, empty where it is none. */
@@ -68,8 +53,6 @@ bool clo_attest_jwt_payload_has(const clo_attest_part *evidence, size_t evidence
 /** A public key in any form that deployments have: JWK, PEM or DER SubjectPublicKeyInfo, COSE_Key, raw SEC1 point. Given to the caller.
  *  Errors: MALFORMED, UNSUPPORTED. */
 CLO_R clo_attest_token_key(clo_arena *a, clo_span bytes, clo_crypto_verify_key **out);
-/** A COSE_Key (RFC 9052 §7) of type EC2 with both coordinates; a private part is refused. */
-CLO_R clo_attest_cose_key(clo_arena *a, clo_span bytes, clo_crypto_public_key *out);
 /** A part of the collateral: keys and key sets that the evidence brings along are nobody's. NULL where absent. */
 const clo_attest_part *clo_attest_token_collateral(const clo_attest_context *c, const char *role);
 /** The EC key of a collateral role; a failed check collateral_missing or bad_key where there is none. *ok: it can be used. */

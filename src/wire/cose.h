@@ -58,6 +58,9 @@ typedef struct {
 CLO_R clo_wire_cose_mac0_parse(clo_arena *a, clo_span in, clo_wire_cose_mac0 *out);
 /** Errors: BAD_SIGNATURE, UNSUPPORTED (algorithm; a key below 16 bytes). */
 CLO_R clo_wire_cose_mac0_verify(const clo_wire_cose_mac0 *mac, clo_span key, clo_span external_aad);
+/** A COSE_Key of type EC2 (P-256, P-384, P-521) with both coordinates, in any encoding; alg and key_ops must not forbid verifying. Errors:
+ *  MALFORMED (a private part too), UNSUPPORTED. */
+CLO_R clo_wire_cose_key_read(clo_arena *a, clo_span bytes, clo_crypto_public_key *out);
 /** The product's kid of a key: SHA-256 of its bytes. */
 CLO_R clo_wire_cose_kid(const clo_crypto_public_key *pk, uint8_t out[32]);
 
