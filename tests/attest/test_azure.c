@@ -120,7 +120,7 @@ static int fresh(void **state)
 static const char *verdict_at(int64_t now)
 {
     CLO_AUTO(clo_arena_free) clo_arena a;
-    clo_arena_init(&a, 96 * 1024);
+    clo_arena_init(&a, 64 * 1024);
     assert_ok(clo_attest_verify(&a, "azure-vtpm", parts, part_count, collateral, collateral_count, &policy, now, &result));
     result.claims = NULL;
     return result.valid ? "valid" : result.reason;
