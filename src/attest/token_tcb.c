@@ -1,28 +1,15 @@
 /* The TCB status that a service states in its token, in Intel's words, against the policy. */
+#include "attest/policy_int.h"
 #include "attest/token_int.h"
 #include "base/clo_text.h"
 
 #include <stdio.h>
 
-static const struct {
-    const char *name;
-    uint32_t bit;
-} statuses[] = {
-    {"UpToDate", CLO_ATTEST_TCB_UP_TO_DATE},
-    {"SWHardeningNeeded", CLO_ATTEST_TCB_SW_HARDENING},
-    {"ConfigurationNeeded", CLO_ATTEST_TCB_CONFIGURATION},
-    {"ConfigurationAndSWHardeningNeeded", CLO_ATTEST_TCB_CONFIGURATION_SW_HARDENING},
-    {"OutOfDate", CLO_ATTEST_TCB_OUT_OF_DATE},
-    {"OutOfDateConfigurationNeeded", CLO_ATTEST_TCB_OUT_OF_DATE_CONFIGURATION},
-    {"TDRelaunchAdvised", CLO_ATTEST_TCB_RELAUNCH},
-    {"TDRelaunchAdvisedConfigurationNeeded", CLO_ATTEST_TCB_RELAUNCH_CONFIGURATION},
-};
-
 static void judge_status(clo_attest_context *c, clo_span status)
 {
     uint32_t bit = 0;
-    for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
-        if (clo_span_equal(status, clo_span_str(statuses[i].name))) bit = statuses[i].bit;
+    for (unsigned i = 0; i < 8; i++) {
+        if (clo_span_equal(status, clo_span_str(clo_attest_tcb_status_names[i]))) bit = UINT32_C(1) << i;
     }
     if (clo_failed(clo_str_set(c->out->tcb_status, sizeof c->out->tcb_status, status))) c->out->tcb_status[0] = '\0';
     (void)clo_attest_check_add(c->out, "tcb_status", (c->policy->accept_tcb_status & bit) != 0, "tcb_status", "an accepted status", c->out->tcb_status);

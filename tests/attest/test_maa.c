@@ -418,6 +418,43 @@ static void test_skipped_signature(void **state)
     assert_string_equal(verdict(token, &p), "bad_signature");
 }
 
+/* The certificate of the key can carry the service's SGX quote: it is shown, and judged where Intel's collateral is there. */
+static void test_signing_quote(void **state)
+{
+    (void)state;
+    enum { HEADER_SIZE = 16, QUOTE = 500 };
+    uint8_t report[HEADER_SIZE + QUOTE] = {1, 0, 0, 0, 2, 0, 0, 0, QUOTE & 0xff, QUOTE >> 8};
+    memset(report + HEADER_SIZE + 48 + 64, 0xe1, 32);
+    static const char *const oids[] = {"1.3.6.1.4.1.311.105.1", "1.2.840.113556.10.1.1"};
+    clo_attest_policy p = open_policy();
+    clo_span token = token_of("{" ENVELOPE SNP_CLAIMS "}");
+    for (unsigned i = 0; i < 5; i++) {
+        jwt_identity bearer;
+        clo_buf b;
+        if (i == 2) report[0] = 2;
+        if (i == 3) report[8]++;
+        clo_crypto_extension extension = {.oid = oids[i % 2], .der = clo_span_of(report, i == 4 ? 10 : sizeof report)};
+        clo_crypto_cert_request request = {.common_name = ISSUER, .not_before = NOW - DAY, .not_after = NOW + DAY, .serial = 7, .extensions = &extension, .extension_count = 1};
+        assert_ok(jwt_identity_make(&bearer, &request, NULL));
+        clo_buf_init(&b, 64 * 1024);
+        assert_ok(clo_buf_put_str(&b, "{\"keys\":["));
+        assert_ok(jwt_jwk_x5c(&bearer, "k1", &b));
+        assert_ok(clo_buf_put_str(&b, "]}"));
+        clo_attest_part roles[2] = {{.role = "jwks", .bytes = kept(&b)}, {.role = "tcb_info", .bytes = clo_span_str("{}")}};
+        token = signed_as(HEADER, "{" ENVELOPE SNP_CLAIMS "}", &bearer, CLO_SCHEME_RS256);
+        assert_string_equal(appraise("maa", token, roles, 1, &p, NOW), i < 2 ? "valid" : "bad_key");
+        if (i < 2) {
+            const clo_wire_node *quote = clo_wire_get(token_result.claims, "signing_quote");
+            assert_non_null(quote);
+            assert_int_equal(clo_wire_get(quote, "mrenclave")->text.p[31], 0xe1);
+            assert_string_equal(appraise("maa", token, roles, 2, &p, NOW), "malformed"); /* no quote at all, and now it matters */
+        }
+        if (i == 2) report[0] = 1;
+        if (i == 3) report[8]--;
+        jwt_identity_free(&bearer);
+    }
+}
+
 static void test_altered(void **state)
 {
     (void)state;
@@ -474,7 +511,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_published), cmocka_unit_test(test_algorithms_and_keys), cmocka_unit_test(test_envelope), cmocka_unit_test(test_sgx),
         cmocka_unit_test(test_snp),       cmocka_unit_test(test_tdx_and_machines),    cmocka_unit_test(test_skipped_signature),
-        cmocka_unit_test(test_altered),   cmocka_unit_test(test_bombs),
+        cmocka_unit_test(test_signing_quote), cmocka_unit_test(test_altered), cmocka_unit_test(test_bombs),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
