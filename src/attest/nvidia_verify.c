@@ -23,11 +23,7 @@ static clo_err take_report(clo_attest_context *c, nvidia_report **out)
     char got[192];
     (void)snprintf(got, sizeof got, "%zu bytes%s%s", part->bytes.n, clo_failed(e) ? ": " : "", clo_failed(e) ? clo_err_text() : "");
     (void)clo_attest_check_add(c->out, "report", !clo_failed(e), "malformed", "an SPDM 1.1 measurement exchange", got);
-    if (clo_failed(e)) return CLO_OK;
-    if (!c->policy->allow_trailing_bytes) {
-        (void)clo_attest_check_number(c->out, "trailing_bytes", r->trailing == 0, "malformed", "=", 0, r->trailing);
-    }
-    *out = r;
+    if (!clo_failed(e)) *out = r;
     return CLO_OK;
 }
 
@@ -109,6 +105,10 @@ CLO_R clo_attest_nvidia_verify(clo_attest_context *c)
     if (r != NULL) {
         CLO_TRY(check_policy(c, r));
         CLO_TRY(clo_attest_nvidia_rims(c, r, have_leaf ? &leaf : NULL));
+        /* Late, as it says the least: the signature stands where the lengths say, and what follows it is never looked at. */
+        if (!c->policy->allow_trailing_bytes) {
+            (void)clo_attest_check_number(c->out, "trailing_bytes", r->trailing == 0, "malformed", "=", 0, r->trailing);
+        }
     }
     /* The leaf is issued by the device itself: nobody publishes anything about it. */
     if (have_leaf) CLO_TRY(clo_attest_nvidia_revocation(c, &chain, 1));
