@@ -117,20 +117,21 @@ clo_err clo_attest_tpm_public_key(const tpm_public *p, clo_crypto_verify_key **o
         uint8_t exponent[4] = {(uint8_t)(e >> 24), (uint8_t)(e >> 16), (uint8_t)(e >> 8), (uint8_t)e};
         return clo_crypto_verify_key_of_rsa(p->x, clo_span_of(exponent, sizeof exponent), out);
     }
-    clo_crypto_sign_alg alg = CLO_SIGN_ES256;
-    size_t half = 32;
-    switch (p->curve) {
-    case CURVE_P256: break;
-    case CURVE_P384: alg = CLO_SIGN_ES384, half = 48; break;
-    case CURVE_P521: alg = CLO_SIGN_ES512, half = 66; break;
-    default: return CLO_FAILF(CLO_E_UNSUPPORTED, "curve 0x%04x of the TPM is not known here", (unsigned)p->curve);
-    }
+    static const struct {
+        uint16_t curve;
+        clo_crypto_sign_alg alg;
+        size_t half;
+    } curves[] = {{CURVE_P256, CLO_SIGN_ES256, 32}, {CURVE_P384, CLO_SIGN_ES384, 48}, {CURVE_P521, CLO_SIGN_ES512, 66}};
+    size_t i = 0, count = sizeof curves / sizeof curves[0];
+    while (i < count && curves[i].curve != p->curve) i++;
+    CLO_CHECKF(i < count, CLO_E_UNSUPPORTED, "curve 0x%04x of the TPM is not known here", (unsigned)p->curve);
+    size_t half = curves[i].half;
     CLO_CHECKF(p->x.n <= half && p->y.n <= half, CLO_E_MALFORMED, "the point of the attestation key is too long for its curve");
     uint8_t point[CLO_SIGN_PUBLIC_MAX] = {4};
     memcpy(point + 1 + half - p->x.n, p->x.p, p->x.n);
     memcpy(point + 1 + 2 * half - p->y.n, p->y.p, p->y.n);
     clo_crypto_public_key key;
-    CLO_TRY(clo_crypto_public_key_parse(alg, clo_span_of(point, 1 + 2 * half), &key));
+    CLO_TRY(clo_crypto_public_key_parse(curves[i].alg, clo_span_of(point, 1 + 2 * half), &key));
     return clo_crypto_verify_key_of_public(&key, out);
 }
 
