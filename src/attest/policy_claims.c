@@ -106,19 +106,19 @@ void clo_attest_claim_text(const clo_wire_node *n, char *to, size_t size)
 }
 
 /* A value as it is compared: TEXT, INT, BOOL or BYTES. */
-static clo_err value_read(clo_arena *a, const clo_wire_node *n, const char *path, clo_wire_node **out)
+CLO_R clo_attest_claim_value_read(clo_arena *a, const clo_wire_node *n, const char *path, clo_wire_node **out)
 {
     if (n->type == CLO_WIRE_INT) return clo_wire_int(a, n->integer, out);
     if (n->type == CLO_WIRE_BOOL) return clo_wire_bool(a, n->boolean, out);
     if (n->type == CLO_WIRE_BYTES) return clo_wire_bytes(a, n->text, out);
     CLO_CHECKF(n->type == CLO_WIRE_TEXT, CLO_E_MALFORMED,
-               "policy.required_claims.%s: a value is a text, a whole number, true or false; nothing else is compared", path);
+               "the value of %s is compared as a text, a whole number, true or false, and nothing else is", path);
     if (n->plain && clo_span_equal(n->text, clo_span_str("true"))) return clo_wire_bool(a, true, out);
     if (n->plain && clo_span_equal(n->text, clo_span_str("false"))) return clo_wire_bool(a, false, out);
     bool minus = n->text.n > 1 && n->text.p[0] == '-';
     if (n->plain && is_digits(clo_span_of(n->text.p + minus, n->text.n - minus))) {
         int64_t v = 0;
-        CLO_CHECKF(n->text.n <= DIGITS_MAX, CLO_E_RANGE, "policy.required_claims.%s: put quotes around a text that is all digits", path);
+        CLO_CHECKF(n->text.n <= DIGITS_MAX, CLO_E_RANGE, "the value of %s: put quotes around a text that is all digits", path);
         CLO_TRY(clo_wire_node_int(n, path, &v));
         return clo_wire_int(a, v, out);
     }
@@ -130,7 +130,7 @@ static clo_err values_read(clo_arena *a, const clo_wire_node *n, const char *pat
     clo_wire_node *one = NULL;
     CLO_TRY(clo_wire_array(a, out));
     if (n->type != CLO_WIRE_ARRAY) {
-        CLO_TRY(value_read(a, n, path, &one));
+        CLO_TRY(clo_attest_claim_value_read(a, n, path, &one));
         return clo_wire_append(*out, one);
     }
     CLO_CHECKF(n->count != 0, CLO_E_RANGE, "policy.required_claims.%s is an empty list, which would allow nothing; leave it out or name a value",
@@ -138,7 +138,7 @@ static clo_err values_read(clo_arena *a, const clo_wire_node *n, const char *pat
     CLO_CHECKF(n->count <= CLO_ATTEST_CLAIM_VALUES_MAX, CLO_E_TOO_MANY, "policy.required_claims.%s: at most %d values", path,
                (int)CLO_ATTEST_CLAIM_VALUES_MAX);
     for (const clo_wire_node *v = n->first; v != NULL; v = v->next) {
-        CLO_TRY(value_read(a, v, path, &one));
+        CLO_TRY(clo_attest_claim_value_read(a, v, path, &one));
         CLO_TRY(clo_wire_append(*out, one));
     }
     return CLO_OK;

@@ -14,6 +14,8 @@ bool clo_attest_claim_equal(const clo_wire_node *claim, const clo_wire_node *wan
 /** Read and normalise `required_claims` (values become lists; plain YAML scalars get the type they look like). Owned by the arena.
  *  Errors: MALFORMED, RANGE, TOO_MANY. */
 CLO_R clo_attest_required_claims_read(clo_arena *a, const clo_wire_node *node, clo_wire_node **out);
+/** One value that can be compared, as a node of its own: TEXT, INT, BOOL or BYTES. path is for the message. */
+CLO_R clo_attest_claim_value_read(clo_arena *a, const clo_wire_node *n, const char *path, clo_wire_node **out);
 /** A value for people, cut to size. */
 void clo_attest_claim_text(const clo_wire_node *n, char *to, size_t size);
 

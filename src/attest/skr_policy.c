@@ -32,14 +32,15 @@ static unsigned operator_of(const clo_wire_node *condition, const clo_wire_node 
 static clo_err claim_read(reading *r, const clo_wire_node *node, clo_wire_node **out)
 {
     const clo_wire_node *claim = clo_wire_get(node, "claim"), *value = NULL;
+    clo_wire_node *copy = NULL;
     unsigned op = operator_of(node, &value);
     CLO_CHECKF(text_clean(claim, CLO_ATTEST_CLAIM_PATH), CLO_E_MALFORMED, "release policy: \"claim\" is a name of 1 to %d bytes",
                (int)CLO_ATTEST_CLAIM_PATH);
     CLO_CHECKF(op < OPERATORS && node->count == 2, CLO_E_MALFORMED,
                "release policy: the condition on %s needs exactly one of equals, notEquals, less, lessOrEquals, greater, greaterOrEquals, exists",
                (const char *)claim->text.p);
-    CLO_CHECKF(value->type == CLO_WIRE_TEXT || value->type == CLO_WIRE_INT || value->type == CLO_WIRE_BOOL, CLO_E_MALFORMED,
-               "release policy: the condition on %s compares with a text, a whole number, true or false", (const char *)claim->text.p);
+    CLO_TRY(clo_attest_claim_value_read(r->arena, value, (const char *)claim->text.p, &copy));
+    value = copy;
     bool ordered = op >= OP_LESS && op <= OP_GREATER_OR_EQUALS;
     CLO_CHECKF(!ordered || value->type == CLO_WIRE_INT, CLO_E_MALFORMED, "release policy: %s of %s needs a whole number", operators[op],
                (const char *)claim->text.p);
@@ -48,14 +49,6 @@ static clo_err claim_read(reading *r, const clo_wire_node *node, clo_wire_node *
     clo_wire_node *map = NULL;
     CLO_TRY(clo_wire_map(r->arena, &map));
     CLO_TRY(clo_wire_set_text(r->arena, map, "claim", (const char *)claim->text.p));
-    clo_wire_node *copy = NULL;
-    if (value->type == CLO_WIRE_TEXT) {
-        CLO_TRY(clo_wire_text(r->arena, value->text, &copy));
-    } else if (value->type == CLO_WIRE_INT) {
-        CLO_TRY(clo_wire_int(r->arena, value->integer, &copy));
-    } else {
-        CLO_TRY(clo_wire_bool(r->arena, value->boolean, &copy));
-    }
     CLO_TRY(clo_wire_set(r->arena, map, operators[op], copy));
     *out = map;
     return CLO_OK;

@@ -194,18 +194,34 @@ static clo_err operator_root(const resolving *r, clo_wire_node **out)
     return clo_wire_append(*out, value);
 }
 
+/* The appraisal policy in its one form, whatever way it was written in; here is where a wrong one is noticed. */
+static clo_err resolve_appraisal(const resolving *r, const clo_wire_node *written, clo_wire_node **out)
+{
+    void *memory = NULL;
+    CLO_TRY(clo_arena_alloc(r->a, sizeof(clo_collab_runtime), &memory));
+    clo_collab_runtime *runtime = memory;
+    CLO_TRY(clo_arena_alloc(r->a, sizeof(clo_attest_policy), &memory));
+    clo_attest_policy_init(&runtime->policy);
+    runtime->appraisal = written;
+    CLO_TRY(clo_collab_runtime_policy(r->a, runtime, memory));
+    return clo_attest_policy_tree(r->a, memory, out);
+}
+
 static clo_err resolve_runtime(const resolving *r, clo_wire_node *node, clo_wire_node **out)
 {
-    static const char *const leave[] = {"measurements", "roots", NULL};
+    static const char *const leave[] = {"measurements", "roots", "appraisal", NULL};
     *out = node;
     if (node->type != CLO_WIRE_MAP) return CLO_OK;
     clo_wire_node *measurements = clo_wire_get(node, "measurements"), *roots = clo_wire_get(node, "roots"), *list = NULL;
+    clo_wire_node *appraisal = clo_wire_get(node, "appraisal"), *policy = NULL;
+    if (appraisal != NULL) CLO_TRY(resolve_appraisal(r, appraisal, &policy));
     CLO_TRY(copy_without(r, node, leave, out));
     if (measurements != NULL && measurements->type == CLO_WIRE_ARRAY) {
         CLO_TRY(resolve_list(r, measurements, resolve_measurement, &list));
         CLO_TRY(clo_wire_set(r->a, *out, "measurements", list));
     } else if (measurements != NULL)
         CLO_TRY(clo_wire_set(r->a, *out, "measurements", detach(measurements)));
+    if (policy != NULL) CLO_TRY(clo_wire_set(r->a, *out, "appraisal", policy));
     if (roots == NULL) return CLO_OK;
     if (roots->type == CLO_WIRE_TEXT && strcmp((const char *)roots->text.p, "operator") == 0) CLO_TRY(operator_root(r, &roots));
     return clo_wire_set(r->a, *out, "roots", detach(roots));

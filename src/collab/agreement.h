@@ -64,7 +64,12 @@ typedef struct {
     char tee[24];                 /* "sim", "snp" */
     clo_attest_policy policy;     /* measurement(s), host data, TCB floors, roots; report_data is set per run */
     uint32_t may_lack;            /* bit i: layer i need not be active */
+    const clo_wire_node *appraisal; /* further members of the appraisal policy, as written; NULL = none. Whoever judges evidence reads it:
+                                       clo_collab_runtime_policy. The runtime itself only carries it */
 } clo_collab_runtime;
+/** What this runtime's evidence must satisfy: the strictest policy, what `appraisal` says, and measurements, roots, chips and floors of the
+ *  runtime. Errors: of clo_attest_policy_read; MALFORMED where appraisal says what the agreement says elsewhere, or names a nonce. */
+CLO_R clo_collab_runtime_policy(clo_arena *a, const clo_collab_runtime *r, clo_attest_policy *out);
 
 typedef struct {
     char name[64];

@@ -1,6 +1,8 @@
 /* The agreement as a page for people. */
 #include <stdio.h>
 
+#include "attest/policy_diff.h"
+#include "base/clo_own.h"
 #include "collab/agreement_int.h"
 #include "dp/zcdp.h"
 
@@ -111,6 +113,24 @@ static clo_err put_run(const clo_collab_agreement *g, const clo_collab_run_terms
     return clo_buf_put_str(out, ".\n");
 }
 
+/* What the evidence must show beyond measurement and firmware, or may lack. */
+static clo_err put_appraisal(const clo_collab_runtime *r, clo_buf *out)
+{
+    if (r->appraisal == NULL) return CLO_OK;
+    CLO_AUTO(clo_arena_free) clo_arena a;
+    clo_arena_init(&a, 4 << 20);
+    void *memory = NULL;
+    clo_attest_policy_change *changes = NULL;
+    size_t count = 0;
+    CLO_TRY(clo_arena_alloc(&a, sizeof(clo_attest_policy), &memory));
+    clo_err e = clo_attest_policy_read(&a, r->appraisal, memory);
+    if (clo_failed(e)) return clo_buf_printf(out, "    Its appraisal policy cannot be read (%s): no key will be released to it.\n", clo_err_text());
+    CLO_TRY(clo_attest_policy_describe(&a, memory, &changes, &count));
+    for (size_t i = 0; i < count; i++)
+        CLO_TRY(clo_buf_printf(out, "    %s: %s.\n", changes[i].admits ? "Also accepted" : "Refused", changes[i].text));
+    return CLO_OK;
+}
+
 static clo_err put_runtimes(const clo_collab_agreement *g, clo_buf *out)
 {
     CLO_TRY(clo_buf_put_str(out, "\nWhere it is computed\n"));
@@ -131,6 +151,7 @@ static clo_err put_runtimes(const clo_collab_agreement *g, clo_buf *out)
                 CLO_TRY(clo_buf_printf(out, "%s%s", shown++ == 0 ? "    It may run where the machine does not give it: " : ", ",
                                        clo_collab_layer_name(layer)));
         if (r->may_lack != 0) CLO_TRY(clo_buf_put_str(out, "\n"));
+        CLO_TRY(put_appraisal(r, out));
     }
     CLO_TRY(clo_buf_printf(out,
                            "  A released key holds for %lld s unless renewed; the runtime proves itself again every %lld s.\n",

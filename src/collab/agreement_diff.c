@@ -2,6 +2,7 @@
  * A member without a line of its own, and any change that the walk does not understand, counts as widening. */
 #include <stdio.h>
 
+#include "attest/policy_diff.h"
 #include "base/clo_own.h"
 #include "collab/agreement_int.h"
 #include "wire/cbor.h"
@@ -21,6 +22,7 @@ typedef enum {
     RULE_ITEMS,      /* list of named maps: a new one widens, a lost one narrows, a changed one is walked */
     RULE_MEMBERS,    /* list of named maps: a new one and a lost one widen */
     RULE_WALK,       /* map: walk it */
+    RULE_POLICY,     /* appraisal policy: what it admits widens */
 } rule;
 
 typedef struct {
@@ -76,6 +78,7 @@ static const line lines[] = {
     {"runtimes[].roots", RULE_LIMIT_LIST, "roots that may vouch for the runtime"},
     {"runtimes[].chips", RULE_LIMIT_LIST, "processors that may be used"},
     {"runtimes[].may_lack", RULE_ADD, "layers of the sandbox that the runtime may lack"},
+    {"runtimes[].appraisal", RULE_POLICY, "what the runtime's evidence must show"},
     {"runtimes[].min_tcb", RULE_FLOORS, "the floor of the firmware versions"},
     {"runtimes[].min_tcb.bl", RULE_DOWN, "the oldest boot loader"},
     {"runtimes[].min_tcb.tee", RULE_DOWN, "the oldest TEE firmware"},
@@ -95,6 +98,7 @@ static const line lines[] = {
 };
 
 typedef struct {
+    clo_arena *arena;
     clo_collab_change *changes;
     size_t count;
 } report;
@@ -318,6 +322,29 @@ static clo_err items_changed(report *r, const spot *at, const line *l, const clo
     return add(r, false, at, "the same elements stand in another order");
 }
 
+/* Appraisal policies, member by member; one that cannot be read widens. */
+static clo_err policy_changed(report *r, const spot *at, const clo_wire_node *x, const clo_wire_node *y)
+{
+    static const clo_wire_node empty = {.type = CLO_WIRE_MAP};
+    void *memory = NULL;
+    clo_attest_policy_change *changes = NULL;
+    size_t count = 0;
+    CLO_TRY(clo_arena_array(r->arena, 2, sizeof(clo_attest_policy), &memory));
+    clo_attest_policy *policies = memory;
+    if (clo_failed(clo_attest_policy_read(r->arena, x != NULL ? x : &empty, &policies[0])) ||
+        clo_failed(clo_attest_policy_read(r->arena, y != NULL ? y : &empty, &policies[1])))
+        return add(r, true, at, "what the runtime's evidence must show is changed, and one of the two policies cannot be read");
+    CLO_TRY(clo_attest_policy_diff(r->arena, &policies[0], &policies[1], &changes, &count));
+    if (count == 0) return add(r, false, at, "the same policy is written in another way");
+    for (size_t i = 0; i < count; i++) {
+        char text[240];
+        spot s = spot_member(at, changes[i].member);
+        (void)snprintf(text, sizeof text, "%s now: %.200s", changes[i].admits ? "evidence admitted" : "evidence refused", changes[i].text);
+        CLO_TRY(add(r, changes[i].admits, &s, text));
+    }
+    return CLO_OK;
+}
+
 /* One member; x or y is NULL where it is left out. */
 static const clo_wire_node empty_list = {.type = CLO_WIRE_ARRAY};
 static clo_err walk_member(report *r, const spot *at, const clo_wire_node *x, const clo_wire_node *y)
@@ -335,6 +362,8 @@ static clo_err walk_member(report *r, const spot *at, const clo_wire_node *x, co
     case RULE_WALK:
         if (maps) return walk_map(r, at, x, y);
         break;
+    case RULE_POLICY:
+        return policy_changed(r, at, x, y);
     case RULE_FLOORS:
         if (maps) return walk_map(r, at, x, y);
         return add(r, y == NULL, at,
@@ -393,7 +422,7 @@ clo_err clo_collab_agreement_diff(clo_arena *a, const clo_collab_agreement *old,
     CLO_TRY(clo_collab_agreement_tree(a, next, &y));
     void *p = NULL;
     CLO_TRY(clo_arena_array(a, CLO_CHANGES_MAX, sizeof(clo_collab_change), &p));
-    report r = {.changes = p};
+    report r = {.arena = a, .changes = p};
     spot top;
     memset(&top, 0, sizeof top);
     CLO_TRY(walk_map(&r, &top, x, y));

@@ -155,6 +155,7 @@ clo_err clo_collab_runtime_read(clo_arena *a, const clo_wire_node *node, size_t 
     if (clo_wire_has(&f, "chips")) clo_wire_take_array(&f, "chips", &chips, sizeof p->chips / sizeof p->chips[0]);
     if (clo_wire_has(&f, "min_tcb")) clo_wire_take_map(&f, "min_tcb", &tcb);
     if (clo_wire_has(&f, "may_lack")) clo_wire_take_array(&f, "may_lack", &may_lack, CLO_LAYERS);
+    if (clo_wire_has(&f, "appraisal")) clo_wire_take_map(&f, "appraisal", &out->appraisal);
     CLO_TRY(clo_wire_fields_end(&f));
     CLO_TRY(list_read(measurements, place_of("runtimes", index, "measurements").text, p->measurements, sizeof p->measurements[0],
                       &p->measurement_count));

@@ -122,6 +122,14 @@ static clo_err runtime_tree(clo_arena *a, const clo_collab_runtime *r, clo_wire_
         }
         CLO_TRY(clo_wire_set(a, map, "may_lack", list));
     }
+    if (r->appraisal != NULL) { /* as it stands, once more below a new parent */
+        clo_wire_node *copy = NULL;
+        CLO_TRY(clo_wire_map(a, &copy));
+        *copy = *r->appraisal;
+        copy->key = NULL;
+        copy->next = NULL;
+        CLO_TRY(clo_wire_set(a, map, "appraisal", copy));
+    }
     *out = map;
     return CLO_OK;
 }

@@ -16,7 +16,8 @@ typedef struct {
 static clo_err appraise_one(clo_arena *a, const appraisal *p, const clo_collab_runtime *r, size_t measurement,
                             clo_attest_result *result)
 {
-    clo_attest_policy policy = r->policy;
+    clo_attest_policy policy;
+    CLO_TRY(clo_collab_runtime_policy(a, r, &policy));
     policy.allow_simulated = p->g->allow_simulated && strcmp(r->tee, "sim") == 0;
     policy.allow_debug = false;
     policy.measurement_count = 1;

@@ -11,6 +11,7 @@
 #include "collab/leaf.h"
 #include "crypto/hash.h"
 #include "tee/sim_device.h"
+#include "wire/json.h"
 #include "wire/merkle.h"
 #include "wire/note.h"
 
@@ -351,6 +352,26 @@ static void test_appraise(void **state)
     const clo_collab_run_terms *terms = &w.g->runs[0];
     assert_ok(clo_collab_evidence_appraise(&w.f.arena, NULL, w.g, terms, &w.receipt.binding, w.receipt.evidence, w.now, &runtime, p));
     assert_ptr_equal(runtime, &w.g->runtimes[0]);
+    /* What the agreement writes under appraisal counts, and a policy that cannot be read or says what others say releases nothing. */
+    static const struct {
+        const char *appraisal;
+        uint32_t code;
+    } policies[] = {
+        {"{\"required_claims\":{\"guest_svn\":[0,7]}}", 0},
+        {"{\"required_claims\":{\"guest_svn\":[7]}}", CLO_E_DENIED},
+        {"{\"required_claims\":{\"guest_svn\":[\"0\"]}}", CLO_E_DENIED},
+        {"{\"min_guest_svn\":1}", CLO_E_DENIED},
+        {"{\"vmpl\":1}", CLO_E_UNKNOWN_FIELD},
+        {"{\"allow_debug\":true}", CLO_E_MALFORMED},
+        {"{\"measurements\":[]}", CLO_E_MALFORMED},
+    };
+    for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
+        clo_wire_node *tree = NULL;
+        assert_ok(clo_wire_json_decode(&w.f.arena, clo_span_str(policies[i].appraisal), &tree));
+        w.g->runtimes[0].appraisal = tree;
+        assert_code(clo_collab_evidence_appraise(&w.f.arena, NULL, w.g, terms, &w.receipt.binding, w.receipt.evidence, w.now, &runtime, p), policies[i].code);
+    }
+    w.g->runtimes[0].appraisal = NULL;
     /* Another run of the same agreement is another workload. */
     assert_code(
         clo_collab_evidence_appraise(&w.f.arena, NULL, w.g, &w.g->runs[1], &w.receipt.binding, w.receipt.evidence, w.now, &runtime, p),
