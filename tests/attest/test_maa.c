@@ -455,6 +455,53 @@ static void test_signing_quote(void **state)
     }
 }
 
+/* A real quote with Intel's collateral in the certificate: the quote holds, and it vouches for another key. */
+static void test_real_signing_quote(void **state)
+{
+    (void)state;
+    enum { THEN = 1751624924 };
+    static const char *const files[][2] = {
+        {"tcb_info", "phala-sgx-2025-06.tcbinfo.json"},   {"qe_identity", "phala-sgx-2025-06.qeidentity.json"}, {"root", "intel-sgx-root-ca.pem"},
+        {"root_ca_crl", "phala-sgx-2025-06.rootca.crl"},  {"pck_ca_crl", "phala-sgx-2025-06.pckca.crl"},        {"tcb_signing_chain", "phala-sgx-2025-06.tcbsign-chain.pem"},
+    };
+    char path[512];
+    const char *shared = getenv("CLOISTER_SHARED");
+    (void)snprintf(path, sizeof path, "%s/vectors/attestation/sgx", shared != NULL ? shared : "../shared");
+    if (access(path, R_OK) != 0) skip_because("the published evidence is not beside the project (../shared/vectors)");
+    clo_attest_part roles[COUNT(files) + 1];
+    for (size_t i = 0; i < COUNT(files); i++) {
+        (void)snprintf(roles[i].role, sizeof roles[i].role, "%s", files[i][0]);
+        assert_ok(clo_vectors_read(&keep, path, files[i][1], &roles[i].bytes));
+    }
+    clo_span quote;
+    clo_buf report, b;
+    assert_ok(clo_vectors_read(&keep, path, "phala-sgx-v3.quote.bin", &quote));
+    clo_buf_init(&report, 64 * 1024);
+    assert_ok(clo_buf_put_u32le(&report, 1));
+    assert_ok(clo_buf_put_u32le(&report, 2));
+    assert_ok(clo_buf_put_u64le(&report, quote.n));
+    assert_ok(clo_buf_put_span(&report, quote));
+    clo_crypto_extension extension = {.oid = "1.3.6.1.4.1.311.105.1", .der = clo_buf_span(&report)};
+    clo_crypto_cert_request request = {.common_name = ISSUER, .not_before = THEN - DAY, .not_after = THEN + DAY, .serial = 7, .extensions = &extension, .extension_count = 1};
+    jwt_identity bearer;
+    assert_ok(jwt_identity_make(&bearer, &request, NULL));
+    clo_buf_init(&b, 64 * 1024);
+    assert_ok(clo_buf_put_str(&b, "{\"keys\":["));
+    assert_ok(jwt_jwk_x5c(&bearer, "k1", &b));
+    assert_ok(clo_buf_put_str(&b, "]}"));
+    roles[COUNT(files)] = (clo_attest_part){.role = "jwks", .bytes = kept(&b)};
+    clo_span token = signed_as(HEADER, "{\"iss\":\"" ISSUER "\",\"iat\":1751624920,\"exp\":1751624990," SNP_CLAIMS "}", &bearer, CLO_SCHEME_RS256);
+    clo_attest_policy p = open_policy();
+    p.allow_trailing_bytes = true;
+    assert_string_equal(appraise("maa", token, roles, COUNT(files) + 1, &p, THEN), "key_binding");
+    bool held = false;
+    for (size_t i = 0; i < token_result.check_count; i++) held = held || (strcmp(token_result.checks[i].name, "signing_quote") == 0 && token_result.checks[i].ok);
+    assert_true(held);
+    assert_string_equal(appraise("maa", token, roles + 1, COUNT(files), &p, THEN), "valid"); /* without Intel's collateral it is only shown */
+    clo_buf_free(&report);
+    jwt_identity_free(&bearer);
+}
+
 static void test_altered(void **state)
 {
     (void)state;
@@ -511,7 +558,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_published), cmocka_unit_test(test_algorithms_and_keys), cmocka_unit_test(test_envelope), cmocka_unit_test(test_sgx),
         cmocka_unit_test(test_snp),       cmocka_unit_test(test_tdx_and_machines),    cmocka_unit_test(test_skipped_signature),
-        cmocka_unit_test(test_signing_quote), cmocka_unit_test(test_altered), cmocka_unit_test(test_bombs),
+        cmocka_unit_test(test_signing_quote), cmocka_unit_test(test_real_signing_quote), cmocka_unit_test(test_altered), cmocka_unit_test(test_bombs),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
