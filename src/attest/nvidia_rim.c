@@ -16,6 +16,7 @@ static void rim_context(const clo_attest_context *c, clo_attest_part *parts, clo
     out->evidence_count = 0;
     out->collateral = parts;
     out->collateral_count = 0;
+    out->given_root_known = false;
     for (size_t i = 0; i < c->collateral_count; i++) {
         const clo_attest_part *part = &c->collateral[i];
         if (strcmp(part->role, "root") == 0) continue;
