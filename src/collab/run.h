@@ -142,6 +142,9 @@ typedef struct {
 } clo_collab_commit_reply;
 CLO_R clo_collab_commit_reply_encode(const clo_collab_commit_reply *r, clo_buf *out);
 CLO_R clo_collab_commit_reply_decode(clo_arena *a, clo_span in, clo_collab_commit_reply *out);
+/** Does the calling thread's last failure, of a commit or of a question for its reply, mean that the spend is durable and only the reply is held
+ *  back? Only AGAIN with claim ledger.witness does: any other AGAIN (a full disk, a busy server) says nothing of the spend. */
+bool clo_collab_commit_held(clo_err e);
 /** "cloister/v1 share" ‖ 0 ‖ agreement ‖ run id ‖ output digest ‖ to. */
 CLO_R clo_collab_share_info(const uint8_t agreement[32], const uint8_t run_id[16], const uint8_t output[32], const char *to, clo_buf *out);
 

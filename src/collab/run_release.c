@@ -217,3 +217,9 @@ clo_err clo_collab_commit_reply_decode(clo_arena *a, clo_span in, clo_collab_com
     *out = r;
     return CLO_OK;
 }
+
+bool clo_collab_commit_held(clo_err e)
+{
+    const clo_denial *d = clo_err_denial();
+    return e.code == CLO_E_AGAIN && d != NULL && strcmp(d->claim, "ledger.witness") == 0;
+}

@@ -219,7 +219,7 @@ static clo_err commit_one(clo_enclave *e, clo_enclave_kms *k, clo_span *request)
     for (unsigned attempt = 0; attempt < CLO_ENCLAVE_ATTEMPTS; attempt++) {
         if (attempt > 0) clo_os_sleep_ms(300u * attempt);
         err = clo_enclave_kms_call(e, k, 1, "POST", "/v1/commit", commit_body, request, &k->commit);
-        if (!clo_enclave_kms_unreached(err) || err.code == CLO_E_AGAIN) break;
+        if (!clo_enclave_kms_unreached(err) || clo_collab_commit_held(err)) break;
     }
     CLO_TRY(err);
     CLO_TRY(commit_reply_check(e, k));
@@ -227,8 +227,20 @@ static clo_err commit_one(clo_enclave *e, clo_enclave_kms *k, clo_span *request)
     return CLO_OK;
 }
 
-/* A service that says AGAIN has the commit and holds its reply back: the others must have theirs first, while their leases last, or it spent for
- * nothing. Then it is asked once more; if it still waits, the host has all that it needs to ask later. */
+/* One whose reply is held back has the commit: it is asked again for a while. */
+static clo_err commit_held(clo_enclave *e, clo_enclave_kms *k, clo_span *request)
+{
+    clo_err err = CLO_OK;
+    for (unsigned attempt = 0; attempt < CLO_ENCLAVE_ATTEMPTS; attempt++) {
+        if (attempt > 0) clo_os_sleep_ms(300u * attempt);
+        err = commit_one(e, k, request);
+        if (!clo_collab_commit_held(err)) break;
+    }
+    return err;
+}
+
+/* A service that holds its reply back has the commit: the others must have theirs first, while their leases last, or it spent for nothing. Then it
+ * is asked again; if it still waits, the host has all that it needs to ask later. One that is merely busy has nothing: nobody after it commits. */
 static clo_err commit_all(clo_enclave *e, clo_span statement)
 {
     clo_enclave_prepared prepared = {0};
@@ -237,11 +249,11 @@ static clo_err commit_all(clo_enclave *e, clo_span statement)
     for (size_t i = 0; i < e->kms_count; i++) {
         CLO_TRY(clo_enclave_report(e, CLO_ENCLAVE_PHASE_COMMITTING, e->kms[i].member->party.name, i, e->kms_count));
         clo_err err = commit_one(e, &e->kms[i], &prepared.commits[i]);
-        held[i] = err.code == CLO_E_AGAIN;
+        held[i] = clo_collab_commit_held(err);
         if (!held[i]) CLO_TRY(err);
     }
     for (size_t i = 0; i < e->kms_count; i++)
-        if (held[i]) CLO_TRY(commit_one(e, &e->kms[i], &prepared.commits[i]));
+        if (held[i]) CLO_TRY(commit_held(e, &e->kms[i], &prepared.commits[i]));
     return CLO_OK;
 }
 

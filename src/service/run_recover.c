@@ -30,6 +30,15 @@ typedef struct {
     size_t count, committed; /* the held ones included */
 } recovery;
 
+/* A key service whose ledger was set back refuses, but cannot know what it released before: that is no answer, until its newest copy is back. */
+static clo_err ledger_trusted(const owner_answer *o, clo_err e)
+{
+    const clo_denial *d = clo_err_denial();
+    if (!clo_failed(e) || d == NULL || strcmp(d->claim, "ledger.rollback") != 0) return e;
+    return CLO_FAILF(CLO_E_AGAIN, "the key service of %s cannot say what it released: its ledger was set back; its owner must restore the newest copy",
+                     o->member->party.name);
+}
+
 /* The commit reply that the owner's key service keeps (commit empty), or its answer to the runtime's prepared commit request, which repeats
  * idempotently. Without a commit: NOT_FOUND while it would still take one, else the refusal that a commit would get. */
 static clo_err ask_owner(recovery *r, owner_answer *o, clo_span commit)
@@ -49,11 +58,11 @@ static clo_err ask_owner(recovery *r, owner_answer *o, clo_span commit)
     request.timeout_ms = ASK_MS;
     clo_err e = clo_client_http_do(http, &request, &answer, NULL);
     clo_client_http_free(&http);
-    if (e.code == CLO_E_AGAIN) {
+    if (clo_collab_commit_held(e)) {
         o->held = true;
         r->committed++;
     }
-    CLO_TRY(e);
+    CLO_TRY(ledger_trusted(o, e));
     CLO_TRY(clo_arena_alloc(r->arena, sizeof(clo_collab_commit_reply), &memory));
     clo_collab_commit_reply *parsed = memory;
     const char *name = o->member->party.name;

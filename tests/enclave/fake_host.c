@@ -30,7 +30,7 @@ static clo_err respond(fake_owner *o, unsigned status, const char *type, clo_spa
     return CLO_OK;
 }
 
-static clo_err refuse(fake_owner *o, const char *claim)
+static clo_err refuse_with(fake_owner *o, unsigned status, const char *code, const char *claim)
 {
     CLO_AUTO(clo_arena_free) clo_arena a = {0};
     CLO_AUTO(clo_buf_free) clo_buf body = {0};
@@ -38,7 +38,7 @@ static clo_err refuse(fake_owner *o, const char *claim)
     clo_arena_init(&a, 65536);
     clo_buf_init(&body, 65536);
     CLO_TRY(clo_wire_map(&a, &map));
-    CLO_TRY(clo_wire_set_text(&a, map, "code", "budget"));
+    CLO_TRY(clo_wire_set_text(&a, map, "code", code));
     CLO_TRY(clo_wire_set_text(&a, map, "detail", "no"));
     CLO_TRY(clo_wire_set_text(&a, map, "instance", "urn:request:77"));
     CLO_TRY(clo_wire_set_text(&a, map, "claim", claim));
@@ -47,8 +47,10 @@ static clo_err refuse(fake_owner *o, const char *claim)
     CLO_TRY(clo_wire_set_text(&a, map, "source", "agreement"));
     CLO_TRY(clo_wire_set_text(&a, map, "remedy", "ask for less"));
     CLO_TRY(clo_wire_cbor_encode(map, &body));
-    return respond(o, 403, "application/cbor", clo_buf_span(&body));
+    return respond(o, status, "application/cbor", clo_buf_span(&body));
 }
+
+static clo_err refuse(fake_owner *o, const char *claim) { return refuse_with(o, 403, "budget", claim); }
 
 /* What a key service checks of the channel: the proof is by the attested key over this very session. */
 static clo_err channel_check(fake_owner *o, const clo_collab_release_request *r)
@@ -167,7 +169,12 @@ static clo_err serve(fake_world *w, fake_owner *o, const char *head, clo_span bo
     if (strncmp(head, "POST /v1/release ", 17) == 0) return w->fault == FAULT_DENY_RELEASE && south ? refuse(o, "budget.rho") : release(w, o, body, false);
     if (strncmp(head, "POST /v1/renew ", 15) == 0) return w->fault == FAULT_LEASE ? refuse(o, "release.lease") : release(w, o, body, true);
     bool waits = w->fault == FAULT_WAIT && !south && w->owners[1].commits == 0;
-    if (waits && strncmp(head, "POST /v1/commit ", 16) == 0) return respond(o, 503, "text/plain", clo_span_str("later"));
+    if (waits && strncmp(head, "POST /v1/commit ", 16) == 0) return refuse_with(o, 503, "again", "ledger.witness");
+    bool busy = !south && (w->fault == FAULT_BUSY || (w->fault == FAULT_BUSY_ONCE && !o->was_busy));
+    if (busy && strncmp(head, "POST /v1/commit ", 16) == 0) {
+        o->was_busy = true;
+        return respond(o, 503, "text/plain", clo_span_str("later"));
+    }
     if (strncmp(head, "POST /v1/commit ", 16) == 0) return w->fault == FAULT_DENY_COMMIT && south ? refuse(o, "budget.rho") : commit(w, o, body);
     return CLO_FAIL(CLO_E_NOT_FOUND);
 }

@@ -35,6 +35,8 @@ typedef enum {
     FAULT_SHORT_LEASE,     /* no fault: leases of 30 s, so that the runtime renews at every occasion */
     FAULT_CLOCK,           /* south's clock is a day ahead */
     FAULT_WAIT,            /* no fault: north keeps its share back until south has committed */
+    FAULT_BUSY,            /* north is too busy to commit, and says so without more */
+    FAULT_BUSY_ONCE,       /* no fault: only the first time */
     FAULT_SILENT,          /* no fault: an agreement without telemetry */
     FAULT_OTHER_ROWS,      /* no fault: all rows are as different from the usual ones as the schema allows */
     FAULT_RESEAL,          /* the key is sealed for another run */
@@ -58,7 +60,7 @@ typedef struct {
     clo_buf in;
     uint8_t nonce[CLO_NONCE];
     unsigned releases, renewals, commits;
-    bool hangs_up;
+    bool hangs_up, was_busy;
 } fake_owner;
 
 typedef struct {

@@ -151,14 +151,12 @@ static void a_lost_reply_is_asked_for_again(void **state)
     free(w);
 }
 
-/* A key service that cannot release its share yet holds up no other's commit, and is asked again. */
-static void a_commit_that_waits(void **state)
+static void complete_in_spite_of(fault f)
 {
-    (void)state;
     fake_world *w = calloc(1, sizeof *w);
     assert_non_null(w);
     CLO_AUTO(clo_buf_free) clo_buf plain = {0};
-    fake_world_make(w, FAULT_WAIT, "count", 300);
+    fake_world_make(w, f, "count", 300);
     fake_world_run(w);
     require_finished(w);
     assert_int_equal(w->owners[0].commits, 1);
@@ -166,6 +164,20 @@ static void a_commit_that_waits(void **state)
     fake_world_open(w, &plain);
     fake_world_free(w);
     free(w);
+}
+
+/* A key service that cannot release its share yet holds up no other's commit, and is asked again. */
+static void a_commit_that_waits(void **state)
+{
+    (void)state;
+    complete_in_spite_of(FAULT_WAIT);
+}
+
+/* One that is busy has nothing; it is asked again before anybody else is. */
+static void a_commit_that_finds_it_busy(void **state)
+{
+    (void)state;
+    complete_in_spite_of(FAULT_BUSY_ONCE);
 }
 
 /* The program itself, as it is installed: one static file. */
@@ -210,6 +222,7 @@ static const struct {
     {"cancelled", FAULT_CANCEL, CLO_E_CANCELLED, "", "", 6},
     {"release refused", FAULT_DENY_RELEASE, CLO_E_BUDGET, "budget.rho", "south", 1},
     {"commit refused", FAULT_DENY_COMMIT, CLO_E_BUDGET, "budget.rho", "south", 1},
+    {"a key service is too busy to commit", FAULT_BUSY, CLO_E_AGAIN, "", "north", -1},
     {"a key service's clock is a day off", FAULT_CLOCK, CLO_E_DENIED, "release.clock", "south", 1},
     {"renewal refused", FAULT_LEASE, 0, "release.lease", "north", 1},
     {"changed agreement", FAULT_AGREEMENT_FLIP, 0, "", "", -1},
@@ -364,7 +377,7 @@ static void T13_host_hears_the_same(void **state)
 int main(int argc, char **argv)
 {
     fake_runtime_main(argc, argv);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(sql_completes), cmocka_unit_test(telemetry_is_kept), cmocka_unit_test(train_completes), cmocka_unit_test(leases_are_renewed), cmocka_unit_test(a_commit_that_waits), cmocka_unit_test(a_lost_reply_is_asked_for_again),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(sql_completes), cmocka_unit_test(telemetry_is_kept), cmocka_unit_test(train_completes), cmocka_unit_test(leases_are_renewed), cmocka_unit_test(a_commit_that_waits), cmocka_unit_test(a_commit_that_finds_it_busy), cmocka_unit_test(a_lost_reply_is_asked_for_again),
                                        cmocka_unit_test(binary_completes),
                                        cmocka_unit_test(lies_are_refused),
                                        cmocka_unit_test(T18_strict_agreement), cmocka_unit_test(injection_is_refused),

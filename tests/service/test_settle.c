@@ -20,7 +20,7 @@
 /* A key service that knows two routes. */
 typedef struct {
     const char *owner;
-    bool committed, liar, lease_over, stopped, holds;
+    bool committed, liar, lease_over, stopped, holds, busy, set_back;
     int commits; /* taken by POST */
     uint8_t spki[32];
     clo_crypto_tls_context *tls;
@@ -40,9 +40,11 @@ static clo_err commit_reply(const key_service *k, clo_buf *out)
 static clo_err get_shares(void *context, clo_gateway_request *request, clo_gateway_response *response)
 {
     const key_service *k = context;
+    CLO_CHECKF(!k->busy, CLO_E_AGAIN, "the disk is full");
+    if (k->set_back) return CLO_DENY(CLO_E_DENIED, "ledger.rollback", "more entries", "fewer", k->owner, "restore the newest copy");
     if (k->lease_over && !k->committed) return CLO_DENY(CLO_E_EXPIRED, "run.lease", "a lease that holds", "over", k->owner, "start the run again");
     CLO_CHECKF(k->committed, CLO_E_NOT_FOUND, "not committed");
-    CLO_CHECKF(!k->holds, CLO_E_AGAIN, "not cosigned yet");
+    if (k->holds) return CLO_DENY(CLO_E_AGAIN, "ledger.witness", "a cosignature", "none", "witnesses", "ask again");
     assert_string_equal(clo_gateway_request_param(request, "id"), "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a");
     CLO_AUTO(clo_buf_free) clo_buf out;
     clo_buf_init(&out, 4096);
@@ -57,6 +59,8 @@ static clo_err post_commit(void *context, clo_gateway_request *request, clo_gate
     char wanted[40];
     (void)snprintf(wanted, sizeof wanted, "commit for %.20s", k->owner);
     assert_true(clo_span_equal(request->body, clo_span_str(wanted)));
+    CLO_CHECKF(!k->busy, CLO_E_AGAIN, "the disk is full");
+    if (k->set_back) return CLO_DENY(CLO_E_DENIED, "ledger.rollback", "more entries", "fewer", k->owner, "restore the newest copy");
     if (k->stopped) return CLO_DENY(CLO_E_DENIED, "agreement.state", "active", "suspended", k->owner, "resume it");
     if (k->lease_over) return CLO_DENY(CLO_E_EXPIRED, "run.lease", "a lease that holds", "over", k->owner, "start the run again");
     k->committed = true;
@@ -389,6 +393,44 @@ static void the_others_commit_while_one_holds_back(void **state)
     wait_for(w, &run, "done", "");
 }
 
+/* One that only says "again" (a full disk, a busy server) has committed nothing: nobody else spends for it. */
+static void nobody_commits_while_one_is_busy(void **state)
+{
+    world *w = *state;
+    clo_store_run run;
+    w->keys[0].committed = w->keys[1].committed = w->keys[2].committed = false;
+    w->keys[0].busy = w->witness_there = true;
+    put_run(w, &run, true);
+    put_prepared(w, &run);
+    start_settler(w);
+    wait_for(w, &run, "committing", "the disk is full");
+    assert_int_equal(w->keys[1].commits + w->keys[2].commits, 0);
+    w->keys[0].busy = false;
+    clo_service_settler_wake(w->s);
+    wait_for(w, &run, "done", "");
+}
+
+/* One whose ledger was set back does not know what it released: its refusal ends nothing, and the output stays. */
+static void a_ledger_that_was_set_back_tells_nothing(void **state)
+{
+    world *w = *state;
+    clo_store_run run;
+    w->keys[0].set_back = w->witness_there = true;
+    w->keys[1].committed = w->keys[2].committed = false;
+    put_run(w, &run, true);
+    put_prepared(w, &run);
+    assert_ok(clo_store_run_get(w->s->store, &w->f.arena, run.id, &run));
+    clo_service_run_leave(w->s, &run, CLO_DENY(CLO_E_DENIED, "ledger.rollback", "more entries", "fewer", "north", "restore it"));
+    start_settler(w);
+    wait_for(w, &run, "committing", "its ledger was set back");
+    assert_true(output_is_here(w, &run));
+    assert_int_equal(w->keys[1].commits + w->keys[2].commits, 0);
+    w->keys[0].set_back = false; /* the newest copy is back: it had committed */
+    clo_service_settler_wake(w->s);
+    wait_for(w, &run, "done", "");
+    assert_true(output_is_here(w, &run));
+}
+
 /* The first refusal stands in the record where nobody has committed; so does a cancel, which no settler undoes. */
 static void what_ended_it_before_any_commit_stands(void **state)
 {
@@ -522,6 +564,7 @@ int main(void)
                                        TEST(commits_that_were_prepared_are_finished),  TEST(a_prepared_commit_that_is_refused_ends_it),
                                        TEST(a_statement_is_registered_once),           TEST(nobody_commits_where_one_would_refuse),
                                        TEST(a_refusal_that_may_end_is_waited_for),     TEST(what_ended_it_before_any_commit_stands),
-                                       TEST(the_others_commit_while_one_holds_back)};
+                                       TEST(the_others_commit_while_one_holds_back),    TEST(nobody_commits_while_one_is_busy),
+                                       TEST(a_ledger_that_was_set_back_tells_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
