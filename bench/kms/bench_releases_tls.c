@@ -146,7 +146,7 @@ figures releases_over_tls(size_t callers, size_t count)
     clo_buf_init(&party, 64 << 10);
     assert_ok(clo_collab_party_encode(&w.a, &party));
     (void)snprintf(w.home, sizeof w.home, "%s/broker", w.directory);
-    assert_ok(clo_broker_init(w.home, clo_buf_span(&party), NULL, NULL, &identity));
+    assert_ok(clo_broker_init(w.home, clo_buf_span(&party), NULL, NULL, NULL, 0, &identity));
     clo_buf_free(&party);
     /* All callers come from one address here. */
     clo_broker_options options = {.home = w.home, .listen.limits = {.peer_per_second = 1000000, .peer_burst = 1000000}};

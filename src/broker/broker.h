@@ -49,11 +49,10 @@ typedef struct {
 } clo_broker_identity;
 
 /** Make the home (clo_kms_init) with its TLS identity; remembers `address:port` (NULL = "127.0.0.1:0": a free port is chosen and
- * kept) for later starts. owner_party = bytes of a *.party file. */
-CLO_R clo_broker_init(const char *home, clo_span owner_party, const char *listen, const char *url, clo_broker_identity *out);
-/** Keep witnesses of the ledger in the home, beside those that it has. Best before the first key is imported: a copy of the disk from
- *  before has none. Errors: USAGE, TOO_MANY. */
-CLO_R clo_broker_witnesses_add(const char *home, const char *const *witnesses, size_t count);
+ * kept) for later starts. owner_party = bytes of a *.party file. witnesses of the ledger ("URL,SPKIHEX,VKEY") are kept in the home before it
+ * counts as complete: no home that was asked to have witnesses ever serves without. Errors also: USAGE, TOO_MANY. */
+CLO_R clo_broker_init(const char *home, clo_span owner_party, const char *listen, const char *url, const char *const *witnesses, size_t witness_count,
+                      clo_broker_identity *out);
 /** Open the home and serve. Given to the caller. */
 CLO_R clo_broker_start(clo_broker **out, const clo_broker_options *options);
 const clo_broker_identity *clo_broker_identity_of(const clo_broker *broker);

@@ -71,9 +71,8 @@ static clo_err run_init(const arguments *a)
         CLO_TRY(clo_client_witness_parse(a->witnesses[i], &w));
     }
     clo_broker_identity identity;
-    clo_err e = clo_broker_init(a->home, clo_buf_span(&party), a->listen, a->url, &identity);
+    clo_err e = clo_broker_init(a->home, clo_buf_span(&party), a->listen, a->url, a->witnesses, a->witness_count, &identity);
     if (clo_failed(e)) return e;
-    CLO_TRY(clo_broker_witnesses_add(a->home, a->witnesses, a->witness_count));
     clo_collab_party owner;
     CLO_TRY(clo_collab_party_decode(clo_buf_span(&party), &owner));
     CLO_AUTO(clo_buf_free) clo_buf json;

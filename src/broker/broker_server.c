@@ -54,7 +54,8 @@ static bool half_made(const char *home)
     return !clo_failed(clo_os_path_join(path, sizeof path, home, "listen")) && !clo_os_file_exists(path);
 }
 
-clo_err clo_broker_init(const char *home, clo_span owner_party, const char *listen, const char *url, clo_broker_identity *out)
+clo_err clo_broker_init(const char *home, clo_span owner_party, const char *listen, const char *url, const char *const *witnesses, size_t witness_count,
+                        clo_broker_identity *out)
 {
     clo_collab_party owner;
     CLO_TRY(clo_collab_party_decode(owner_party, &owner));
@@ -80,15 +81,11 @@ clo_err clo_broker_init(const char *home, clo_span owner_party, const char *list
     e = clo_gateway_identity_open(home, owner.name, clo_os_clock_wall(clo_os_clock_system()), true, &tls, made.spki);
     clo_crypto_tls_context_free(&tls);
     CLO_TRY(e);
+    clo_broker_witnesses kept = {.count = 0};
+    CLO_TRY(broker_witnesses_load(home, witnesses, witness_count, &kept));
     CLO_TRY(listen_write(home, address, port, made.url));
     *out = made;
     return CLO_OK;
-}
-
-clo_err clo_broker_witnesses_add(const char *home, const char *const *witnesses, size_t count)
-{
-    clo_broker_witnesses kept = {.count = 0};
-    return broker_witnesses_load(home, witnesses, count, &kept);
 }
 
 /* ---- threads of its own ---- */

@@ -25,7 +25,7 @@ static void broker_begin(void)
     clo_buf_init(&party, 64 << 10);
     assert_ok(clo_collab_party_encode(&w.a, &party));
     (void)snprintf(w.home, sizeof w.home, "%s/broker%u", w.directory, w.homes++);
-    assert_ok(clo_broker_init(w.home, clo_buf_span(&party), NULL, NULL, &identity));
+    assert_ok(clo_broker_init(w.home, clo_buf_span(&party), NULL, NULL, NULL, 0, &identity));
     clo_buf_free(&party);
     assert_ok(clo_broker_start(&b, &(clo_broker_options){.home = w.home}));
     w.kms = clo_broker_kms(b);

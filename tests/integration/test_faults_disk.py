@@ -7,6 +7,8 @@ acknowledged is lost, no budget is spent twice or refunded wrongly, no key goes 
 
 By default every FAULT_STRIDE-th point of each sweep is taken, with another start for each kind of fault; `make faults` takes all of them.
 """
+import base64
+import hashlib
 import os
 import shutil
 import sqlite3
@@ -319,7 +321,20 @@ def init_command():
     faults, home = Faults(os.path.join(folder, "control")), os.path.join(folder, "home")
     programs = os.path.join(build_folder(), "bin")
     bare = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": "/nonexistent"}
-    ask = [os.path.join(programs, "cloister-kms"), "init", "--home", home, "--owner", os.path.join(folder, "cli", "owner.party")]
+    # It need not be there: the command only keeps it. The key is the base point, which is a valid one.
+    key = bytes([4, 0x58]) + bytes([0x66]) * 31
+    name = "witness.test"
+    vkey = f"{name}+{hashlib.sha256(name.encode() + bytes([10]) + key).digest()[:4].hex()}+{base64.b64encode(key).decode()}"
+    witness_line = f"https://127.0.0.1:9,{'ab' * 32},{vkey}"
+    ask = [os.path.join(programs, "cloister-kms"), "init", "--home", home, "--owner", os.path.join(folder, "cli", "owner.party"), "--witness", witness_line]
+
+    def complete():
+        return os.path.exists(os.path.join(home, "listen"))
+
+    def require_witnessed(when):
+        with open(os.path.join(home, "witnesses"), encoding="ascii") as text:
+            equal(text.read(), witness_line + "\n", when)
+
     try:
         subprocess.run([os.path.join(programs, "cloister"), "--home", os.path.join(folder, "cli"), "party", "new", "owner"], env=bare, check=True, capture_output=True)
         faults.watch(folder)
@@ -330,12 +345,16 @@ def init_command():
             first = subprocess.run(ask, env=dict(bare, **faults.environment(build_folder())), capture_output=True, timeout=20)
             if faults.hits == 0:
                 equal(first.returncode, 0, first.stderr)
+                require_witnessed("an undisturbed command")
                 break
+            if complete():  # it could be served from now on
+                require_witnessed(f"call {number}, broken off")
             again = subprocess.run(ask, env=bare, capture_output=True, timeout=20)
-            if os.path.exists(os.path.join(home, "listen")) and again.returncode == 2:  # it was complete but for its last words
+            if complete() and again.returncode == 2:  # it was complete but for its last words
                 check(b"home of a key service already" in again.stderr, again.stderr)
             else:
                 check(again.returncode == 0 and b"spki" in again.stdout, f"call {number}: {again}")
+            require_witnessed(f"call {number}, repeated")
             points, number = points + 1, number + STRIDE
         print(f"# {points} kills")
     finally:
