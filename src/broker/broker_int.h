@@ -46,8 +46,8 @@ clo_err broker_refuse(clo_broker *b, const clo_gateway_request *request, clo_gat
 
 /** The home's witnesses and `more` (texts "URL,SPKIHEX,VKEY"), which are kept there from then on. */
 clo_err broker_witnesses_load(const char *home, const char *const *more, size_t more_count, clo_broker_witnesses *out);
-/** Give them to the key service, and ask them a first time. */
-clo_err broker_witnesses_use(clo_broker *b);
+/** Give them to the key service, and ask them a first time. At most waiters_max requests wait for them. */
+clo_err broker_witnesses_use(clo_broker *b, unsigned waiters_max);
 void broker_witnesses_close(clo_broker *b);
 /** Verifier key of the ledger's log, as text. */
 clo_err broker_ledger_key(const clo_kms *kms, char to[256]);

@@ -208,7 +208,9 @@ static clo_err serve(clo_broker *b, const clo_broker_options *options)
 {
     clo_gateway_options g = options->listen;
     CLO_TRY(open_home(b, options, &g));
-    CLO_TRY(broker_witnesses_use(b));
+    if (g.workers == 0) g.workers = WORKERS;
+    /* Orders, releases and renewals go on while commits wait for a witness. */
+    CLO_TRY(broker_witnesses_use(b, g.workers < 2 ? 1 : g.workers - (g.workers + 3) / 4));
     g.name = "cloister-kms";
     g.tls = b->tls;
     g.http2 = false;
@@ -221,7 +223,6 @@ static clo_err serve(clo_broker *b, const clo_broker_options *options)
     g.standard_routes = true;
     g.ready = ready;
     g.clock = options->clock;
-    if (g.workers == 0) g.workers = WORKERS;
     bool limited = g.limits.peer_per_second > 0 || g.limits.principal_per_second > 0;
     if (!limited) {
         g.limits.peer_per_second = 500;

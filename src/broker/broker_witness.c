@@ -89,9 +89,9 @@ clo_err broker_ledger_key(const clo_kms *kms, char to[256])
     return clo_str_set(to, 256, clo_buf_span(&text));
 }
 
-clo_err broker_witnesses_use(clo_broker *b)
+clo_err broker_witnesses_use(clo_broker *b, unsigned waiters_max)
 {
-    clo_kms_witnesses w = {.count = b->witnesses.count, .patience_ms = PATIENCE_MS, .cosign = cosign, .context = b};
+    clo_kms_witnesses w = {.count = b->witnesses.count, .patience_ms = PATIENCE_MS, .waiters_max = waiters_max, .cosign = cosign, .context = b};
     for (size_t i = 0; i < w.count; i++) CLO_TRY(clo_wire_note_key_parse(b->witnesses.items[i].vkey, &w.keys[i]));
     clo_kms_witnesses_set(b->kms, &w);
     if (w.count == 0)

@@ -134,6 +134,7 @@ CLO_R clo_collab_commit_request_decode(clo_arena *a, clo_span in, clo_collab_com
 typedef struct {
     char owner[64];          /* whose key service */
     uint8_t statement_share[32]; /* clo_collab_statement_share of the owner's share: all of them together show the prepared statement */
+    bool without_statement;  /* no statement_share: kept by a key service of the time before there was one. Recipients can open the output */
     size_t share_count;      /* one per recipient */
     struct {
         char recipient[64];

@@ -168,7 +168,7 @@ static clo_err commit_reply_tree(clo_arena *a, const clo_collab_commit_reply *r,
     clo_wire_node *map = NULL, *list = NULL;
     CLO_TRY(clo_wire_map(a, &map));
     CLO_TRY(clo_wire_set_text(a, map, "owner", r->owner));
-    CLO_TRY(clo_collab_set_fixed(a, map, "statement_share", r->statement_share, sizeof r->statement_share));
+    if (!r->without_statement) CLO_TRY(clo_collab_set_fixed(a, map, "statement_share", r->statement_share, sizeof r->statement_share));
     CLO_TRY(clo_wire_array(a, &list));
     for (size_t i = 0; i < r->share_count; i++) {
         clo_wire_node *share = NULL;
@@ -201,7 +201,8 @@ clo_err clo_collab_commit_reply_decode(clo_arena *a, clo_span in, clo_collab_com
     clo_wire_fields f;
     clo_wire_fields_open(&f, a, map, "reply");
     clo_wire_take_name(&f, "owner", r.owner);
-    clo_wire_take_fixed(&f, "statement_share", r.statement_share, sizeof r.statement_share);
+    r.without_statement = !clo_wire_has(&f, "statement_share");
+    if (!r.without_statement) clo_wire_take_fixed(&f, "statement_share", r.statement_share, sizeof r.statement_share);
     clo_wire_take_array(&f, "shares", &list, CLO_PARTIES_MAX);
     CLO_TRY(clo_wire_fields_end(&f));
     for (const clo_wire_node *n = list->first; n != NULL; n = n->next, r.share_count++) {

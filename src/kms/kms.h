@@ -145,9 +145,10 @@ CLO_R clo_kms_release(clo_kms *kms, clo_span body, const clo_kms_channel *channe
 CLO_R clo_kms_renew(clo_kms *kms, clo_span body, const clo_kms_channel *channel, clo_buf *reply);
 /** Phase two: body of POST /v1/commit -> encoded commit reply. The identical token again gets the identical reply; another one
  * CONFLICT; after the lease EXPIRED; under a stopped agreement DENIED. Where the witnesses of the ledger cannot be asked the spend is
- * recorded and the reply is kept back: AGAIN, ask again. */
+ * recorded and the reply is kept back: AGAIN with claim ledger.witness, ask again. No other failure has that claim. Until the witnesses have
+ * confirmed the ledger once since the start, a refusal is AGAIN with claim ledger.confirmed: a newer copy may know better. */
 CLO_R clo_kms_commit(clo_kms *kms, clo_span body, clo_buf *reply);
-/** The commit reply of a run once more (its shares are HPKE-sealed to their recipients). Errors: AGAIN (not cosigned yet), NOT_FOUND (not committed,
+/** The commit reply of a run once more (its shares are HPKE-sealed to their recipients). Errors: AGAIN as there, NOT_FOUND (not committed,
  * or unknown); where a commit would be refused, too: EXPIRED, DENIED as there. */
 CLO_R clo_kms_shares(clo_kms *kms, const uint8_t run_id[16], clo_buf *reply);
 /** End the leases that are over: each becomes one `expire` entry per dataset (refund). Call it every second or so. *ended may be
@@ -180,8 +181,9 @@ typedef enum {
 const char *clo_kms_entry_kind_name(clo_kms_entry_kind k);
 /* A row of the ledger. hash = SHA-256("cloister/v1 ledger" ‖ 0 ‖ previous ‖ be64 seq ‖ dataset ‖ run id ‖ agreement ‖ kind (1) ‖
  * be64 num ‖ be64 den ‖ be64 time); previous of the first = 32 zero bytes. LIMIT entries (a limit set by agreement or owner) have
- * run id zero. STATE entries hold what a rollback must not undo beside budgets: an order, an amendment, a key's state; rho is 0, run id
- * the first 16 bytes of SHA-256 of what changed (the order's or agreement's bytes; key id ‖ name of its state), dataset zero but for keys. */
+ * run id zero. STATE entries hold what a rollback must not undo beside budgets: an order, an amendment, a key's state, to whom a run was released;
+ * rho is 0, run id the first 16 bytes of SHA-256 of what changed (the order's or agreement's bytes; key id ‖ name of its state; release id ‖ the
+ * runtime's signing key), dataset zero but for keys. Where an older layout was brought forward: of "cloister/v1 ledger layout 3". */
 typedef struct {
     int64_t seq;
     uint8_t dataset[32];
@@ -217,6 +219,8 @@ typedef struct {
     size_t count; /* 0: a rollback of this service's disk is not found out */
     clo_wire_note_key keys[CLO_KMS_WITNESSES_MAX];
     unsigned patience_ms; /* how long a commit waits for witnesses that do not answer before it says AGAIN */
+    unsigned waiters_max; /* how many commits may wait at once, a third of them while witnesses do not answer: what a caller has threads for beside
+                             other work. The others are told AGAIN at once. 0: any number */
     /** Ask every witness to cosign `note`, a checkpoint of `size` entries; append their signature lines. Called by one thread at a
      *  time; it may call clo_kms_ledger_consistency. Errors: CONFLICT with claim log.history where a witness knows a longer or
      *  another log, which is final; anything else is tried again. */

@@ -171,7 +171,10 @@ clo_err kms_agreement_load(clo_kms *kms, const uint8_t id[32], kms_agreement_ref
     clo_err e = kms_read(kms, read_file, &f);
     if (!clo_failed(e)) e = kms_agreement_get(kms, clo_buf_span(&f.file), out);
     clo_buf_free(&f.file);
-    return e;
+    CLO_TRY(e);
+    if (memcmp((*out)->g->id, id, 32) == 0) return CLO_OK;
+    kms_agreement_drop(out);
+    return CLO_FAILF(CLO_E_DATABASE, "the key service's database holds another agreement in the place of %s; restore it from a backup", kms_hex8(id).text);
 }
 
 /* The witnesses' time bounds ours from both sides: a clock far behind it would let leases and agreements live too long, and a
@@ -261,7 +264,7 @@ clo_err kms_agreement_row_find(kms_db *db, const uint8_t id[32], kms_agreement_r
     return CLO_OK;
 }
 
-static clo_err newest_epoch(kms_db *db, const uint8_t lineage[32], int64_t *epoch, uint8_t id[32])
+clo_err kms_agreement_newest(kms_db *db, const uint8_t lineage[32], int64_t *epoch, uint8_t id[32])
 {
     CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
     CLO_TRY(kms_db_query(db, &s, "SELECT epoch, id FROM agreements WHERE lineage = ?1 ORDER BY epoch DESC LIMIT 1", "b",
@@ -278,7 +281,7 @@ static clo_err require_epoch(kms_db *db, const clo_collab_agreement *g)
 {
     int64_t newest = 0;
     uint8_t id[32];
-    CLO_TRY(newest_epoch(db, g->lineage, &newest, id));
+    CLO_TRY(kms_agreement_newest(db, g->lineage, &newest, id));
     if (newest == 0 || newest < g->epoch || memcmp(id, g->id, sizeof id) == 0) return CLO_OK;
     char expected[200], actual[120];
     (void)snprintf(expected, sizeof expected, "epoch %lld (agreement %s), the newest that this key service knows",
@@ -345,7 +348,7 @@ static clo_err require_lineage_open(kms_db *db, const clo_collab_agreement *g)
     int64_t newest = 0;
     uint8_t id[32];
     kms_agreement_row last;
-    CLO_TRY(newest_epoch(db, g->lineage, &newest, id));
+    CLO_TRY(kms_agreement_newest(db, g->lineage, &newest, id));
     if (newest == 0) return CLO_OK;
     CLO_TRY(kms_agreement_row_find(db, id, &last));
     CLO_CHECK(last.found, CLO_E_DATABASE);

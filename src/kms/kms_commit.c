@@ -256,7 +256,7 @@ clo_err clo_kms_commit(clo_kms *kms, clo_span body, clo_buf *reply)
     clo_arena_init(&c.arena, COMMIT_ARENA);
     clo_buf_init(&c.reply, COMMIT_REPLY_MAX);
     clo_err e = kms_witness_require_sound(kms, false);
-    if (!clo_failed(e)) e = commit_message(kms, body, &c);
+    if (!clo_failed(e)) e = kms_witness_confirmed_refusal(kms, commit_message(kms, body, &c));
     if (!clo_failed(e)) e = kms_witness_require_commit(kms, c.run_id, true);
     if (!clo_failed(e)) e = clo_buf_put_span(reply, clo_buf_span(&c.reply));
     clo_buf_free(&c.reply);
@@ -286,20 +286,24 @@ static clo_err read_shares(clo_kms *kms, kms_db *db, int64_t now, void *context)
     return CLO_FAILF(CLO_E_NOT_FOUND, "run %s has not been committed here", kms_hex_of(r->run_id, 16).text);
 }
 
+static clo_err shares_or_refusal(clo_kms *kms, shares_read *r)
+{
+    clo_err e = kms_read(kms, read_shares, r);
+    if (e.code != CLO_E_NOT_FOUND || r->release.state == 0) return e;
+    /* Not yet; would it be now? */
+    e = kms_agreement_load(kms, r->release.agreement, &r->ref);
+    if (!clo_failed(e)) e = kms_read(kms, read_shares, r);
+    kms_agreement_drop(&r->ref);
+    return e;
+}
+
 clo_err clo_kms_shares(clo_kms *kms, const uint8_t run_id[16], clo_buf *reply)
 {
     CLO_AUTO(clo_buf_free) clo_buf kept;
     clo_buf_init(&kept, COMMIT_REPLY_MAX);
     shares_read r = {.run_id = run_id, .reply = &kept};
-    clo_err e = kms_read(kms, read_shares, &r);
-    if (!clo_failed(e)) {
-        CLO_TRY(kms_witness_require_commit(kms, run_id, false));
-        return clo_buf_put_span(reply, clo_buf_span(&kept));
-    }
-    if (e.code != CLO_E_NOT_FOUND || r.release.state == 0) return e;
-    /* Not yet; would it be now? */
-    e = kms_agreement_load(kms, r.release.agreement, &r.ref);
-    if (!clo_failed(e)) e = kms_read(kms, read_shares, &r);
-    kms_agreement_drop(&r.ref);
-    return e;
+    CLO_TRY(kms_witness_require_sound(kms, false));
+    CLO_TRY(kms_witness_confirmed_refusal(kms, shares_or_refusal(kms, &r)));
+    CLO_TRY(kms_witness_require_commit(kms, run_id, false));
+    return clo_buf_put_span(reply, clo_buf_span(&kept));
 }

@@ -124,6 +124,7 @@ struct clo_kms {
     pthread_mutex_t witness_lock;
     pthread_cond_t witness_done;
     uint64_t witness_rounds_begun, witness_rounds_ended;
+    unsigned witness_waiters; /* commits */
     clo_wire_merkle_range witness_range; /* over the entries that are cosigned; the asking thread alone */
     clo_kms_witnessing witnessing;
 
@@ -194,6 +195,8 @@ typedef struct {
     uint8_t lineage[32];
 } kms_agreement_row;
 clo_err kms_agreement_row_find(kms_db *db, const uint8_t id[32], kms_agreement_row *out);
+/** The newest registered agreement of a lineage; *epoch = 0: none. */
+clo_err kms_agreement_newest(kms_db *db, const uint8_t lineage[32], int64_t *epoch, uint8_t id[32]);
 /** Inside a transaction: register where unknown; limits of own datasets are taken over. */
 clo_err kms_agreement_register(clo_kms *kms, kms_db *db, const kms_agreement_ref *ref, int64_t now);
 /** Inside a transaction or a read: refuse unless active, the newest of its lineage, not expired. Unknown counts as active where
@@ -208,6 +211,7 @@ typedef struct {
     clo_dp_rational limit, spent, reserved;
     double delta;
     int64_t run_count;
+    int64_t unit; /* every amount reserved since nothing was is a multiple of 1/unit; 0: not known yet (an older layout) */
 } kms_balance;
 clo_err kms_balance_get(kms_db *db, const uint8_t dataset[32], kms_balance *out, bool *found);
 clo_err kms_balance_put(kms_db *db, const uint8_t dataset[32], const char *name, const kms_balance *b);
@@ -272,6 +276,8 @@ clo_err kms_signed_peek(clo_span cose_bytes, const char *key, void *to, size_t n
 clo_err kms_witness_require_sound(clo_kms *kms, bool confirmed);
 /** Refuse unless the entries of a committed run are cosigned; `ask` asks the witnesses where they are not yet. */
 clo_err kms_witness_require_commit(clo_kms *kms, const uint8_t run_id[16], bool ask);
+/** `e`, which tells what became of a run; where it is a refusal and the witnesses have not confirmed yet that this ledger is the newest: AGAIN. */
+clo_err kms_witness_confirmed_refusal(clo_kms *kms, clo_err e);
 
 /* ---- words of denials ---- */
 

@@ -36,7 +36,7 @@ clo_err kms_ledger_hash(const clo_kms_entry *e, uint8_t out[32])
 clo_err kms_balance_get(kms_db *db, const uint8_t dataset[32], kms_balance *out, bool *found)
 {
     CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
-    CLO_TRY(kms_db_query(db, &s, "SELECT \"limit\", spent, reserved, delta, runs FROM balances WHERE dataset = ?1", "b",
+    CLO_TRY(kms_db_query(db, &s, "SELECT \"limit\", spent, reserved, delta, runs, unit FROM balances WHERE dataset = ?1", "b",
                          (const void *)dataset, (size_t)32));
     bool row = false;
     CLO_TRY(kms_db_row(s, &row));
@@ -47,6 +47,7 @@ clo_err kms_balance_get(kms_db *db, const uint8_t dataset[32], kms_balance *out,
         CLO_TRY(kms_column_rho(s, 2, &b.reserved));
         b.delta = sqlite3_column_double(s, 3);
         b.run_count = kms_column_int(s, 4);
+        b.unit = kms_column_int(s, 5);
     }
     *out = b;
     *found = row;
@@ -61,11 +62,11 @@ clo_err kms_balance_put(kms_db *db, const uint8_t dataset[32], const char *name,
     clo_dp_rational_format(reserved, b->reserved);
     return kms_db_run(
         db,
-        "INSERT INTO balances(dataset, name, \"limit\", spent, reserved, delta, runs) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+        "INSERT INTO balances(dataset, name, \"limit\", spent, reserved, delta, runs, unit) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
         " ON CONFLICT(dataset) DO UPDATE SET name = CASE WHEN excluded.name = '' THEN name ELSE excluded.name END,"
         " \"limit\" = excluded.\"limit\", spent = excluded.spent, reserved = excluded.reserved, delta = excluded.delta,"
-        " runs = excluded.runs",
-        "bttttdi", (const void *)dataset, (size_t)32, name, limit, spent, reserved, b->delta, b->run_count);
+        " runs = excluded.runs, unit = excluded.unit",
+        "bttttdii", (const void *)dataset, (size_t)32, name, limit, spent, reserved, b->delta, b->run_count, b->unit);
 }
 
 clo_err kms_ledger_append(kms_db *db, clo_kms_entry *e)
@@ -138,6 +139,62 @@ static clo_err deny_budget(const clo_collab_agreement *g, const clo_collab_datas
                     "its key service");
 }
 
+/* ---- amounts that stay exact ---- */
+
+/* *unit becomes a multiple of itself and of den; false where there is none below 2^63. */
+static bool unit_join(uint64_t *unit, uint64_t den)
+{
+    uint64_t a = *unit, b = den, joint = 0;
+    while (b != 0) {
+        uint64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    if (__builtin_mul_overflow(*unit / a, den, &joint) || joint > INT64_MAX) return false;
+    *unit = joint;
+    return true;
+}
+
+/* Of a dataset whose balance an older key service kept: of all that was ever reserved. */
+static clo_err unit_of_history(kms_db *db, const uint8_t dataset[32], uint64_t *unit, bool *fits)
+{
+    CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
+    CLO_TRY(kms_db_query(db, &s, "SELECT DISTINCT rho FROM ledger WHERE dataset = ?1 AND kind = 1", "b", (const void *)dataset, (size_t)32));
+    for (bool row = true; *fits;) {
+        clo_dp_rational rho;
+        CLO_TRY(kms_db_row(s, &row));
+        if (!row) return CLO_OK;
+        CLO_TRY(kms_column_rho(s, 0, &rho));
+        *fits = unit_join(unit, rho.den);
+    }
+    return CLO_OK;
+}
+
+/* What is open may be committed or given back in any order: each sum on the way must be exact, or no reservation could be ended any more. They all
+ * are multiples of 1/unit and at most `total`. */
+static clo_err require_exact(kms_db *db, const clo_collab_dataset_terms *d, const kms_balance *b, clo_dp_rational rho, clo_dp_rational total,
+                             int64_t *unit)
+{
+    uint64_t joint = b->spent.den, units = 0;
+    bool fits = true;
+    if (!clo_dp_rational_is_zero(b->reserved)) {
+        if (b->unit > 0)
+            joint = (uint64_t)b->unit;
+        else
+            CLO_TRY(unit_of_history(db, d->id, &joint, &fits));
+    }
+    fits = fits && unit_join(&joint, rho.den) && !__builtin_mul_overflow(joint, total.num / total.den + 1, &units) && units <= INT64_MAX;
+    *unit = (int64_t)joint;
+    if (fits) return CLO_OK;
+    char ask[CLO_DP_RATIONAL_TEXT], spent[CLO_DP_RATIONAL_TEXT], reserved[CLO_DP_RATIONAL_TEXT], actual[200];
+    clo_dp_rational_format(ask, rho);
+    clo_dp_rational_format(spent, b->spent);
+    clo_dp_rational_format(reserved, b->reserved);
+    (void)snprintf(actual, sizeof actual, "%s asked, %s spent, %s reserved", ask, spent, reserved);
+    return CLO_DENY(CLO_E_BUDGET, "budget.unit", "amounts with a common denominator below 2^63", actual, "owner's key service",
+                    "let the prices of runs be multiples of a billionth, as 0.01 is; or wait until the open runs on this dataset are over");
+}
+
 clo_err kms_ledger_reserve(kms_db *db, const clo_collab_agreement *g, const clo_collab_dataset_terms *d, const uint8_t run_id[16],
                            clo_dp_rational rho, int64_t now)
 {
@@ -151,6 +208,7 @@ clo_err kms_ledger_reserve(kms_db *db, const clo_collab_agreement *g, const clo_
     bool by_agreement = clo_dp_rational_compare(d->rho, b.limit) <= 0;
     if (!fits || clo_dp_rational_compare(total, by_agreement ? d->rho : b.limit) > 0)
         return deny_budget(g, d, &b, rho, by_agreement);
+    CLO_TRY(require_exact(db, d, &b, rho, total, &b.unit));
     clo_kms_entry e = {.kind = CLO_KMS_ENTRY_RESERVE, .rho = rho, .time = now};
     memcpy(e.dataset, d->id, sizeof e.dataset);
     memcpy(e.run_id, run_id, sizeof e.run_id);

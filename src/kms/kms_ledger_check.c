@@ -2,7 +2,7 @@
  * sums. */
 #include "base/clo_own.h"
 #include "crypto/hash.h"
-#include "kms/kms.h"
+#include "kms/kms_state_check.h"
 #include <inttypes.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -290,7 +290,7 @@ static clo_err check_all(audit *a, const char *database)
     if (a->report->valid) CLO_TRY(check_head(a));
     if (a->report->valid) CLO_TRY(check_rules(a));
     if (a->report->valid) CLO_TRY(check_balances(a));
-    return CLO_OK;
+    return a->report->valid ? kms_state_check(a->db, a->report) : CLO_OK;
 }
 
 clo_err clo_kms_ledger_check(const char *database, clo_kms_ledger_report *out)

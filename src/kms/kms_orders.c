@@ -4,20 +4,25 @@
 
 static uint32_t member_mask(const clo_collab_agreement *g) { return (uint32_t)((1ull << g->member_count) - 1); }
 
-/* This service's second may be one ahead of what the machine's clock shows to others. */
-enum { ORDER_SKEW_SECONDS = 2 };
+enum {
+    ORDER_SKEW_SECONDS = 2, /* this service's second may be one ahead of what the machine's clock shows to others */
+    ORDERS_MAX = 1000       /* of one party on one agreement: then it must be amended before that party can resume it once more */
+};
 
-/* A resume lifts the stops that came before it: later than all of them in the order of arrival, and signed no earlier than they arrived,
- * whatever time their signers wrote. */
+#define LAST_STOP "(SELECT max(o.rowid) FROM orders o JOIN agreements a ON a.id = o.agreement WHERE a.lineage = ?1 AND o.verb = 'stop')"
+
+/* A resume lifts the stops of its lineage that came before it: later than all of them in the order of arrival, and signed no earlier than they
+ * arrived, whatever time their signers wrote. */
 static clo_err resumes_missing(kms_db *db, const clo_collab_agreement *g, int64_t stopped, uint32_t *missing)
 {
     uint32_t mask = member_mask(g);
     for (size_t i = 0; i < g->member_count; i++) {
         CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
         CLO_TRY(kms_db_query(db, &s,
-                             "SELECT verb, time, rowid > (SELECT max(rowid) FROM orders WHERE agreement = ?1 AND verb = 'stop')"
-                             " FROM orders WHERE agreement = ?1 AND party = ?2 ORDER BY sequence DESC LIMIT 1",
-                             "bt", (const void *)g->id, sizeof g->id, g->members[i].party.name));
+                             "SELECT verb, time, rowid > " LAST_STOP " FROM orders WHERE agreement = ?2 AND party = ?3"
+                             " ORDER BY sequence DESC LIMIT 1",
+                             "bbt", (const void *)g->lineage, sizeof g->lineage, (const void *)g->id, sizeof g->id,
+                             g->members[i].party.name));
         bool row = false;
         CLO_TRY(kms_db_row(s, &row));
         if (!row) continue;
@@ -91,23 +96,53 @@ clo_err clo_kms_agreement_submit(clo_kms *kms, clo_span file, clo_kms_agreement 
 
 /* ---- orders ---- */
 
-static clo_err order_note(kms_db *db, const agreement_order *o)
+/* What this service has of the order's party. */
+typedef struct {
+    int64_t count, last; /* last sequence */
+    bool idle;           /* its last order is a stop, and nobody of the lineage has ordered a resume since the last stop */
+} order_past;
+
+static clo_err past_of(kms_db *db, const agreement_order *o, order_past *out)
 {
     const clo_collab_order *order = o->order;
-    int64_t last = INT64_MIN;
-    {
-        CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
-        CLO_TRY(kms_db_query(db, &s, "SELECT max(sequence) FROM orders WHERE agreement = ?1 AND party = ?2", "bt",
-                             (const void *)order->agreement, sizeof order->agreement, order->party));
-        bool row = false;
-        CLO_TRY(kms_db_row(s, &row));
-        if (row && sqlite3_column_type(s, 0) == SQLITE_INTEGER) last = kms_column_int(s, 0);
-    }
+    const uint8_t *lineage = o->ref->g->lineage;
+    CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
+    CLO_TRY(kms_db_query(db, &s,
+                         "SELECT count(*), max(sequence), max(rowid) FILTER (WHERE verb = 'stop') IS max(rowid) AND NOT EXISTS"
+                         " (SELECT 1 FROM orders o JOIN agreements a ON a.id = o.agreement WHERE a.lineage = ?1 AND o.verb = 'resume' AND o.rowid > " LAST_STOP ")"
+                         " FROM orders WHERE agreement = ?2 AND party = ?3",
+                         "bbt", (const void *)lineage, (size_t)32, (const void *)order->agreement, sizeof order->agreement, order->party));
+    bool row = false;
+    CLO_TRY(kms_db_row(s, &row));
+    CLO_CHECK(row, CLO_E_DATABASE);
+    *out = (order_past){.count = kms_column_int(s, 0), .last = INT64_MIN};
+    if (out->count == 0) return CLO_OK;
+    out->last = kms_column_int(s, 1);
+    out->idle = kms_column_int(s, 2) != 0;
+    return CLO_OK;
+}
+
+static clo_err require_sequence(const clo_collab_order *order, const order_past *past)
+{
     char expected[80], actual[40];
-    (void)snprintf(expected, sizeof expected, "above %lld, this party's last", (long long)last);
+    (void)snprintf(expected, sizeof expected, "above %lld, this party's last", (long long)past->last);
     (void)snprintf(actual, sizeof actual, "%lld", (long long)order->sequence);
-    if (order->sequence <= last)
+    if (order->sequence <= past->last)
         return CLO_DENY(CLO_E_REPLAYED, "order.sequence", expected, actual, "owner's key service", "sign a fresh order");
+    CLO_CHECKF(past->count < ORDERS_MAX || strcmp(order->verb, "resume") != 0, CLO_E_TOO_MANY,
+               "%s has given %d orders on agreement %s; sign an amendment instead of resuming it", order->party, ORDERS_MAX,
+               kms_hex8(order->agreement).text);
+    return CLO_OK;
+}
+
+/* A stop of what its party has stopped already adds nothing but a later time and sequence. */
+static clo_err order_keep(kms_db *db, const agreement_order *o, const order_past *past, bool repeated, int64_t now)
+{
+    const clo_collab_order *order = o->order;
+    if (repeated)
+        return kms_db_run(db, "UPDATE orders SET sequence = ?4 WHERE agreement = ?1 AND party = ?2 AND sequence = ?3", "btii",
+                          (const void *)order->agreement, sizeof order->agreement, order->party, past->last, order->sequence);
+    CLO_TRY(kms_ledger_state(db, NULL, order->agreement, o->order_bytes, now));
     return kms_db_run(db, "INSERT INTO orders(agreement, party, sequence, verb, time, bytes) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
                       "btitib", (const void *)order->agreement, sizeof order->agreement, order->party, order->sequence,
                       order->verb, order->time, (const void *)o->order_bytes.p, o->order_bytes.n);
@@ -135,21 +170,61 @@ static clo_err order_step(kms_db *db, const agreement_order *o, int64_t now, kms
     return CLO_OK;
 }
 
+static clo_err row_keep(kms_db *db, const uint8_t id[32], const kms_agreement_row *st)
+{
+    return kms_db_run(db, "UPDATE agreements SET state = ?2, stopped = ?3 WHERE id = ?1", "bii", (const void *)id, (size_t)32,
+                      (int64_t)st->state, st->stopped);
+}
+
+/* Who stops an agreement that has been amended means what runs under it now; who is no party of that has no say in it, and is told so. */
+static clo_err require_say(kms_db *db, const agreement_order *o, const uint8_t newest[32], int64_t epoch)
+{
+    uint8_t kid[32];
+    bool row = false;
+    const clo_collab_member *m = clo_collab_agreement_member(o->ref->g, o->order->party);
+    CLO_CHECK(m != NULL, CLO_E_BUG);
+    CLO_TRY(clo_collab_party_kid(&m->party, kid));
+    CLO_AUTO(kms_db_end) sqlite3_stmt *s = NULL;
+    CLO_TRY(kms_db_query(db, &s, "SELECT 1 FROM members WHERE kid = ?1 AND agreement = ?2 AND name = ?3", "bbt", (const void *)kid, sizeof kid,
+                         (const void *)newest, (size_t)32, o->order->party));
+    CLO_TRY(kms_db_row(s, &row));
+    if (row) return CLO_OK;
+    char expected[120], actual[120];
+    (void)snprintf(expected, sizeof expected, "an order of a party of agreement %s, the newest of its lineage (epoch %lld)", kms_hex8(newest).text,
+                   (long long)epoch);
+    (void)snprintf(actual, sizeof actual, "a party of agreement %s alone", kms_hex8(o->order->agreement).text);
+    return CLO_DENY(CLO_E_DENIED, "agreement.epoch", expected, actual, "owner's key service",
+                    "a party of the newest amendment stops it, under the key that it names");
+}
+
 static clo_err order_job(clo_kms *kms, kms_db *db, int64_t now, void *context)
 {
     (void)kms;
     agreement_order *o = context;
-    kms_agreement_row st;
-    CLO_TRY(kms_agreement_row_find(db, o->order->agreement, &st));
-    CLO_CHECKF(st.found, CLO_E_NOT_FOUND, "agreement %s is not registered here; submit it first",
-               kms_hex8(o->order->agreement).text);
-    CLO_TRY(order_note(db, o));
+    const clo_collab_order *order = o->order;
+    kms_agreement_row st, last;
+    order_past past = {.count = 0};
+    uint8_t newest[32];
+    int64_t epoch = 0;
+    CLO_TRY(kms_agreement_row_find(db, order->agreement, &st));
+    CLO_CHECKF(st.found, CLO_E_NOT_FOUND, "agreement %s is not registered here; submit it first", kms_hex8(order->agreement).text);
+    CLO_TRY(past_of(db, o, &past));
+    CLO_TRY(require_sequence(order, &past));
+    CLO_TRY(kms_agreement_newest(db, st.lineage, &epoch, newest));
+    bool halts = strcmp(order->verb, "resume") != 0, amended = memcmp(newest, order->agreement, sizeof newest) != 0;
+    bool repeated = strcmp(order->verb, "stop") == 0 && st.state == CLO_AGREEMENT_SUSPENDED && past.idle;
+    if (halts && amended) {
+        CLO_TRY(require_say(db, o, newest, epoch));
+        CLO_TRY(kms_agreement_row_find(db, newest, &last));
+        repeated = repeated && last.state == CLO_AGREEMENT_SUSPENDED;
+        CLO_TRY(order_step(db, o, now, &last));
+        CLO_TRY(row_keep(db, newest, &last));
+    }
+    CLO_TRY(order_keep(db, o, &past, repeated, now));
     CLO_TRY(order_step(db, o, now, &st));
-    CLO_TRY(kms_ledger_state(db, NULL, o->order->agreement, o->order_bytes, now));
-    CLO_TRY(kms_db_run(db, "UPDATE agreements SET state = ?2, stopped = ?3 WHERE id = ?1", "bii",
-                       (const void *)o->order->agreement, sizeof o->order->agreement, (int64_t)st.state, st.stopped));
+    CLO_TRY(row_keep(db, order->agreement, &st));
     CLO_TRY(view_of(db, o->ref->g, now, &o->out));
-    o->out.late = strcmp(o->order->verb, "resume") == 0 && o->order->time < o->out.resume_from;
+    o->out.late = strcmp(order->verb, "resume") == 0 && order->time < o->out.resume_from;
     return CLO_OK;
 }
 

@@ -143,6 +143,16 @@ static void release_make(const kms_claim *c, int64_t now, kms_release *r)
     r->expires = lease_end(c, now);
 }
 
+/* Two copies of one ledger that release a run in the same second would else have the same entries, whichever runtimes they gave the keys to; the
+ * release id is random, so that they differ, and a witness that saw one refuses the other. */
+static clo_err note_release(kms_db *db, const kms_release *r, int64_t now)
+{
+    uint8_t what[sizeof r->release_id + sizeof r->runtime];
+    memcpy(what, r->release_id, sizeof r->release_id);
+    memcpy(what + sizeof r->release_id, r->runtime, sizeof r->runtime);
+    return kms_ledger_state(db, NULL, r->agreement, clo_span_of(what, sizeof what), now);
+}
+
 static clo_err release_job(clo_kms *kms, kms_db *db, int64_t now, void *context)
 {
     release_order *o = context;
@@ -172,7 +182,8 @@ static clo_err release_job(clo_kms *kms, kms_db *db, int64_t now, void *context)
     o->lease_seconds = o->release.expires - now;
     for (size_t i = 0; i < c->dataset_count; i++)
         CLO_TRY(kms_ledger_reserve(db, c->ref->g, c->datasets[i].terms, o->release.run_id, c->request.rho, now));
-    return release_insert(db, &o->release);
+    CLO_TRY(release_insert(db, &o->release));
+    return note_release(db, &o->release, now);
 }
 
 /* ---- after COMMIT ---- */

@@ -3,9 +3,10 @@
 #include "os/log.h"
 
 /* The number stands in PRAGMA user_version. Layout 1 has none: its table `meta` says schema = 1, and it may lack `dataset_rows`. Programs of
- * its time refuse a database whose `meta` says nothing of a schema. */
-enum { LAYOUT = 2 };
-#define LAYOUT_IS_NEWEST "PRAGMA user_version=2;"
+ * its time refuse a database whose `meta` says nothing of a schema. Layout 2 has no `balances.unit`, and its programs applied a stop to the agreement
+ * that it names alone. */
+enum { LAYOUT = 3, NUMBERED = 2 };
+#define LAYOUT_IS_NEWEST "PRAGMA user_version=3;"
 
 /* Which rows came under which dataset: keyed digests, so that the file tells nobody anything about them. */
 #define DATASET_ROWS                                                                                                             \
@@ -40,7 +41,7 @@ const char kms_schema[] =
     "CREATE TRIGGER ledger_no_delete BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;"
     "CREATE TABLE balances(dataset BLOB PRIMARY KEY, name TEXT NOT NULL, \"limit\" TEXT NOT NULL, spent TEXT NOT NULL, reserved "
     "TEXT NOT NULL,"
-    " delta REAL NOT NULL, runs INTEGER NOT NULL) STRICT;"
+    " delta REAL NOT NULL, runs INTEGER NOT NULL, unit INTEGER NOT NULL) STRICT;"
     "CREATE TABLE releases(run BLOB PRIMARY KEY, release BLOB NOT NULL, agreement BLOB NOT NULL, epoch INTEGER NOT NULL, "
     "run_name TEXT NOT NULL,"
     " starter TEXT NOT NULL, tee TEXT NOT NULL, request BLOB NOT NULL, runtime BLOB NOT NULL, hpke BLOB NOT NULL,"
@@ -66,6 +67,29 @@ static clo_err number_of(kms_db *db, const char *sql, int64_t *out)
     return CLO_OK;
 }
 
+/* To layout 2, and from there. The newest agreement of a lineage takes over what an older one of it was ordered: states rise from suspended to
+ * terminated. */
+#define TO_NUMBERED DATASET_ROWS "DELETE FROM meta WHERE key = 'schema';"
+#define OLDER "FROM agreements b WHERE b.lineage = a.lineage AND b.epoch < a.epoch AND b.state IN (3, 5)"
+#define TO_NEWEST                                                                                                                \
+    "ALTER TABLE balances ADD COLUMN unit INTEGER NOT NULL DEFAULT 0;"                                                           \
+    "UPDATE agreements AS a SET stopped = max(stopped, (SELECT max(b.stopped) " OLDER ")), state = max(state, (SELECT max(b.state) " OLDER "))"  \
+    " WHERE EXISTS (SELECT 1 " OLDER ") AND NOT EXISTS (SELECT 1 FROM agreements c WHERE c.lineage = a.lineage AND c.epoch > a.epoch);"
+_Static_assert(CLO_AGREEMENT_SUSPENDED == 3 && CLO_AGREEMENT_TERMINATED == 5, "states in TO_NEWEST");
+
+/* The entry tells those who check the ledger where the rules of this layout begin. */
+static clo_err upgrade_script(kms_db *db, const char *script)
+{
+    static const char what[] = "cloister/v1 ledger layout 3";
+    static const uint8_t nobody[32];
+    int64_t now = 0;
+    CLO_TRY(kms_db_script(db, "BEGIN IMMEDIATE"));
+    CLO_TRY(kms_db_script(db, script));
+    CLO_TRY(number_of(db, "SELECT number FROM meta WHERE key = 'time_max'", &now));
+    CLO_TRY(kms_ledger_state(db, NULL, nobody, clo_span_of(what, sizeof what - 1), now));
+    return kms_db_script(db, LAYOUT_IS_NEWEST "COMMIT");
+}
+
 clo_err kms_schema_upgrade(kms_db *db, const char *home)
 {
     int64_t layout = 0, unnumbered = 0;
@@ -75,9 +99,9 @@ clo_err kms_schema_upgrade(kms_db *db, const char *home)
                LAYOUT);
     if (layout == LAYOUT) return CLO_OK;
     CLO_TRY(number_of(db, "SELECT number FROM meta WHERE key = 'schema'", &unnumbered));
-    CLO_CHECKF(layout == 0 && unnumbered == 1, CLO_E_VERSION, "%s/kms.db has a layout that this program does not know; restore the home from a backup",
+    CLO_CHECKF(layout == NUMBERED || (layout == 0 && unnumbered == 1), CLO_E_VERSION, "%s/kms.db has a layout that this program does not know; restore the home from a backup",
                home);
-    clo_err e = kms_db_script(db, "BEGIN IMMEDIATE;" DATASET_ROWS "DELETE FROM meta WHERE key = 'schema';" LAYOUT_IS_NEWEST "COMMIT;");
+    clo_err e = upgrade_script(db, layout == NUMBERED ? TO_NEWEST : TO_NUMBERED TO_NEWEST);
     if (clo_failed(e) && sqlite3_get_autocommit(db->db) == 0) (void)sqlite3_exec(db->db, "ROLLBACK", NULL, NULL, NULL);
     CLO_TRY(e);
     clo_os_log(CLO_OS_LOG_INFO, "layout", NULL, "kms.db of an older key service was brought to layout %d", LAYOUT);

@@ -288,12 +288,31 @@ static clo_err commit_entry(clo_kms *kms, kms_db *db, int64_t now, void *context
     return CLO_OK;
 }
 
+/* A place among those that wait; false: there is none. */
+static bool waiter_enter(clo_kms *kms)
+{
+    pthread_mutex_lock(&kms->witness_lock);
+    unsigned most = kms->witnesses.waiters_max;
+    if (kms->witnessing.waiting) most = (most + 2) / 3;
+    bool free_place = most == 0 || kms->witness_waiters < most;
+    if (free_place) kms->witness_waiters++;
+    pthread_mutex_unlock(&kms->witness_lock);
+    return free_place;
+}
+
+static void waiter_leave(clo_kms *kms)
+{
+    pthread_mutex_lock(&kms->witness_lock);
+    kms->witness_waiters--;
+    pthread_mutex_unlock(&kms->witness_lock);
+}
+
 clo_err kms_witness_require_commit(clo_kms *kms, const uint8_t run_id[16], bool ask)
 {
     commit_read r = {.run_id = run_id};
     if (kms->witnesses.count == 0) return CLO_OK;
     CLO_TRY(kms_read(kms, commit_entry, &r));
-    if (!ask) {
+    if (!ask || !waiter_enter(kms)) {
         clo_kms_witnessing w;
         clo_kms_ledger_witnessing(kms, &w);
         return w.state == CLO_KMS_WITNESSED_CONFIRMED && w.entry_count >= (uint64_t)r.last ? CLO_OK : tell(&w);
@@ -304,5 +323,16 @@ clo_err kms_witness_require_commit(clo_kms *kms, const uint8_t run_id[16], bool 
         clo_os_sleep_ms(RETRY_MS);
         e = await_entries(kms, (uint64_t)r.last);
     }
+    waiter_leave(kms);
     return e;
+}
+
+clo_err kms_witness_confirmed_refusal(clo_kms *kms, clo_err e)
+{
+    clo_kms_witnessing w;
+    if (kms->witnesses.count == 0 || clo_err_class(e) != CLO_CLASS_DENIED) return e;
+    clo_kms_ledger_witnessing(kms, &w);
+    if (w.state != CLO_KMS_WITNESSED_NOT_YET) return e;
+    return CLO_DENY(CLO_E_AGAIN, "ledger.confirmed", "a ledger that its witnesses have confirmed since this key service started", w.denial.actual,
+                    witnesses_text, "see that the witness runs and can be reached, then ask again");
 }

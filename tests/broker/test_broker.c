@@ -258,7 +258,7 @@ static void test_whole_run(void **state)
 
     /* The owner sees everything; the analyst its agreements and their budgets; a stranger nothing. */
     assert_string_equal(text_of(clo_wire_get(get(&w.a, "/v1/runs"), "runs")->first, "state"), "committed");
-    assert_int_equal(clo_wire_get(get(&w.a, "/v1/ledger"), "entries")->count, 3);
+    assert_int_equal(clo_wire_get(get(&w.a, "/v1/ledger"), "entries")->count, 4);
     assert_int_equal(clo_wire_get(get(&w.a, "/v1/ledger?after=1&limit=1"), "entries")->count, 1);
     assert_string_equal(text_of(clo_wire_get(get(&w.analyst, "/v1/budgets"), "budgets")->first, "spent"), "1/100");
     assert_string_equal(text_of(clo_wire_get(get(&w.b, "/v1/agreements"), "agreements")->first, "state"), "active");

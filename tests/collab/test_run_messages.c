@@ -282,7 +282,14 @@ static void test_release_messages(void **state)
     assert_ok(clo_collab_commit_reply_decode(&a, clo_buf_span(&out), &y2));
     assert_string_equal(y2.shares[0].recipient, "analyst");
     assert_memory_equal(y2.statement_share, y.statement_share, sizeof y.statement_share);
+    assert_false(y2.without_statement);
     for (size_t n = 0; n < out.len; n++) assert_true(clo_failed(clo_collab_commit_reply_decode(&a, clo_span_of(out.p, n), &y2)));
+    /* One that was kept from the time before statements were hidden still opens the output. */
+    clo_buf_clear(&out);
+    y.without_statement = true;
+    assert_ok(clo_collab_commit_reply_encode(&y, &out));
+    assert_ok(clo_collab_commit_reply_decode(&a, clo_buf_span(&out), &y2));
+    assert_true(y2.without_statement && clo_span_equal(y2.shares[0].sealed, y.shares[0].sealed));
 }
 
 /* A member too many, one of another type, hex text where bytes belong: each is refused. */

@@ -2,7 +2,8 @@
 
 The rules: rows are numbered without gaps and each hash covers the one before; a reservation is ended at most once, by commit or expire, with the
 same amount; no end without reservation; spent + reserved never above the limit in force; balances are the sums; each release has its
-reservation and the other way round; a commit has its token, and nothing is committed twice.
+reservation and the other way round; a commit has its token, and nothing is committed twice; each state entry is of an order, an amendment, a
+key's state or a release that is there, and each of these has its entry.
 """
 import hashlib
 import os
@@ -24,6 +25,7 @@ class Ledger:
             self.head = connection.execute("SELECT number, bytes FROM meta WHERE key = 'ledger_head'").fetchone()
             self.balances = {row[0]: row[1:] for row in connection.execute('SELECT dataset, "limit", spent, reserved, runs FROM balances')}
             self.releases = {row[0]: row[1:] for row in connection.execute("SELECT run, release, runtime, state, expires FROM releases")}
+            self.told = self._told(connection)
             self.commits = dict(connection.execute("SELECT run, token_digest FROM commits"))
             self.nonces = connection.execute("SELECT count(*) FROM nonces").fetchone()[0]
         finally:
@@ -44,7 +46,28 @@ class Ledger:
         self._chain(found)
         self._amounts(found)
         self._releases(found)
+        self._states(found)
         return found
+
+    @staticmethod
+    def _told(connection):
+        """What state entries tell of: its digest and agreement, and whether it must have one. A key has one for each change of its state."""
+        def brief(text):
+            return hashlib.sha256(text).digest()[:16]
+        told = {(brief(release + runtime), agreement): True
+                for release, runtime, agreement in connection.execute("SELECT release, runtime, agreement FROM releases")}
+        told.update({(brief(text), agreement): True for agreement, text in connection.execute("SELECT agreement, bytes FROM orders")})
+        told.update({(brief(text), agreement): True for agreement, text in connection.execute("SELECT id, file FROM agreements WHERE epoch > 1")})
+        told.update({(brief((key + state).encode()), bytes(32)): False for (key,) in connection.execute("SELECT id FROM deks")
+                     for state in ("enabled", "disabled", "revoked", "destroyed")})
+        return told
+
+    def _states(self, found):
+        entries = [(row[2], row[3]) for row in self.rows if row[4] == STATE]
+        if not set(entries) <= set(self.told):
+            found.append("a state entry tells of what is not there")
+        if not {one for one, must in self.told.items() if must} <= set(entries):
+            found.append("an order, an amendment or a release has no entry")
 
     def _chain(self, found):
         previous, wanted = bytes(32), 1

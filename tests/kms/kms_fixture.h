@@ -107,6 +107,7 @@ clo_span commit_finish(world *w, const message *m, const clo_collab_release_toke
 
 /** The call must fail with this code, and its denial must be of this claim, with all five words. */
 void assert_claim(clo_err e, uint32_t code, const char *claim);
+/** The ledger holds; entries = without the one of each release. */
 void assert_ledger(world *w, uint64_t entries, uint64_t open);
 /** spent and reserved of a's dataset, as texts. */
 void assert_balance(world *w, const char *spent, const char *reserved);

@@ -378,6 +378,7 @@ static void test_memory(void **state)
         used = sqlite3_memory_used();
         if (i == WARM) warm = used;
     }
+    print_message("# %lld after %d, %lld after %d\n", (long long)warm, WARM, (long long)used, RUNS);
     assert_true(used < 2 << 20);
     assert_true(used <= warm + SLACK);
     world_end(&w);

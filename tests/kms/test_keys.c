@@ -218,8 +218,9 @@ static void database_script(const char *sql)
 static void test_layouts(void **state)
 {
     (void)state;
-    static const char *const older[] = {"DROP TABLE dataset_rows", ""};
-    static const char *const foreign[] = {"PRAGMA user_version=3", "PRAGMA user_version=1", "PRAGMA user_version=0"};
+#define UNNUMBERED "PRAGMA user_version=0; INSERT INTO meta(key, number) VALUES('schema', 1);"
+    static const char *const older[] = {"DROP TABLE dataset_rows;" UNNUMBERED, UNNUMBERED, "PRAGMA user_version=2"};
+    static const char *const foreign[] = {"PRAGMA user_version=4", "PRAGMA user_version=1", "PRAGMA user_version=0"};
     clo_key32 dek;
     clo_collab_manifest mf;
     clo_span bytes;
@@ -228,8 +229,8 @@ static void test_layouts(void **state)
         runtime_make(&r);
         release_ok(&w, &r, &m, &reply);
         clo_kms_free(&w.kms);
+        database_script("ALTER TABLE balances DROP COLUMN unit");
         database_script(older[i]);
-        database_script("PRAGMA user_version=0; INSERT INTO meta(key, number) VALUES('schema', 1)");
         for (int turn = 0; turn < 2; turn++) {
             assert_ok(clo_kms_open(&w.kms, w.home, &w.clock));
             assert_ok(import(&w.manifest_a, w.manifest_a_bytes, &w.dek, clo_kms_hpke(w.kms))); /* notes the rows of what was here */
@@ -239,7 +240,7 @@ static void test_layouts(void **state)
             assert_ok(try_message(&m));
             clo_kms_free(&w.kms);
         }
-        database_script("CREATE TEMP TABLE t(x CHECK (x)); INSERT INTO t SELECT user_version = 2 FROM pragma_user_version;"
+        database_script("CREATE TEMP TABLE t(x CHECK (x)); INSERT INTO t SELECT user_version = 3 FROM pragma_user_version;"
                         "INSERT INTO t SELECT count(*) = 0 FROM meta WHERE key = 'schema'; INSERT INTO t SELECT count(*) = 3 FROM dataset_rows");
         for (size_t k = 0; k < sizeof foreign / sizeof foreign[0]; k++) {
             database_script(foreign[k]);
@@ -247,7 +248,7 @@ static void test_layouts(void **state)
             assert_null(w.kms);
             assert_non_null(strstr(clo_err_text(), k == 0 ? "made by a newer key service" : "layout that this program does not know"));
         }
-        database_script("PRAGMA user_version=2");
+        database_script("PRAGMA user_version=3");
         assert_ok(clo_kms_open(&w.kms, w.home, &w.clock));
         world_end(&w);
     }
@@ -265,6 +266,141 @@ static clo_err order(const clo_collab_identity *who, const char *verb, int64_t s
     clo_err e = clo_kms_order(w.kms, clo_buf_span(&b), out);
     clo_buf_free(&b);
     return e;
+}
+
+/* Two registered epochs of one lineage; w.g is the second. */
+static clo_collab_agreement *begin_amended(void)
+{
+    clo_kms_agreement g;
+    world_begin(&w, NULL);
+    runtime_make(&r);
+    clo_collab_agreement *old = w.g;
+    assert_ok(clo_kms_agreement_submit(w.kms, w.file, &g));
+    w.g = world_agreement(&w, &(terms){.epoch = 2, .prev = old->id, .lineage = old->id, .title = "Amended"}, &w.file, &w.proof);
+    assert_ok(clo_kms_agreement_submit(w.kms, w.file, &g));
+    message_begin(&w, &m, &r);
+    assert_ok(try_message(&m));
+    return old;
+}
+
+static clo_err order_on(clo_collab_agreement *on, const clo_collab_identity *who, const char *verb, int64_t sequence, int64_t time, clo_kms_agreement *out)
+{
+    clo_collab_agreement *kept = w.g;
+    w.g = on;
+    clo_err e = order(who, verb, sequence, time, out);
+    w.g = kept;
+    return e;
+}
+
+/* Whoever stops or ends an agreement by an older epoch's id stops what runs under its newest. */
+static void test_stop_of_an_older_epoch(void **state)
+{
+    (void)state;
+    clo_kms_agreement g;
+    clo_collab_agreement *old = begin_amended();
+    int64_t t = w.time.wall_seconds;
+    assert_ok(order_on(old, &w.b, "stop", 1, t, &g));
+    assert_int_equal(g.state, CLO_AGREEMENT_SUSPENDED);
+    assert_true(g.superseded);
+    message_begin(&w, &m, &r);
+    assert_claim(try_message(&m), CLO_E_DENIED, "agreement.state");
+    world_restart(&w);
+    message_begin(&w, &m, &r);
+    assert_claim(try_message(&m), CLO_E_DENIED, "agreement.state");
+    /* The newest is resumed as after a stop of its own. */
+    assert_ok(order(&w.a, "resume", 1, t - 1, &g));
+    assert_true(g.late);
+    assert_ok(order(&w.a, "resume", 2, t + 1, &g));
+    assert_ok(order(&w.b, "resume", 1, t + 1, &g));
+    assert_int_equal(g.resumes_missing, 4);
+    assert_ok(order(&w.analyst, "resume", 1, t + 1, &g));
+    assert_int_equal(g.state, CLO_AGREEMENT_ACTIVE);
+    message_begin(&w, &m, &r);
+    assert_ok(try_message(&m));
+    /* A party that the amendment does not have any more stops nothing, and hears so. */
+    database_script("UPDATE members SET name = 'another' WHERE name = 'analyst' AND agreement <> (SELECT lineage FROM agreements LIMIT 1)");
+    assert_claim(order_on(old, &w.analyst, "stop", 9, t, &g), CLO_E_DENIED, "agreement.epoch");
+    database_script("UPDATE members SET name = 'analyst' WHERE name = 'another'");
+    assert_ok(order_on(old, &w.analyst, "terminate", 9, t, &g));
+    message_begin(&w, &m, &r);
+    assert_claim(try_message(&m), CLO_E_DENIED, "agreement.state");
+    assert_code(order(&w.a, "resume", 12, t, &g), CLO_E_CONFLICT);
+    world_restart(&w);
+    world_end(&w);
+}
+
+/* A home whose older key service applied such a stop to the old epoch alone. */
+static void test_stop_is_brought_forward(void **state)
+{
+    (void)state;
+    clo_kms_agreement g;
+    clo_collab_agreement *old = begin_amended();
+    assert_ok(order_on(old, &w.b, "stop", 1, w.time.wall_seconds, &g));
+    clo_kms_free(&w.kms);
+    database_script("UPDATE agreements SET state = 2, stopped = 0 WHERE epoch = 2");
+    assert_code(clo_kms_open(&w.kms, w.home, &w.clock), CLO_E_DATABASE); /* of this layout it is a forgery */
+    database_script("ALTER TABLE balances DROP COLUMN unit; PRAGMA user_version=2");
+    clo_kms_ledger_report report;
+    char path[400];
+    (void)snprintf(path, sizeof path, "%s/kms.db", w.home);
+    assert_ok(clo_kms_ledger_check(path, &report));
+    assert_true(report.valid);
+    for (int turn = 0; turn < 2; turn++) {
+        assert_ok(clo_kms_open(&w.kms, w.home, &w.clock));
+        message_begin(&w, &m, &r);
+        assert_claim(try_message(&m), CLO_E_DENIED, "agreement.state");
+        clo_kms_free(&w.kms);
+    }
+    assert_ok(clo_kms_open(&w.kms, w.home, &w.clock));
+    world_end(&w);
+}
+
+static int64_t entries(void)
+{
+    clo_kms_ledger_report report;
+    char path[400];
+    (void)snprintf(path, sizeof path, "%s/kms.db", w.home);
+    assert_ok(clo_kms_ledger_check(path, &report));
+    if (!report.valid) fail_msg("%s", report.detail);
+    return (int64_t)report.entry_count;
+}
+
+/* A stop of what is stopped costs no room, but counts: by its sequence, its time, and over any resume that came before it. */
+static void test_repeated_stops(void **state)
+{
+    (void)state;
+    clo_kms_agreement g;
+    world_begin(&w, NULL);
+    int64_t t = w.time.wall_seconds;
+    assert_ok(clo_kms_agreement_submit(w.kms, w.file, &g));
+    int64_t before = entries();
+    for (int i = 1; i <= 50; i++) assert_ok(order(&w.b, "stop", i, t, &g));
+    assert_int_equal(entries(), before + 1);
+    assert_claim(order(&w.b, "resume", 50, t + 1, &g), CLO_E_REPLAYED, "order.sequence"); /* one that was kept back */
+    w.time.wall_seconds += 30;
+    w.time.monotonic_ns += 30ull * 1000000000ull;
+    assert_ok(order(&w.b, "stop", 51, t, &g));
+    assert_int_equal(entries(), before + 1);
+    assert_int_equal(g.resume_from, t + 28);
+    assert_ok(order(&w.a, "resume", 1, t + 27, &g));
+    assert_true(g.late);
+    assert_ok(order(&w.a, "resume", 2, t + 28, &g));
+    assert_int_equal(g.resumes_missing, 6);
+    assert_ok(order(&w.b, "stop", 52, t, &g)); /* it undoes a resume, so it is kept */
+    assert_int_equal(entries(), before + 4);
+    assert_int_equal(g.resumes_missing, 7);
+    assert_ok(order(&w.analyst, "stop", 1, t, &g)); /* another party's own */
+    assert_int_equal(entries(), before + 5);
+    world_restart(&w);
+    /* Orders in turn have an end, too; a stop never is refused for it. */
+    clo_err e = CLO_OK;
+    int64_t sequence = 3;
+    while (!clo_failed(e) && sequence < 2100) e = order(&w.a, sequence % 2 == 0 ? "stop" : "resume", sequence, t + 28, &g), sequence++;
+    assert_code(e, CLO_E_TOO_MANY);
+    assert_ok(order(&w.a, "stop", 3000, t, &g));
+    assert_ok(order(&w.a, "terminate", 3001, t, &g));
+    assert_true(entries() < before + 1100);
+    world_end(&w);
 }
 
 /* Any one stops, all resume; an old resume kept back by somebody does not count; a replayed order is refused; terminated is for
@@ -472,7 +608,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stop_holds_for_amendments),
         cmocka_unit_test(test_home),     cmocka_unit_test(test_import), cmocka_unit_test(test_states),
-        cmocka_unit_test(test_rotation), cmocka_unit_test(test_failed_rotation), cmocka_unit_test(test_layouts), cmocka_unit_test(test_orders), cmocka_unit_test(test_backdated_stop), cmocka_unit_test(test_epochs),
+        cmocka_unit_test(test_rotation), cmocka_unit_test(test_failed_rotation), cmocka_unit_test(test_layouts), cmocka_unit_test(test_orders), cmocka_unit_test(test_stop_of_an_older_epoch), cmocka_unit_test(test_stop_is_brought_forward), cmocka_unit_test(test_repeated_stops), cmocka_unit_test(test_backdated_stop), cmocka_unit_test(test_epochs),
         cmocka_unit_test(test_explain),
     };
     return cmocka_run_group_tests(tests, group_open, group_close);

@@ -165,6 +165,102 @@ static void test_tampering(void **state)
     }
 }
 
+/* ---- what the ledger tells beside budgets ---- */
+
+static void order_in(const clo_collab_identity *who, const clo_collab_agreement *g, const char *verb, int64_t sequence, int64_t time)
+{
+    clo_collab_order o = {.time = time, .sequence = sequence};
+    clo_kms_agreement view;
+    clo_buf b;
+    memcpy(o.agreement, g->id, 32);
+    (void)snprintf(o.verb, sizeof o.verb, "%s", verb);
+    (void)snprintf(o.party, sizeof o.party, "%s", who->public_half.name);
+    clo_buf_init(&b, 16384);
+    assert_ok(clo_collab_order_make(who, &o, &b));
+    assert_ok(clo_kms_order(w.kms, clo_buf_span(&b), &view));
+    clo_buf_free(&b);
+}
+
+/* Two epochs, a run, a stop that was lifted and one that holds, a key that is disabled. */
+static void rich_ledger(void)
+{
+    clo_kms_agreement view;
+    clo_kms_key *keys = NULL, key;
+    size_t count = 0;
+    world_begin(&w, NULL);
+    runtime_make(&r);
+    int64_t t = w.time.wall_seconds;
+    release_ok(&w, &r, &m, &reply);
+    clo_collab_agreement *old = w.g;
+    w.g = world_agreement(&w, &(terms){.epoch = 2, .prev = old->id, .lineage = old->id, .title = "Amended"}, &w.file, &w.proof);
+    assert_ok(clo_kms_agreement_submit(w.kms, w.file, &view));
+    release_ok(&w, &r, &m, &reply);
+    order_in(&w.b, w.g, "stop", 1, t);
+    order_in(&w.a, w.g, "resume", 1, t + 1);
+    order_in(&w.b, w.g, "resume", 2, t + 1);
+    order_in(&w.analyst, w.g, "resume", 1, t + 1);
+    release_ok(&w, &r, &m, &reply);
+    order_in(&w.analyst, old, "stop", 1, t + 2);
+    order_in(&w.a, w.g, "resume", 3, t + 3);
+    assert_ok(clo_kms_key_list(w.kms, &w.arena, &keys, &count));
+    assert_int_equal(count, 1);
+    assert_ok(clo_kms_key_change(w.kms, keys[0].id, CLO_KMS_KEY_DISABLE, &key));
+    assert_ok(clo_kms_key_change(w.kms, keys[0].id, CLO_KMS_KEY_ENABLE, &key));
+    assert_ok(clo_kms_key_change(w.kms, keys[0].id, CLO_KMS_KEY_DISABLE, &key));
+    world_restart(&w);
+}
+
+/* Whoever opens again on disk what was stopped, revoked or given to another is found out; so is who makes an old stop or amendment disappear. */
+static void test_state_tampering(void **state)
+{
+    (void)state;
+    static const char *const ways[] = {
+        "UPDATE agreements SET state = 2 WHERE epoch = 2",
+        "UPDATE agreements SET state = 2 WHERE epoch = 1",
+        "UPDATE agreements SET stopped = 0 WHERE epoch = 2",
+        "UPDATE agreements SET epoch = 9 WHERE epoch = 1",
+        "UPDATE agreements SET epoch = 0 WHERE epoch = 2",
+        "UPDATE agreements SET lineage = id WHERE epoch = 2",
+        "UPDATE agreements SET not_after = not_after + 1000000",
+        "UPDATE agreements SET file = (SELECT file FROM agreements WHERE epoch = 1) WHERE epoch = 2",
+        "UPDATE agreements SET file = zeroblob(10) WHERE epoch = 1",
+        "DELETE FROM agreements WHERE epoch = 2",
+        "DELETE FROM agreements WHERE epoch = 1",
+        "DELETE FROM orders",
+        "DELETE FROM orders WHERE verb = 'stop'; UPDATE agreements SET state = 2",
+        "DELETE FROM orders WHERE rowid = (SELECT max(rowid) FROM orders)",
+        "UPDATE orders SET verb = 'resume' WHERE verb = 'stop'",
+        "UPDATE orders SET party = 'hospital-a', sequence = 70 WHERE party = 'hospital-b' AND verb = 'stop'",
+        "UPDATE orders SET time = time + 1000",
+        "UPDATE orders SET sequence = 0 WHERE verb = 'stop'",
+        "UPDATE orders SET bytes = (SELECT bytes FROM orders WHERE verb = 'resume' LIMIT 1) WHERE verb = 'stop'",
+        "INSERT INTO orders SELECT agreement, party, sequence + 10, verb, time, bytes FROM orders WHERE verb = 'resume' LIMIT 1",
+        "UPDATE deks SET state = 0",
+        "DELETE FROM deks",
+        "UPDATE releases SET runtime = zeroblob(32)",
+        "UPDATE releases SET release = zeroblob(16) WHERE epoch = 1",
+        "UPDATE releases SET agreement = (SELECT id FROM agreements WHERE epoch = 2) WHERE epoch = 1",
+    };
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        rich_ledger();
+        clo_kms_free(&w.kms);
+        database(ways[i], false);
+        char path[400];
+        clo_kms_ledger_report report;
+        (void)snprintf(path, sizeof path, "%s/kms.db", w.home);
+        assert_ok(clo_kms_ledger_check(path, &report));
+        if (report.valid) fail_msg("not found: %s", ways[i]);
+        assert_true(report.detail[0] != '\0');
+        assert_code(clo_kms_open(&w.kms, w.home, &w.clock), CLO_E_DATABASE);
+    }
+    /* What is stricter than the ledger says harms nobody but its owner, who may have reasons. */
+    rich_ledger();
+    clo_kms_free(&w.kms);
+    database("UPDATE agreements SET state = 5; UPDATE deks SET state = 2", false);
+    assert_ok(clo_kms_open(&w.kms, w.home, &w.clock));
+    world_end(&w);
+}
+
 /* ---- 64 clones of one run, each its own attested runtime, at once ---- */
 
 enum { CLONES = 64 };
@@ -259,7 +355,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_arithmetic), cmocka_unit_test(test_lifetime), cmocka_unit_test(test_triggers),
-        cmocka_unit_test(test_tampering),  cmocka_unit_test(test_clones),
+        cmocka_unit_test(test_tampering), cmocka_unit_test(test_state_tampering),  cmocka_unit_test(test_clones),
     };
     return cmocka_run_group_tests(tests, group_open, group_close);
 }

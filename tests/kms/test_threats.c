@@ -618,7 +618,14 @@ static void T11_reserved_counts(void **state)
     world_end(&w);
 }
 
-/* Prices whose sum has no exact 64-bit form are refused, never rounded and never wrapped. */
+static clo_err ask_at(const char *price, runtime *r)
+{
+    w.g = world_agreement(&w, &(terms){.budget = "1", .price = price, .title = price}, &w.file, &w.proof);
+    message_begin(&w, &again, r);
+    return send(&again);
+}
+
+/* Prices whose sums have no exact 64-bit form are refused, never rounded and never wrapped. */
 static void T11_overflow(void **state)
 {
     (void)state;
@@ -626,15 +633,33 @@ static void T11_overflow(void **state)
     runtime r;
     runtime_make(&r);
     world_begin(&w, NULL);
-    for (int i = 0; i < 3; i++) {
-        w.g = world_agreement(&w, &(terms){.price = prices[i], .title = prices[i]}, &w.file, &w.proof);
-        message_begin(&w, &again, &r);
-        if (i < 2)
-            assert_ok(send(&again));
-        else
-            assert_claim(send(&again), CLO_E_BUDGET, "budget.rho");
-    }
-    assert_balance(&w, "0", "859019226803710/18446743979220271189");
+    assert_ok(ask_at(prices[0], &r));
+    assert_claim(ask_at(prices[1], &r), CLO_E_BUDGET, "budget.unit");
+    assert_ok(ask_at("0.01", &r));
+    assert_balance(&w, "0", "4304967591/429496729100");
+    pass(61); /* once nothing is reserved another unit may begin */
+    assert_ok(ask_at(prices[1], &r));
+    assert_claim(ask_at(prices[2], &r), CLO_E_BUDGET, "budget.unit");
+    assert_balance(&w, "0", "100003/4294967279");
+    world_end(&w);
+}
+
+/* k/p and (p - 2k)/2p make a half, to which k/q can be added; but from that sum k/p could never be taken away again. */
+static void T11_no_reservation_that_cannot_end(void **state)
+{
+    (void)state;
+    runtime r;
+    runtime_make(&r);
+    world_begin(&w, &(terms){.budget = "1"});
+    assert_ok(ask_at("10995116277/1099511627791", &r));
+    assert_ok(ask_at("1077521395237/2199023255582", &r));
+    assert_balance(&w, "0", "1/2");
+    assert_claim(ask_at("10995116277/1099511627803", &r), CLO_E_BUDGET, "budget.unit");
+    pass(61);
+    assert_ok(clo_kms_sweep(w.kms, NULL));
+    assert_balance(&w, "0", "0");
+    world_restart(&w);
+    assert_ok(ask_at("1/3", &r));
     world_end(&w);
 }
 
@@ -656,7 +681,7 @@ int main(void)
         cmocka_unit_test(T11_no_reset_by_version_amendment_agreement_restart),
         cmocka_unit_test(T11_same_rows_under_a_new_id),
         cmocka_unit_test(T11_reserved_counts),
-        cmocka_unit_test(T11_overflow),
+        cmocka_unit_test(T11_overflow), cmocka_unit_test(T11_no_reservation_that_cannot_end),
     };
     return cmocka_run_group_tests(tests, group_open, group_close);
 }

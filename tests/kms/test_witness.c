@@ -173,7 +173,7 @@ static void test_share_waits(void **state)
     assert_ok(commit(body));
     assert_ok(shares(&m));
     assert_false(view().waiting);
-    assert_int_equal(view().entry_count, 3);
+    assert_int_equal(view().entry_count, 4);
     assert_balance(&w, "1/100", "0");
     end();
 }
@@ -261,6 +261,59 @@ static void test_rollback(void **state)
     assert_balance(&w, "1/50", "1/100");
     assert_ok(release(&m));
     assert_ok(commit(commit_body(&m)));
+    end();
+}
+
+/* Two copies of one home, each giving the same run to a runtime of its own in the same second: a witness that saw one refuses the other. */
+static void test_fork(void **state)
+{
+    (void)state;
+    static message m;
+    runtime other;
+    clo_buf out;
+    begin(NULL);
+    spend();
+    keep("twin");
+    message_begin(&w, &m, &r);
+    clo_span body = message_finish(&w, &m), request = m.m.request;
+    clo_buf_init(&out, 64 << 10);
+    assert_ok(clo_kms_release(w.kms, body, &m.channel, &out));
+    clo_buf_clear(&out);
+    assert_ok(clo_kms_ledger_witness(w.kms));
+    set_back("twin");
+    w.kms->witnesses.count = 0; /* it releases before the next round, as a copy may that was confirmed before it was made */
+    runtime_make(&other);
+    message_begin(&w, &m, &other);
+    m.m.request = request;
+    assert_ok(clo_kms_release(w.kms, message_finish(&w, &m), &m.channel, &out));
+    clo_buf_free(&out);
+    use(false);
+    assert_claim(clo_kms_ledger_witness(w.kms), CLO_E_DENIED, "ledger.rollback");
+    assert_rolled_back(NULL);
+    end();
+}
+
+/* Before its witnesses have confirmed it a ledger does not say that a run was not committed; a newer copy may know better. */
+static void test_unconfirmed_refusal(void **state)
+{
+    (void)state;
+    static message m;
+    begin(NULL);
+    assert_ok(release(&m));
+    clo_span body = commit_body(&m);
+    keep("unconfirmed");
+    assert_ok(commit(body));
+    set_back("unconfirmed");
+    near_one.cut = true;
+    w.time.wall_seconds += 61;
+    w.time.monotonic_ns += 61ull * 1000000000ull;
+    assert_ok(clo_kms_sweep(w.kms, NULL));
+    assert_claim(shares(&m), CLO_E_AGAIN, "ledger.confirmed");
+    assert_claim(commit(body), CLO_E_AGAIN, "ledger.confirmed");
+    near_one.cut = false;
+    assert_claim(clo_kms_ledger_witness(w.kms), CLO_E_DENIED, "ledger.rollback");
+    assert_claim(shares(&m), CLO_E_DENIED, "ledger.rollback");
+    assert_claim(commit(body), CLO_E_DENIED, "ledger.rollback");
     end();
 }
 
@@ -380,7 +433,7 @@ static void test_signatures(void **state)
     assert_claim(commit(body), CLO_E_AGAIN, "ledger.witness");
     far_one.cut = false;
     assert_ok(commit(body));
-    assert_int_equal(far_one.size, 3);
+    assert_int_equal(far_one.size, 4);
     end();
 }
 
@@ -398,8 +451,8 @@ static void test_proofs(void **state)
         clo_kms_witnesses set = {.count = both_asked ? 2 : 1, .keys = {near_one.key, far_one.key}, .cosign = cosign, .context = &both_asked};
         w.kms->witnesses = set;
         assert_ok(clo_kms_ledger_witness(w.kms));
-        assert_int_equal(near_one.size, 3 + n);
-        if (both_asked) assert_int_equal(far_one.size, 3 + n);
+        assert_int_equal(near_one.size, 4 + n);
+        if (both_asked) assert_int_equal(far_one.size, 4 + n);
     }
     end();
 }
@@ -411,6 +464,7 @@ typedef struct {
     pthread_t thread;
     clo_span body;
     clo_err e;
+    bool held;
 } committer;
 
 static void *commit_run(void *context)
@@ -419,6 +473,7 @@ static void *commit_run(void *context)
     clo_buf out;
     clo_buf_init(&out, 64 << 10);
     c->e = clo_kms_commit(w.kms, c->body, &out);
+    c->held = clo_collab_commit_held(c->e);
     clo_buf_free(&out);
     return NULL;
 }
@@ -442,7 +497,36 @@ static void test_group(void **state)
     }
     assert_in_range(near_one.questions, 1, 4);
     near_one.delay_ms = 0;
-    assert_int_equal(view().entry_count, 1 + 2 * MANY);
+    assert_int_equal(view().entry_count, 1 + 3 * MANY);
+    end();
+}
+
+/* Commits that wait leave room for other work: the rest hear at once that their reply is held, and truly have committed. */
+static void test_crowd(void **state)
+{
+    (void)state;
+    enum { PLACES = 4 };
+    static message m[MANY];
+    static committer all[MANY];
+    begin(&(terms){.budget = "1"});
+    for (int i = 0; i < MANY; i++) {
+        assert_ok(release(&m[i]));
+        all[i].body = commit_body(&m[i]);
+    }
+    w.kms->witnesses.waiters_max = PLACES;
+    near_one.delay_ms = 700;
+    for (int i = 0; i < MANY; i++) assert_int_equal(pthread_create(&all[i].thread, NULL, commit_run, &all[i]), 0);
+    int held = 0;
+    for (int i = 0; i < MANY; i++) {
+        assert_int_equal(pthread_join(all[i].thread, NULL), 0);
+        held += all[i].held;
+        assert_true(all[i].held || !clo_failed(all[i].e));
+    }
+    assert_int_equal(held, MANY - PLACES);
+    assert_balance(&w, "4/25", "0");
+    near_one.delay_ms = 0;
+    for (int i = 0; i < MANY; i++) assert_ok(commit(all[i].body));
+    assert_balance(&w, "4/25", "0");
     end();
 }
 
@@ -466,6 +550,7 @@ int main(void)
         cmocka_unit_test(test_share_waits),    cmocka_unit_test(test_not_confirmed), cmocka_unit_test(test_rollback),
         cmocka_unit_test(test_rollback_below), cmocka_unit_test(test_rollback_of_what_is_no_budget), cmocka_unit_test(test_signatures),    cmocka_unit_test(test_proofs),
         cmocka_unit_test(test_group),          cmocka_unit_test(test_none),
+        cmocka_unit_test(test_fork), cmocka_unit_test(test_unconfirmed_refusal), cmocka_unit_test(test_crowd),
     };
     return cmocka_run_group_tests(tests, group_open, group_close);
 }

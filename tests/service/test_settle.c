@@ -20,7 +20,7 @@
 /* A key service that knows two routes. */
 typedef struct {
     const char *owner;
-    bool committed, liar, lease_over, stopped, holds, busy, set_back;
+    bool committed, liar, lease_over, stopped, holds, busy, set_back, old;
     int commits; /* taken by POST */
     uint8_t spki[32];
     clo_crypto_tls_context *tls;
@@ -34,6 +34,7 @@ static clo_err commit_reply(const key_service *k, clo_buf *out)
     CLO_TRY(clo_str_set(reply.shares[0].recipient, sizeof reply.shares[0].recipient, clo_span_str("analyst")));
     reply.shares[0].sealed = clo_span_of("sealed share", 12);
     memset(reply.statement_share, k->owner[strlen(k->owner) - 1], sizeof reply.statement_share);
+    reply.without_statement = k->old;
     return clo_collab_commit_reply_encode(&reply, out);
 }
 
@@ -257,18 +258,6 @@ static void all_committed_means_released(void **state)
     assert_true(output_is_here(w, &run));
 }
 
-static void one_that_did_not_commit_means_nothing_was_released(void **state)
-{
-    world *w = *state;
-    clo_store_run run;
-    w->keys[1].committed = false;
-    put_run(w, &run, true);
-    start_settler(w);
-    wait_for(w, &run, "failed", "nothing was released");
-    assert_false(run.released);
-    assert_false(output_is_here(w, &run)); /* of use to nobody */
-}
-
 /* What the lost runtime had shown and prepared, as its host stored it: evidence, commits, and the statement under all owners' shares. */
 static void put_prepared(world *w, clo_store_run *run)
 {
@@ -292,6 +281,31 @@ static void put_prepared(world *w, clo_store_run *run)
     run->binding = clo_buf_span(&binding);
     assert_ok(clo_store_run_update(w->s->store, run));
     run->prepared = run->binding = clo_span_of(NULL, 0);
+}
+
+/* A reply that an older key service had kept: the output can be opened, the statement cannot be had any more. */
+static void an_old_reply_opens_the_output(void **state)
+{
+    world *w = *state;
+    clo_store_run run;
+    w->keys[1].old = true;
+    put_run(w, &run, true);
+    put_prepared(w, &run);
+    start_settler(w);
+    wait_for(w, &run, "failed", "recipients can open it, but there is no receipt");
+    assert_true(run.released && run.commits.n > 0 && output_is_here(w, &run));
+}
+
+static void one_that_did_not_commit_means_nothing_was_released(void **state)
+{
+    world *w = *state;
+    clo_store_run run;
+    w->keys[1].committed = false;
+    put_run(w, &run, true);
+    start_settler(w);
+    wait_for(w, &run, "failed", "nothing was released");
+    assert_false(run.released);
+    assert_false(output_is_here(w, &run)); /* of use to nobody */
 }
 
 static void commits_that_were_prepared_are_finished(void **state)
@@ -564,7 +578,7 @@ int main(void)
                                        TEST(commits_that_were_prepared_are_finished),  TEST(a_prepared_commit_that_is_refused_ends_it),
                                        TEST(a_statement_is_registered_once),           TEST(nobody_commits_where_one_would_refuse),
                                        TEST(a_refusal_that_may_end_is_waited_for),     TEST(what_ended_it_before_any_commit_stands),
-                                       TEST(the_others_commit_while_one_holds_back),    TEST(nobody_commits_while_one_is_busy),
+                                       TEST(the_others_commit_while_one_holds_back),    TEST(nobody_commits_while_one_is_busy), TEST(an_old_reply_opens_the_output),
                                        TEST(a_ledger_that_was_set_back_tells_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
