@@ -176,6 +176,18 @@ typedef struct {
     const clo_attest_submodule *submodules; /* arena */
 } clo_attest_result; /* large (20 KiB): in an arena or static, never on the stack */
 
+/* Signed tokens. Role "report" is the token; keys are read from the collateral alone, in any form (JWK, PEM or DER SubjectPublicKeyInfo,
+ * COSE_Key, raw SEC1 point). Their claims trees keep the names that stand in the token (CBOR numbers as text).
+ *   "maa"                    JWT of Azure Attestation. jwks: the issuer's key set. Claims {header, claims, signing_quote}; Intel's collateral
+ *                            (tcb_info and the rest of "sgx") has the quote in the key's certificate verified too.
+ *   "gcp-confidential-space" JWT. jwks, or the chain in its header to Google's root; crl: the root's list. Claims {header, claims}.
+ *   "psa"                    PSA token (RFC 9783, PSA_IOT_PROFILE_1): TrustZone devices. iak_public, or iak_mac with allow_mac. Claims {alg,
+ *                            claims {"10": …}, lifecycle, client}.
+ *   "cca"                    collection (tag 399 or 907). cpak_public. Claims {platform_alg, realm_alg, rak_form, binder_hash, lifecycle,
+ *                            platform {"10": …}, realm {…}}.
+ *   "optee"                  what OP-TEE's attestation pseudo TA returns: a SHA-256 and its RSASSA-PSS signature over nonce and hash; the nonce is
+ *                            the policy's. attestation_key (RSA). Claims {hash, key_bits}. OP-TEE devices that make PSA tokens are "psa". */
+
 /** Appraise. type: "snp", "sim", later others, or "auto". Roles of snp and sim: "report" (or "bundle" with everything in it), "vcek_or_vlek",
  *  "ask_ark_chain", "crl", "root" (narrows the anchors to this one). Returns an error only where the call itself is wrong (unknown type:
  *  UNSUPPORTED; arena full); bad evidence is a result with valid = false. Every check that was made is listed, also after the first failure where that is possible. */

@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 #define COUNT(list) (sizeof(list) / sizeof(list)[0])
-enum { NONCES_MAX = 6, DIGEST = 32 };
+enum { NONCES_MAX = 6, DIGEST = 32, CERTIFICATES_MAX = 4 };
 
 static const char *const rules[] = {
     "!t iss", "!t sub", "!T aud", "T eat_nonce", "t eat_profile", "!b secboot", "u oemid", "!t hwmodel", "!t swname", "T swversion", "!t dbgstat",
@@ -51,6 +51,7 @@ static clo_err judge_kid(clo_attest_context *c, const clo_wire_jws *jws, const c
 
 static clo_err take_chain(const clo_wire_jws *jws, clo_attest_chain *chain, clo_crypto_verify_key **key)
 {
+    CLO_CHECKF(jws->x5c_count <= CERTIFICATES_MAX, CLO_E_TOO_MANY, "the header holds more than %d certificates", CERTIFICATES_MAX);
     for (size_t i = 0; i < jws->x5c_count; i++) CLO_TRY(clo_attest_chain_take(chain, jws->x5c[i]));
     CLO_CHECKF(chain->count != 0, CLO_E_MALFORMED, "the header holds no certificate");
     return clo_crypto_verify_key_of_cert(chain->certs[0], key);

@@ -64,7 +64,7 @@ static clo_err take_header(clo_arena *a, clo_span bytes, clo_wire_jws *j)
 {
     /* What these say changes what the signature covers or how the payload is read, and nobody here understands it. */
     static const char *const refused[] = {"crit", "b64", "zip"};
-    CLO_TRY(clo_wire_json_decode_bounded(a, bytes, CLO_JWS_VALUES_MAX, CLO_JWS_DEPTH_MAX, &j->header));
+    CLO_TRY(clo_wire_json_decode_bounded(a, bytes, CLO_JWS_HEADER_VALUES_MAX, CLO_JWS_DEPTH_MAX, &j->header));
     CLO_CHECKF(j->header->type == CLO_WIRE_MAP, CLO_E_MALFORMED, "the token's header is no JSON object");
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         CLO_CHECKF(clo_wire_get(j->header, refused[i]) == NULL, CLO_E_UNSUPPORTED, "the token's header has %s, which is not supported", refused[i]);

@@ -8,7 +8,7 @@
 extern "C" {
 #endif
 
-enum { CLO_JWS_MAX = 64 * 1024, CLO_JWS_X5C_MAX = 8, CLO_JWS_VALUES_MAX = 512, CLO_JWS_DEPTH_MAX = 16 };
+enum { CLO_JWS_MAX = 64 * 1024, CLO_JWS_X5C_MAX = 8, CLO_JWS_VALUES_MAX = 512, CLO_JWS_HEADER_VALUES_MAX = 64, CLO_JWS_DEPTH_MAX = 16 };
 
 typedef struct {
     clo_wire_node *header, *claims; /* MAPs; claims NULL where the payload is no JSON object (of at most CLO_JWS_VALUES_MAX values) */

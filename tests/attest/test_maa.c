@@ -550,6 +550,12 @@ static void test_bombs(void **state)
         assert_string_equal(verdict(kept(&b), &p), "malformed");
         assert_true(token_arena.used <= TOKEN_ALLOCATION_MAX);
     }
+    /* As many values as are read at all. */
+    size_t at = (size_t)snprintf(text, SIZE, "{" ENVELOPE SNP_CLAIMS ",\"a\":[");
+    for (size_t i = 0; i < 440; i++) at += (size_t)snprintf(text + at, SIZE - at, "%s\"b\"", i == 0 ? "" : ",");
+    (void)snprintf(text + at, SIZE - at, "]}");
+    assert_string_equal(verdict(token_of(text), &p), "valid");
+    assert_true(token_arena.used <= TOKEN_ALLOCATION_MAX);
     free(text);
 }
 
