@@ -10,6 +10,7 @@ static const char *const carried_roles[] = {
     "report", "message", "signature_tpmt", "ak_public_tpmt", "ak_public_spki_der", "pcrs_json", "pcrs_sha256", "event_log", "hcl_report",
     "tpm_quote_message", "tpm_quote_signature", "td_quote", "user_data", "optee_measurement", "vcek_or_vlek", "ask", "ark", "ask_ark_chain",
     "crl", "cert_chain", "tcb_info", "qe_identity", "tcb_signing_chain", "root_ca_crl", "pck_ca_crl", "pck_cert", "pck_sign_chain",
+    "ak_certificate", "ak_chain", "driver_rim", "vbios_rim", "ocsp", "document", "quote",
 };
 
 static bool carried(const clo_attest_part *parts, size_t count)

@@ -4,8 +4,9 @@
 
 CLO_R clo_collab_runtime_policy(clo_arena *a, const clo_collab_runtime *r, clo_attest_policy *out)
 {
-    static const char *const elsewhere[] = {"allow_simulated", "allow_debug",    "measurements", "roots",           "chips", "host_data",
-                                            "expected_nonce",  "expected_challenge", "expected_report_data", "min_reported_tcb", "parts", "require_binding"};
+    /* Said by other members or by each run; or never negotiable (no debug, revocation lists, VMPL 0, bound to the run). */
+    static const char *const elsewhere[] = {"allow_simulated",      "measurements",     "roots", "chips",       "host_data",   "expected_nonce", "expected_challenge",
+                                            "expected_report_data", "min_reported_tcb", "parts", "allow_debug", "require_crl", "vmpl_max",       "require_binding"};
     const clo_attest_policy *own = &r->policy;
     if (r->appraisal == NULL) {
         *out = *own;
@@ -13,7 +14,7 @@ CLO_R clo_collab_runtime_policy(clo_arena *a, const clo_collab_runtime *r, clo_a
     }
     for (size_t i = 0; i < sizeof elsewhere / sizeof elsewhere[0]; i++)
         CLO_CHECKF(clo_wire_get(r->appraisal, elsewhere[i]) == NULL, CLO_E_MALFORMED,
-                   "agreement.runtimes[].appraisal: \"%s\" does not belong there; the agreement says it elsewhere, or each run does", elsewhere[i]);
+                   "agreement.runtimes[].appraisal: \"%s\" does not belong there: other members or each run say it, or it is not negotiable", elsewhere[i]);
     clo_err e = clo_attest_policy_read(a, r->appraisal, out);
     if (clo_failed(e)) return clo_err_prefix(e, "agreement.runtimes[].appraisal");
     out->measurement_count = own->measurement_count;

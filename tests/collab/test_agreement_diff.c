@@ -45,7 +45,7 @@ static const diff_case cases[] = {
     {"    not_after: 2026-12-01T00:00:00Z\n", "", "runs[model].not_after", true},
     {"min_rows: 20\n", "min_rows: 20\n    not_after: 2026-02-01T00:00:00Z\n", "runs[means].not_after", false},
     {"tee: sim\n", "tee: sim\n    min_tcb: {snp: 8}\n", "runtimes[sim].min_tcb", false},
-    {"tee: sim\n", "tee: sim\n    appraisal: {vmpl_max: 1}\n", "runtimes[sim].appraisal.vmpl_max", true},
+    {"tee: sim\n", "tee: sim\n    appraisal: {collateral_grace_seconds: 60}\n", "runtimes[sim].appraisal.collateral_grace_seconds", true},
     {"tee: sim\n", "tee: sim\n    appraisal: {required_claims: {guest_svn: 3}}\n", "runtimes[sim].appraisal.required_claims.guest_svn", false},
     {"tee: sim\n", "tee: sim\n    appraisal: {vmpl_maximum: 1}\n", "runtimes[sim].appraisal", true},
     {"tee: sim\n", "tee: sim\n    chips: []\n", "", false},

@@ -364,6 +364,8 @@ static void test_appraise(void **state)
         {"{\"vmpl\":1}", CLO_E_UNKNOWN_FIELD},
         {"{\"allow_debug\":true}", CLO_E_MALFORMED},
         {"{\"measurements\":[]}", CLO_E_MALFORMED},
+        {"{\"require_crl\":false}", CLO_E_MALFORMED},
+        {"{\"vmpl_max\":1}", CLO_E_MALFORMED},
     };
     for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
         clo_wire_node *tree = NULL;
