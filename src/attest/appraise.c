@@ -38,6 +38,12 @@ const clo_attest_part *clo_attest_part_find(const clo_attest_context *c, const c
     return NULL;
 }
 
+clo_span clo_attest_part_bytes(const clo_attest_context *c, const char *role)
+{
+    const clo_attest_part *part = clo_attest_part_find(c, role);
+    return part != NULL ? part->bytes : clo_span_of(NULL, 0);
+}
+
 bool clo_attest_err_is_about_input(clo_err e)
 {
     clo_class k = clo_err_class(e);

@@ -13,6 +13,8 @@ typedef struct {
     clo_attest_cache *cache; /* NULL = none */
     int64_t now;
     clo_attest_result *out;
+    bool given_root_known; /* the hash of the "root" among the collateral was taken; chain.c */
+    uint8_t given_root[32];
 } clo_attest_context;
 
 /* One line of the dispatch table: a type, the verifier, and how `auto` recognises it (NULL = never). */
@@ -34,6 +36,8 @@ bool clo_attest_snp_recognise(const clo_attest_part *evidence, size_t evidence_c
 
 /** A part by role, evidence before collateral; NULL where absent. */
 const clo_attest_part *clo_attest_part_find(const clo_attest_context *c, const char *role);
+/** Its bytes; none where it is absent. */
+clo_span clo_attest_part_bytes(const clo_attest_context *c, const char *role);
 /** The failure is about the bytes, not about this machine: it becomes a failed check instead of an error of the call. */
 bool clo_attest_err_is_about_input(clo_err e);
 

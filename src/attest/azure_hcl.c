@@ -67,15 +67,15 @@ clo_err clo_attest_azure_hcl_claims(clo_arena *a, const azure_hcl *h, clo_wire_n
     static const char *const hash_names[] = {"sha256", "sha384", "sha512"};
     clo_wire_node *map = NULL;
     CLO_TRY(clo_wire_map(a, &map));
+    const struct {
+        const char *name;
+        uint32_t value;
+    } numbers[] = {{"version", h->version},     {"report_size", h->report_size},  {"request_type", h->request_type},
+                   {"data_size", h->data_size}, {"req_version", h->data_version}, {"var_size", h->claims_size}};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) CLO_TRY(clo_wire_set_int(a, map, numbers[i].name, numbers[i].value));
     CLO_TRY(clo_wire_set_text(a, map, "signature", "HCLA"));
-    CLO_TRY(clo_wire_set_int(a, map, "version", h->version));
-    CLO_TRY(clo_wire_set_int(a, map, "report_size", h->report_size));
-    CLO_TRY(clo_wire_set_int(a, map, "request_type", h->request_type));
-    CLO_TRY(clo_wire_set_int(a, map, "data_size", h->data_size));
-    CLO_TRY(clo_wire_set_int(a, map, "req_version", h->data_version));
     CLO_TRY(clo_wire_set_text(a, map, "report_type", h->report_type == AZURE_REPORT_TDX ? "tdx" : "snp"));
     CLO_TRY(clo_wire_set_text(a, map, "hash_type", hash_names[h->hash_type - 1]));
-    CLO_TRY(clo_wire_set_int(a, map, "var_size", h->claims_size));
     CLO_TRY(clo_wire_set_bytes(a, map, "claims_hash", clo_span_of(h->bound, clo_crypto_hash_size(h->hash))));
     CLO_TRY(clo_wire_set_bool(a, map, "binding_ok", clo_span_equal(h->report_data, clo_span_of(h->bound, sizeof h->bound))));
     *out = map;

@@ -28,12 +28,6 @@ typedef struct {
 
 static void azure_end(azure *z) { clo_crypto_verify_key_free(&z->ak); }
 
-static clo_span part_bytes(const clo_attest_context *c, const char *role)
-{
-    const clo_attest_part *part = clo_attest_part_find(c, role);
-    return part != NULL ? part->bytes : clo_span_of(NULL, 0);
-}
-
 /* A copy that another map can take in. */
 static clo_err set_copy(clo_arena *a, clo_wire_node *map, const char *key, const clo_wire_node *node)
 {
@@ -56,13 +50,12 @@ static clo_err take_claims(clo_attest_context *c, azure *z)
         (void)clo_attest_check_add(c->out, "reserved", zero, "malformed", "reserved bytes are zero", zero ? "zero" : "not zero");
     }
     if (!clo_attest_check_bytes(c->out, "claims.hash", "report_data_mismatch", clo_span_of(z->hcl.bound, sizeof z->hcl.bound), z->hcl.report_data)) return CLO_OK;
+    bool ok = false;
     clo_err e = clo_wire_json_decode_bounded(a, z->hcl.claims, CLAIMS_VALUES_MAX, CLAIMS_DEPTH_MAX, &claims);
     if (!clo_failed(e) && claims->type != CLO_WIRE_MAP) e = CLO_FAILF(CLO_E_MALFORMED, "the claims are no JSON object");
-    if (clo_failed(e) && !clo_attest_err_is_about_input(e)) return e;
-    if (!clo_attest_check_add(c->out, "claims", !clo_failed(e), "malformed", "a JSON object", clo_failed(e) ? clo_err_text() : "read")) return CLO_OK;
-    e = clo_attest_azure_ak(a, claims, &z->ak);
-    if (clo_failed(e) && !clo_attest_err_is_about_input(e)) return e;
-    (void)clo_attest_check_add(c->out, "ak", !clo_failed(e), "bad_key", "the RSA key HCLAkPub", clo_failed(e) ? clo_err_text() : "read");
+    CLO_TRY(clo_attest_tpm_noted(c, e, "claims", "malformed", "a JSON object", &ok));
+    if (!ok) return CLO_OK;
+    CLO_TRY(clo_attest_tpm_noted(c, clo_attest_azure_ak(a, claims, &z->ak), "ak", "bad_key", "the RSA key HCLAkPub", &ok));
     const clo_wire_node *configuration = clo_wire_get(claims, "vm-configuration");
     z->user_data = clo_wire_get(claims, "user-data");
     if (configuration != NULL) CLO_TRY(set_copy(a, out, "vm_configuration", configuration));
@@ -74,22 +67,13 @@ static clo_err take_claims(clo_attest_context *c, azure *z)
     return clo_wire_set_bytes(a, out, "ak_modulus_sha256", clo_span_of(sha256, sizeof sha256));
 }
 
-/* A failure about the bytes becomes a failed check. */
-static clo_err noted(clo_attest_context *c, clo_err e, const char *name, const char *expected, bool *ok)
-{
-    *ok = !clo_failed(e);
-    if (!*ok && !clo_attest_err_is_about_input(e)) return e;
-    (void)clo_attest_check_add(c->out, name, *ok, "malformed", expected, *ok ? "read" : clo_err_text());
-    return CLO_OK;
-}
-
 static clo_err take_signature(clo_attest_context *c, const azure *z, tpm_signature *s, bool *ok)
 {
-    clo_span bytes = part_bytes(c, "tpm_quote_signature");
+    clo_span bytes = clo_attest_part_bytes(c, "tpm_quote_signature");
     *ok = z->ak != NULL && bytes.n == clo_crypto_verify_key_modulus(z->ak).n;
     *s = (tpm_signature){.alg = TPM_ALG_RSASSA, .hash = CLO_TPM_SHA256, .r = bytes};
     if (*ok) return CLO_OK;
-    return noted(c, clo_attest_tpm_signature_parse(bytes, s), "quote.signature", "an RSA signature, bare or as TPMT_SIGNATURE", ok);
+    return clo_attest_tpm_noted(c, clo_attest_tpm_signature_parse(bytes, s), "quote.signature", "malformed", "an RSA signature, bare or as TPMT_SIGNATURE", ok);
 }
 
 /* Whose quote is it? The name that it states is no proof, but tells a foreign key from altered bytes. */
@@ -102,12 +86,12 @@ static const char *signature_reason(const azure *z)
 
 static clo_err judge_registers(clo_attest_context *c, azure *z, const tpm_signature *s)
 {
-    clo_span json = part_bytes(c, "pcrs_json"), raw = part_bytes(c, "pcrs_sha256"), log = part_bytes(c, "event_log");
+    clo_span json = clo_attest_part_bytes(c, "pcrs_json"), raw = clo_attest_part_bytes(c, "pcrs_sha256"), log = clo_attest_part_bytes(c, "event_log");
     clo_attest_tpm_pcrs pcrs;
     clo_wire_node *node = NULL;
     bool have = false;
-    if (raw.n != 0) CLO_TRY(noted(c, clo_attest_tpm_pcrs_raw(raw, CLO_TPM_SHA256, &pcrs), "pcrs", "24 values of SHA-256", &have));
-    else if (json.n != 0) CLO_TRY(noted(c, clo_attest_tpm_pcrs_json(json, &pcrs), "pcrs", "values of registers by bank and number", &have));
+    if (raw.n != 0) CLO_TRY(clo_attest_tpm_noted(c, clo_attest_tpm_pcrs_raw(raw, CLO_TPM_SHA256, &pcrs), "pcrs", "malformed", "24 values of SHA-256", &have));
+    else if (json.n != 0) CLO_TRY(clo_attest_tpm_noted(c, clo_attest_tpm_pcrs_json(json, &pcrs), "pcrs", "malformed", "values of registers by bank and number", &have));
     tpm_quoted quoted = {.quote = &z->quote, .signature = s, .key = z->ak, .pcrs = have ? &pcrs : NULL, .signature_reason = signature_reason(z)};
     if (s != NULL) CLO_TRY(clo_attest_tpm_quote_judge(c, &quoted));
     const clo_attest_tpm_bank *bank = have ? clo_attest_tpm_bank_find(&pcrs, CLO_TPM_SHA256) : NULL;
@@ -127,7 +111,7 @@ static clo_err judge_quote(clo_attest_context *c, azure *z)
     bool ok = false;
     tpm_signature s;
     clo_wire_node *node = NULL;
-    CLO_TRY(noted(c, clo_attest_tpm_quote_parse(part_bytes(c, "tpm_quote_message"), &z->quote), "quote", "a quote (TPMS_ATTEST)", &z->have_quote));
+    CLO_TRY(clo_attest_tpm_noted(c, clo_attest_tpm_quote_parse(clo_attest_part_bytes(c, "tpm_quote_message"), &z->quote), "quote", "malformed", "a quote (TPMS_ATTEST)", &z->have_quote));
     if (!z->have_quote) return CLO_OK;
     CLO_TRY(clo_attest_tpm_quote_claims(c->arena, &z->quote, &node));
     CLO_TRY(clo_wire_set(c->arena, c->out->claims, "tpm_quote", node));
@@ -192,7 +176,7 @@ static clo_err merge(clo_attest_context *c, const clo_attest_result *r, bool tdx
 static clo_err judge_hardware(clo_attest_context *c, const azure *z)
 {
     bool tdx = z->hcl.report_type == AZURE_REPORT_TDX;
-    clo_span bytes = tdx ? part_bytes(c, "td_quote") : z->hcl.hardware;
+    clo_span bytes = tdx ? clo_attest_part_bytes(c, "td_quote") : z->hcl.hardware;
     const clo_attest_type *type = clo_attest_type_find(tdx ? "tdx" : "snp");
     CLO_CHECK(type != NULL, CLO_E_BUG);
     if (tdx && bytes.n == 0) {
@@ -220,11 +204,11 @@ CLO_R clo_attest_azure_verify(clo_attest_context *c)
     CLO_AUTO(azure_end) azure z = {.ak = NULL};
     bool ok = false;
     CLO_TRY(clo_wire_map(c->arena, &c->out->claims));
-    CLO_TRY(noted(c, clo_attest_azure_hcl_parse(part_bytes(c, "hcl_report"), &z.hcl), "hcl_report", "an HCL report", &ok));
+    CLO_TRY(clo_attest_tpm_noted(c, clo_attest_azure_hcl_parse(clo_attest_part_bytes(c, "hcl_report"), &z.hcl), "hcl_report", "malformed", "an HCL report", &ok));
     if (!ok) return CLO_OK;
     CLO_TRY(take_claims(c, &z));
     /* Where the caller waives the hardware's signature he may waive the quote as well: nothing is left but the shape. */
-    bool bare = c->policy->skip_hardware_signature && part_bytes(c, "tpm_quote_message").n == 0;
+    bool bare = c->policy->skip_hardware_signature && clo_attest_part_bytes(c, "tpm_quote_message").n == 0;
     if (!bare) CLO_TRY(judge_quote(c, &z));
     judge_report_data(c, &z);
     if (c->policy->skip_hardware_signature) {

@@ -51,9 +51,8 @@ static clo_span list_of(const clo_attest_context *c, size_t bundle_index)
 {
     char role[32];
     (void)snprintf(role, sizeof role, "crl_%zu", bundle_index);
-    const clo_attest_part *part = clo_attest_part_find(c, role);
-    if (part == NULL && bundle_index == 0) part = clo_attest_part_find(c, "crl");
-    return part != NULL ? part->bytes : clo_span_of(NULL, 0);
+    clo_span list = clo_attest_part_bytes(c, role);
+    return list.n == 0 && bundle_index == 0 ? clo_attest_part_bytes(c, "crl") : list;
 }
 
 /* The bundle's certificates; *path stays NULL where one cannot be read (a failed check). */

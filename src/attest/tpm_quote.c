@@ -9,6 +9,14 @@ static const uint32_t generated = 0xff544347u; /* TPM_GENERATED_VALUE */
 enum { ST_QUOTE = 0x8018, NONCE_MAX = 128, NAME_MAX = 68 };
 enum { CURVE_P256 = 3, CURVE_P384 = 4, CURVE_P521 = 5 };
 
+clo_err clo_attest_tpm_noted(clo_attest_context *c, clo_err e, const char *name, const char *reason, const char *expected, bool *ok)
+{
+    *ok = !clo_failed(e);
+    if (!*ok && !clo_attest_err_is_about_input(e)) return e;
+    (void)clo_attest_check_add(c->out, name, *ok, reason, expected, *ok ? "read" : clo_err_text());
+    return CLO_OK;
+}
+
 /* A TPM2B: its 16-bit size and bytes. */
 static clo_span take_sized(clo_rd *r, size_t most)
 {

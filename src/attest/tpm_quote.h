@@ -37,6 +37,8 @@ typedef struct {
     clo_span policy, x, y; /* x: the modulus of an RSA key */
 } tpm_public;
 
+/** A check of what was read: a failure about the bytes is a failed one and *ok = false; other failures are returned. */
+CLO_R clo_attest_tpm_noted(clo_attest_context *c, clo_err e, const char *name, const char *reason, const char *expected, bool *ok);
 /** Layouts. Errors: TRUNCATED, TRAILING, MALFORMED, UNSUPPORTED. */
 CLO_R clo_attest_tpm_quote_parse(clo_span bytes, tpm_quote *out);
 CLO_R clo_attest_tpm_signature_parse(clo_span bytes, tpm_signature *out);

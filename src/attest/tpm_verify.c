@@ -27,15 +27,6 @@ static void ak_end(tpm_ak *ak)
     clo_attest_chain_free(&ak->chain);
 }
 
-/* A failure about the bytes becomes a failed check and *ok = false; others are returned. */
-static clo_err noted(clo_attest_context *c, clo_err e, const char *name, const char *reason, const char *expected, bool *ok)
-{
-    *ok = !clo_failed(e);
-    if (!*ok && !clo_attest_err_is_about_input(e)) return e;
-    (void)clo_attest_check_add(c->out, name, *ok, reason, expected, *ok ? "read" : clo_err_text());
-    return CLO_OK;
-}
-
 static clo_err take_public(clo_attest_context *c, tpm_ak *ak)
 {
     const clo_attest_part *area = clo_attest_part_find(c, "ak_public_tpmt"), *spki = clo_attest_part_find(c, "ak_public_spki_der");
@@ -44,11 +35,11 @@ static clo_err take_public(clo_attest_context *c, tpm_ak *ak)
     if (given == NULL) return CLO_OK;
     ak->have_public = true;
     CLO_TRY(clo_crypto_sha256(given->bytes, ak->sha256));
-    if (area == NULL) return noted(c, clo_crypto_verify_key_of_spki(spki->bytes, &ak->key), "ak", "bad_key", "a SubjectPublicKeyInfo", &ok);
-    CLO_TRY(noted(c, clo_attest_tpm_public_parse(area->bytes, &ak->area), "ak", "malformed", "a public area (TPMT_PUBLIC)", &ok));
+    if (area == NULL) return clo_attest_tpm_noted(c, clo_crypto_verify_key_of_spki(spki->bytes, &ak->key), "ak", "bad_key", "a SubjectPublicKeyInfo", &ok);
+    CLO_TRY(clo_attest_tpm_noted(c, clo_attest_tpm_public_parse(area->bytes, &ak->area), "ak", "malformed", "a public area (TPMT_PUBLIC)", &ok));
     if (!ok) return CLO_OK;
     ak->have_area = true;
-    return noted(c, clo_attest_tpm_public_key(&ak->area, &ak->key), "ak.key", "bad_key", "an RSA or EC key that is strong enough", &ok);
+    return clo_attest_tpm_noted(c, clo_attest_tpm_public_key(&ak->area, &ak->key), "ak.key", "bad_key", "an RSA or EC key that is strong enough", &ok);
 }
 
 static bool same_key(const clo_crypto_verify_key *a, const clo_crypto_verify_key *b)
@@ -67,11 +58,11 @@ static clo_err take_certificate(clo_attest_context *c, tpm_ak *ak)
     for (size_t i = 0; i < sizeof roles / sizeof roles[0] && ok; i++) {
         const clo_attest_part *part = clo_attest_part_find(c, roles[i]);
         if (part == NULL || (i == 2 && clo_crypto_cert_self_issued(ak->chain.certs[ak->chain.count - 1]))) continue;
-        CLO_TRY(noted(c, clo_attest_chain_take(&ak->chain, part->bytes), roles[i], "bad_chain", "X.509 certificates", &ok));
+        CLO_TRY(clo_attest_tpm_noted(c, clo_attest_chain_take(&ak->chain, part->bytes), roles[i], "bad_chain", "X.509 certificates", &ok));
     }
     if (!ok || ak->chain.count == 0) return CLO_OK;
     CLO_AUTO(clo_crypto_verify_key_free) clo_crypto_verify_key *certified = NULL;
-    CLO_TRY(noted(c, clo_crypto_verify_key_of_cert(ak->chain.certs[0], &certified), "ak_certificate.key", "bad_key", "an RSA or EC key that is strong enough", &ok));
+    CLO_TRY(clo_attest_tpm_noted(c, clo_crypto_verify_key_of_cert(ak->chain.certs[0], &certified), "ak_certificate.key", "bad_key", "an RSA or EC key that is strong enough", &ok));
     if (!ok) return CLO_OK;
     if (ak->key == NULL) {
         if (!ak->have_public) ak->key = CLO_TAKE(certified);
@@ -98,12 +89,6 @@ static void judge_area(clo_attest_context *c, const tpm_ak *ak, const tpm_signat
     (void)clo_attest_check_add(c->out, "ak.scheme", fits, "bad_key", "the key's own signature scheme", fits ? "the key's own signature scheme" : got);
 }
 
-static clo_span part_bytes(const clo_attest_context *c, const char *role)
-{
-    const clo_attest_part *part = clo_attest_part_find(c, role);
-    return part != NULL ? part->bytes : clo_span_of(NULL, 0);
-}
-
 /* crl_N is the list of the Nth authority below the root, crl_0 (or crl) the root's own. Who names no list needs none. */
 static clo_err judge_lists(clo_attest_context *c, const clo_attest_chain *chain)
 {
@@ -112,8 +97,8 @@ static clo_err judge_lists(clo_attest_context *c, const clo_attest_chain *chain)
         clo_span named = {NULL, 0}, list;
         bool ok = false;
         (void)snprintf(role, sizeof role, "crl_%zu", chain->count - 2 - i);
-        list = part_bytes(c, role);
-        if (list.n == 0 && i + 2 == chain->count) list = part_bytes(c, "crl");
+        list = clo_attest_part_bytes(c, role);
+        if (list.n == 0 && i + 2 == chain->count) list = clo_attest_part_bytes(c, "crl");
         clo_err e = clo_crypto_cert_extension(chain->certs[i], "2.5.29.31", &named);
         if (clo_failed(e) && !clo_attest_err_is_about_input(e)) return e;
         if (list.n != 0 || clo_failed(e) || named.p != NULL) CLO_TRY(clo_attest_chain_revocation(c, chain, i, list, &ok));
@@ -142,8 +127,8 @@ static clo_err take_pcrs(clo_attest_context *c, clo_attest_tpm_pcrs *pcrs, bool 
 {
     const clo_attest_part *json = clo_attest_part_find(c, "pcrs_json"), *raw = clo_attest_part_find(c, "pcrs_sha256"),
                           *log = clo_attest_part_find(c, "event_log");
-    if (json != NULL) return noted(c, clo_attest_tpm_pcrs_json(json->bytes, pcrs), "pcrs", "malformed", "values of registers by bank and number", there);
-    if (raw != NULL) return noted(c, clo_attest_tpm_pcrs_raw(raw->bytes, CLO_TPM_SHA256, pcrs), "pcrs", "malformed", "24 values of SHA-256", there);
+    if (json != NULL) return clo_attest_tpm_noted(c, clo_attest_tpm_pcrs_json(json->bytes, pcrs), "pcrs", "malformed", "values of registers by bank and number", there);
+    if (raw != NULL) return clo_attest_tpm_noted(c, clo_attest_tpm_pcrs_raw(raw->bytes, CLO_TPM_SHA256, pcrs), "pcrs", "malformed", "24 values of SHA-256", there);
     *there = false;
     if (log == NULL) return CLO_OK;
     /* Without values the log's own stand in; the quote's digest tells whether they are right. */
@@ -191,7 +176,7 @@ static clo_err judge_quote(clo_attest_context *c, const tpm_quote *q, const tpm_
         (void)clo_attest_check_bytes(c->out, "report_data", "report_data_mismatch", clo_span_of(c->policy->report_data, sizeof c->policy->report_data), q->extra_data);
     }
     CLO_TRY(set_claims(c->arena, q, ak, quoted.pcrs, c->out->claims));
-    clo_span log = part_bytes(c, "event_log");
+    clo_span log = clo_attest_part_bytes(c, "event_log");
     if (log.n != 0 && have_pcrs) CLO_TRY(clo_attest_tpm_log_judge(c, log, q, &pcrs, c->out->claims));
     return CLO_OK;
 }
@@ -203,8 +188,8 @@ CLO_R clo_attest_tpm_verify(clo_attest_context *c)
     tpm_signature s;
     bool have_quote = false, have_signature = false;
     CLO_TRY(clo_wire_map(c->arena, &c->out->claims));
-    CLO_TRY(noted(c, clo_attest_tpm_quote_parse(part_bytes(c, "message"), &q), "message", "malformed", "a quote (TPMS_ATTEST)", &have_quote));
-    CLO_TRY(noted(c, clo_attest_tpm_signature_parse(part_bytes(c, "signature_tpmt"), &s), "signature_tpmt", "malformed", "a signature (TPMT_SIGNATURE)",
+    CLO_TRY(clo_attest_tpm_noted(c, clo_attest_tpm_quote_parse(clo_attest_part_bytes(c, "message"), &q), "message", "malformed", "a quote (TPMS_ATTEST)", &have_quote));
+    CLO_TRY(clo_attest_tpm_noted(c, clo_attest_tpm_signature_parse(clo_attest_part_bytes(c, "signature_tpmt"), &s), "signature_tpmt", "malformed", "a signature (TPMT_SIGNATURE)",
                   &have_signature));
     CLO_TRY(take_public(c, &ak));
     CLO_TRY(take_certificate(c, &ak));
