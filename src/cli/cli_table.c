@@ -74,6 +74,14 @@ static const clo_cli_option policy_options[] = {
 };
 static const clo_cli_option fetch_options[] = {
     {"--nonce", "HEX", "8 to 64 bytes (default: 32 random ones)"}, {"--out", "FILE", "where to write the evidence"}, END};
+static const clo_cli_option collect_options[] = {
+    {"--tee", "TYPE", "sgx, nitro, tdx, snp, azure-vtpm, tpm, trustzone (default: the first of them that is here)"},
+    {"--nonce", "HEX", "1 to 64 bytes, zeros behind them (default: 32 random ones)"},
+    {"--out", "FILE", "where to write the evidence bundle"},
+    {"--list", NULL, "say which of them are here, and what each protects"},
+    {"--tpm", "TCTI", "tpm, azure-vtpm: another TPM than /dev/tpmrm0"},
+    END,
+};
 static const clo_cli_option measure_options[] = {
     {"--tee", "TYPE", "sim (a program, default), snp or tdx (a firmware), nitro (an EIF), sgx (a signed enclave), tpm (an event log)"},
     {"--explain", NULL, "show what goes into each value"},
@@ -175,6 +183,7 @@ const clo_cli_command clo_cli_commands[] = {
     {"attest", "inspect", "[ROLE=]FILE…", 1, CLI_ARGS_MAX, attest_options, "what evidence claims (not whether it is true)", clo_cli_attest_inspect},
     {"attest", "policy", "check|dry-run|diff|import|export FILE…", 2, CLI_ARGS_MAX, policy_options,
      "what a policy admits, on recorded evidence too, and what a change admits; Azure release policies", clo_cli_attest_policy},
+    {"attest", "collect", "", 0, 0, collect_options, "fresh evidence of this machine", clo_cli_attest_collect},
     {"attest", "fetch", "", 0, 0, fetch_options, "fresh evidence of the operator's runtime", clo_cli_attest_fetch},
     {"measure", NULL, "PATH", 1, 1, measure_options, "the measurement that evidence of this program or image will show", clo_cli_measure},
     {"key", "list", "", 0, 0, NO_OPTIONS, "keys at your key service", clo_cli_key_list},

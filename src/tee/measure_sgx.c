@@ -8,14 +8,14 @@
 
 enum { RECORD = 64, CHUNK = 256, PAGE = 4096 };
 
-static clo_err sigstruct_put(const clo_tee_sigstruct *s, clo_span bytes, clo_tee_measured *out)
+static clo_err sigstruct_put(const clo_tee_sigstruct *s, clo_tee_measured *out)
 {
     char date[16];
     (void)snprintf(date, sizeof date, "%04x-%02x-%02x", s->date >> 16, s->date >> 8 & 0xff, s->date & 0xff);
     CLO_TRY(clo_tee_measured_value(out, "mrenclave", clo_span_of(s->mrenclave, 32)));
     CLO_TRY(clo_tee_measured_value(out, "mrsigner", clo_span_of(s->mrsigner, 32)));
     CLO_TRY(clo_tee_measured_step(out, "mrenclave", "SIGSTRUCT, ENCLAVEHASH", 0, SIGSTRUCT_SIZE, clo_span_of(NULL, 0)));
-    CLO_TRY(clo_tee_measured_step(out, "mrsigner", "SIGSTRUCT, SHA-256 of the signer's modulus", 0, 384, clo_span_of(bytes.p + 128, 384)));
+    CLO_TRY(clo_tee_measured_step(out, "mrsigner", "SIGSTRUCT, SHA-256 of the signer's modulus", 0, 384, clo_span_of(s->mrsigner, 32)));
     CLO_TRY(clo_wire_set_bool(out->arena, out->notes, "debug", (s->attributes & 2) != 0));
     CLO_TRY(clo_wire_set_int(out->arena, out->notes, "product", s->product));
     CLO_TRY(clo_wire_set_int(out->arena, out->notes, "security_version", s->security_version));
@@ -23,7 +23,7 @@ static clo_err sigstruct_put(const clo_tee_sigstruct *s, clo_span bytes, clo_tee
 }
 
 /* An enclave's shared object carries its SIGSTRUCT in a note or a section of its SDK's; the signature tells it from anything else. */
-static clo_err object_search(clo_span file, clo_tee_sigstruct *found, clo_span *where)
+static clo_err object_search(clo_span file, clo_tee_sigstruct *found)
 {
     static const uint8_t header[16] = {6, 0, 0, 0, 0xe1, 0, 0, 0, 0, 0, 1};
     bool have = false;
@@ -39,7 +39,6 @@ static clo_err object_search(clo_span file, clo_tee_sigstruct *found, clo_span *
         CLO_CHECKF(!have || memcmp(one.mrenclave, found->mrenclave, 32) == 0, CLO_E_DUPLICATE, "the file carries two enclaves' signatures");
         have = true;
         *found = one;
-        *where = clo_span_of(hit, SIGSTRUCT_SIZE);
     }
     if (have) return CLO_OK;
     return clo_failed(last) ? last : CLO_FAILF(CLO_E_NOT_FOUND, "there is no SIGSTRUCT in this file: it is not a signed enclave");
@@ -87,12 +86,11 @@ static clo_err stream_measure(clo_span file, clo_tee_measured *out)
 CLO_R clo_tee_measure_sgx(clo_span file, clo_tee_measured *out)
 {
     clo_tee_sigstruct s;
-    clo_span where = file;
     if (file.n >= RECORD && memcmp(file.p, "ECREATE\0", 8) == 0) return stream_measure(file, out);
     if (file.n == SIGSTRUCT_SIZE) {
         CLO_TRY(clo_tee_sigstruct_parse(file, &s));
     } else {
-        CLO_TRY(object_search(file, &s, &where));
+        CLO_TRY(object_search(file, &s));
     }
-    return sigstruct_put(&s, where, out);
+    return sigstruct_put(&s, out);
 }

@@ -97,9 +97,11 @@ static clo_err rtmr2(const clo_tee_tdx_launch *launch, clo_tee_measured *out)
     CLO_TRY(clo_crypto_hash(CLO_HASH_SHA384, clo_span_of(wide, 2 * (n + 1)), digest));
     CLO_TRY(clo_tee_extend384(value, digest));
     CLO_TRY(clo_tee_measured_step(out, "rtmr2", "command line, UTF-16", 0, 2 * (n + 1), clo_span_of(digest, sizeof digest)));
-    CLO_TRY(clo_crypto_hash(CLO_HASH_SHA384, launch->initrd, digest));
-    CLO_TRY(clo_tee_extend384(value, digest));
-    CLO_TRY(clo_tee_measured_step(out, "rtmr2", "initrd", 0, launch->initrd.n, clo_span_of(digest, sizeof digest)));
+    if (launch->initrd.n != 0) {
+        CLO_TRY(clo_crypto_hash(CLO_HASH_SHA384, launch->initrd, digest));
+        CLO_TRY(clo_tee_extend384(value, digest));
+        CLO_TRY(clo_tee_measured_step(out, "rtmr2", "initrd", 0, launch->initrd.n, clo_span_of(digest, sizeof digest)));
+    }
     return clo_tee_measured_value(out, "rtmr2", clo_span_of(value, sizeof value));
 }
 
