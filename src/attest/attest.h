@@ -188,6 +188,21 @@ typedef struct {
  *   "optee"                  what OP-TEE's attestation pseudo TA returns: a SHA-256 and its RSASSA-PSS signature over nonce and hash; the nonce is
  *                            the policy's. attestation_key (RSA). Claims {hash, key_bits}. OP-TEE devices that make PSA tokens are "psa". */
 
+/* Machines.
+ *   "nitro"       attestation document of an AWS Nitro Enclave. Role "report" (or "document"); crl_N: the list that cabundle[N] issued ("crl" is
+ *                 crl_0, the root's), asked for where a certificate names one. expected_nonce is the document's nonce, expected_report_data
+ *                 the beginning of its user_data, measurements PCR0, max_age_s goes both ways from its timestamp. Claims: module_id,
+ *                 timestamp_ms, pcrs {"0": …}, public_key, user_data, nonce, debug_mode, …
+ *   "tpm"         TPM 2.0 quote. message (TPMS_ATTEST), signature_tpmt, the attestation key as ak_public_tpmt or ak_public_spki_der and/or
+ *                 ak_certificate with ak_chain (leaf's issuer first), pcrs_json or pcrs_sha256, event_log (crypto-agile). The key counts where
+ *                 its certificate chains to a root in `roots` (crl_N: the list of the Nth authority below it), where `roots` has SHA-256 of
+ *                 the public part as given, or by ak_trusted. Nonce and report data are the quote's qualifying data. Claims: quote, pcrs
+ *                 (first selected bank; pcrs_sha384, … the others), event_log {secure_boot, separators, events}, ak_sha256.
+ *   "azure-vtpm"  hcl_report, tpm_quote_message, tpm_quote_signature, pcrs_sha256 or pcrs_json, td_quote (TDX), event_log; collateral as for
+ *                 "snp" and "tdx", whose checks are named "hardware.…" and take every member of the policy but nonce and report data: these
+ *                 are the quote's, report data may also stand in the claims' user-data. Claims: hcl, snp or td_quote, tpm_quote, pcrs,
+ *                 vm_configuration, user_data, nonce. */
+
 /** Appraise. type: "snp", "sim", later others, or "auto". Roles of snp and sim: "report" (or "bundle" with everything in it), "vcek_or_vlek",
  *  "ask_ark_chain", "crl", "root" (narrows the anchors to this one). Returns an error only where the call itself is wrong (unknown type:
  *  UNSUPPORTED; arena full); bad evidence is a result with valid = false. Every check that was made is listed, also after the first failure where that is possible. */
