@@ -445,6 +445,74 @@ static void test_nitro_refusals(void **state)
     }
 }
 
+/* ---- event logs ---- */
+
+/* A log of two banks (SHA-256, SHA-384): what is measured is the hash of the event's data. */
+static void log_head(clo_buf *log)
+{
+    assert_ok(clo_buf_put_u32le(log, 0));
+    assert_ok(clo_buf_put_u32le(log, 3)); /* EV_NO_ACTION */
+    for (unsigned i = 0; i < 20; i++) assert_ok(clo_buf_put_u8(log, 0));
+    static const uint8_t spec[] = {'S', 'p', 'e', 'c', ' ', 'I', 'D', ' ', 'E', 'v', 'e', 'n', 't', '0', '3', 0, 0, 0, 0, 0, 0, 2, 0, 2,
+                                   2,   0,   0,   0,   0xb, 0,   32,  0,   0xc, 0,   48,  0,   0};
+    assert_ok(clo_buf_put_u32le(log, sizeof spec));
+    assert_ok(clo_buf_put(log, spec, sizeof spec));
+}
+
+static void log_event(clo_buf *log, uint32_t pcr, uint32_t type, const char *data, uint8_t value[48])
+{
+    uint8_t sha256[32], both[96];
+    assert_ok(clo_crypto_sha256(clo_span_str(data), sha256));
+    assert_ok(clo_crypto_hash(CLO_HASH_SHA384, clo_span_str(data), both + 48));
+    assert_ok(clo_buf_put_u32le(log, pcr));
+    assert_ok(clo_buf_put_u32le(log, type));
+    assert_ok(clo_buf_put_u32le(log, 2));
+    assert_ok(clo_buf_put(log, "\x0b\0", 2));
+    assert_ok(clo_buf_put(log, sha256, 32));
+    assert_ok(clo_buf_put(log, "\x0c\0", 2));
+    assert_ok(clo_buf_put(log, both + 48, 48));
+    assert_ok(clo_buf_put_u32le(log, (uint32_t)strlen(data)));
+    assert_ok(clo_buf_put_str(log, data));
+    memcpy(both, value, 48);
+    assert_ok(clo_crypto_hash(CLO_HASH_SHA384, clo_span_of(both, 96), value));
+}
+
+static void test_event_logs(void **state)
+{
+    (void)state;
+    static uint8_t firmware[TDVF];
+    CLO_AUTO(clo_buf_free) clo_buf log;
+    uint8_t one[48] = {0}, two[48] = {0};
+    OPEN_MEASURED;
+    clo_buf_init(&log, 8192);
+    log_head(&log);
+    log_event(&log, 1, 0x80000008, "firmware volume", one);
+    log_event(&log, 2, 0x80000003, "boot loader", two);
+    log_event(&log, 1, 4, "separator", one);
+    assert_ok(clo_tee_measure_tpm(clo_buf_span(&log), &m));
+    assert_value_is(&m, "sha384.pcr1", one, 48);
+    assert_value_is(&m, "sha384.pcr2", two, 48);
+    assert_non_null(clo_wire_get(m.values, "sha256.pcr1"));
+    assert_null(clo_wire_get(m.values, "sha256.pcr3"));
+    assert_int_equal(m.steps->count, 6);
+    /* The same log of a TD: register n + 1 is RTMR n. */
+    clo_tee_measured td;
+    static const uint8_t zeros[48];
+    make_tdvf(firmware);
+    clo_tee_tdx_launch l = {.firmware = clo_span_of(firmware, TDVF), .event_log = clo_buf_span(&log)};
+    assert_ok(clo_tee_measured_open(&a, &td));
+    assert_ok(clo_tee_measure_tdx(&l, &td));
+    assert_value_is(&td, "rtmr0", one, 48);
+    assert_value_is(&td, "rtmr1", two, 48);
+    assert_value_is(&td, "rtmr2", zeros, 48);
+    for (size_t n = 0; n < log.len; n++) {
+        clo_err e = clo_tee_measured_open(&a, &td);
+        if (!clo_failed(e)) e = clo_tee_measure_tpm(clo_span_of(log.p, n), &td);
+        /* A cut between two events is a shorter log. */
+        if (!clo_failed(e)) assert_true(td.steps->count < 6);
+    }
+}
+
 /* ---- SGX ---- */
 
 static void test_sgx_published(void **state)
@@ -519,7 +587,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_snp_published), cmocka_unit_test(test_snp_refusals),   cmocka_unit_test(test_tdx),        cmocka_unit_test(test_tdx_refusals),
         cmocka_unit_test(test_nitro),         cmocka_unit_test(test_nitro_signed),   cmocka_unit_test(test_nitro_refusals),
-        cmocka_unit_test(test_sgx_published), cmocka_unit_test(test_sgx_object),     cmocka_unit_test(test_sgx_refusals),
+        cmocka_unit_test(test_event_logs),     cmocka_unit_test(test_sgx_published), cmocka_unit_test(test_sgx_object),     cmocka_unit_test(test_sgx_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
