@@ -2,6 +2,7 @@
  * RSASSA-PSS (SHA-256, salt 32) over SHA-256(nonce ‖ hash). Which of the three was asked for is known to who asked, not to the bytes. */
 #include "attest/token_int.h"
 #include "base/clo_own.h"
+#include "wire/public_key.h"
 
 #include <stdio.h>
 
@@ -14,7 +15,7 @@ static clo_err take_key(clo_attest_context *c, clo_crypto_verify_key **key)
         (void)clo_attest_check_add(c->out, "key", false, "collateral_missing", "attestation_key", "none");
         return CLO_OK;
     }
-    clo_err e = clo_attest_token_key(c->arena, part->bytes, key);
+    clo_err e = clo_wire_public_key_read(c->arena, part->bytes, key);
     if (clo_failed(e) && !clo_attest_err_is_about_input(e)) return e;
     bool ok = !clo_failed(e) && clo_crypto_verify_key_fits(*key, CLO_SCHEME_PS256);
     (void)clo_attest_check_add(c->out, "key", ok, "bad_key", "an RSA key", clo_failed(e) ? clo_err_text() : ok ? "an RSA key" : "another key");

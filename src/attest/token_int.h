@@ -50,9 +50,6 @@ void clo_attest_jwt_tcb(clo_attest_context *c, const clo_wire_node *map, const c
 /** Does the payload of a compact JWT hold these letters? For recognition only. */
 bool clo_attest_jwt_payload_has(const clo_attest_part *evidence, size_t evidence_count, const char *letters);
 
-/** A public key in any form that deployments have: JWK, PEM or DER SubjectPublicKeyInfo, COSE_Key, raw SEC1 point. Given to the caller.
- *  Errors: MALFORMED, UNSUPPORTED. */
-CLO_R clo_attest_token_key(clo_arena *a, clo_span bytes, clo_crypto_verify_key **out);
 /** A part of the collateral: keys and key sets that the evidence brings along are nobody's. NULL where absent. */
 const clo_attest_part *clo_attest_token_collateral(const clo_attest_context *c, const char *role);
 /** The EC key of a collateral role; a failed check collateral_missing or bad_key where there is none. *ok: it can be used. */

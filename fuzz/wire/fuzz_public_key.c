@@ -1,5 +1,5 @@
-/* Any bytes as a public key in one of the forms that collateral has: never a crash. */
-#include "attest/token_int.h"
+/* Any bytes as a public key in one of its forms: never a crash. */
+#include "wire/public_key.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -7,7 +7,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     clo_arena a;
     clo_arena_init(&a, 1 << 20);
     clo_crypto_verify_key *key = NULL;
-    if (!clo_failed(clo_attest_token_key(&a, clo_span_of(data, size), &key))) clo_crypto_verify_key_free(&key);
+    if (!clo_failed(clo_wire_public_key_read(&a, clo_span_of(data, size), &key))) clo_crypto_verify_key_free(&key);
     clo_arena_free(&a);
     return 0;
 }
