@@ -2,6 +2,7 @@
 #ifndef CLO_ATTEST_INT_H
 #define CLO_ATTEST_INT_H
 #include "attest/attest.h"
+#include "crypto/verify_key.h"
 #include "crypto/x509.h"
 
 /* One appraisal. Verifiers of types get this and fill `out`. */
@@ -109,7 +110,7 @@ typedef struct {
     snp_endorsement endorsement;
     bool have_key;
     clo_crypto_public_key key; /* of the VCEK or VLEK */
-    const clo_crypto_loaded_key *loaded; /* the same key, ready; NULL where no cache keeps it */
+    const clo_crypto_verify_key *loaded; /* the same key, ready; NULL where no cache keeps it */
     snp_cert_facts ek, ask, ark;
     uint8_t root[32]; /* SHA-256 of the ARK */
     int64_t crl_from, crl_to;

@@ -64,13 +64,26 @@ static clo_span without_tail(clo_span s)
     return s;
 }
 
+/* Each certificate of a PEM text has four runs of dashes; another number means a damaged marker or something else than certificates. */
+static clo_err only_certificates(clo_span text, size_t count)
+{
+    size_t runs = 0, length = 0;
+    if (text.n != 0 && text.p[0] == 0x30) return CLO_OK;
+    for (size_t i = 0; i < text.n; i++) {
+        length = text.p[i] == '-' ? length + 1 : 0;
+        if (length == 4) runs++;
+    }
+    CLO_CHECKF(runs == 4 * count, CLO_E_MALFORMED, "the text holds more than PEM certificates");
+    return CLO_OK;
+}
+
 clo_err clo_attest_chain_take_known(clo_attest_chain *chain, clo_span pem_or_der, const clo_attest_chain *other)
 {
     size_t count = 0;
     clo_crypto_cert *root = other != NULL && other->count != 0 ? other->certs[other->count - 1] : NULL; /* what chains have in common */
     CLO_TRY(clo_crypto_cert_parse_pem_known(chain->certs + chain->count, CLO_ATTEST_CHAIN_MAX - chain->count, &count, without_tail(pem_or_der), root));
     chain->count += count;
-    return CLO_OK;
+    return only_certificates(without_tail(pem_or_der), count);
 }
 
 clo_err clo_attest_chain_take(clo_attest_chain *chain, clo_span pem_or_der) { return clo_attest_chain_take_known(chain, pem_or_der, NULL); }
@@ -121,7 +134,9 @@ static clo_err take_given_root(clo_attest_context *c, const clo_attest_chain *ch
         e = clo_crypto_cert_parse_pem(&out->cert, 1, &count, bytes);
         if (!clo_failed(e)) clo_crypto_cert_sha256(out->cert, out->sha256);
     } else {
-        e = clo_crypto_cert_file_sha256(bytes, out->sha256);
+        if (!c->given_root_known) e = clo_crypto_cert_file_sha256(bytes, c->given_root);
+        c->given_root_known = !clo_failed(e);
+        memcpy(out->sha256, c->given_root, sizeof out->sha256);
     }
     out->there = !clo_failed(e);
     if (out->there) return CLO_OK;

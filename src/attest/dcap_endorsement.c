@@ -93,6 +93,7 @@ static void platform_destroy(clo_attest_verified *v)
     clo_attest_crl_free(&p->pck_ca_crl);
     clo_attest_crl_free(&p->root_ca_crl);
     clo_crypto_verify_key_free(&p->key);
+    clo_crypto_loaded_free(&p->attestation_key);
     clo_attest_chain_free(&p->chain);
     free(p);
 }
@@ -130,7 +131,7 @@ CLO_R clo_attest_dcap_take_platform(clo_attest_context *c, const dcap_quote *q, 
     bool own = q->cert_type == DCAP_CERT_CHAIN, ok = false;
     clo_span leaf = own ? q->cert_data : part_bytes(c, "pck_cert"), authorities = own ? clo_span_of(NULL, 0) : part_bytes(c, "pck_sign_chain");
     if (c->cache != NULL) {
-        const clo_span parts[] = {leaf, authorities, part_bytes(c, "pck_ca_crl"), part_bytes(c, "root_ca_crl")};
+        const clo_span parts[] = {leaf, authorities, part_bytes(c, "pck_ca_crl"), part_bytes(c, "root_ca_crl"), q->key, q->qe.bytes, q->qe_signature, q->qe_auth_data};
         CLO_TRY(cache_key(c, "cloister/v1 dcap platform", parts, sizeof parts / sizeof parts[0], to->platform_key));
         to->platform = (dcap_platform *)clo_attest_cache_take(c->cache, to->platform_key);
     }

@@ -157,12 +157,14 @@ dcap_status clo_attest_dcap_relaunch(dcap_status launch, dcap_status current);
 CLO_R clo_attest_dcap_tcb_judge(clo_attest_context *c, const dcap_quote *q, const dcap_pck *pck, const dcap_tcb_info *info,
                                 const dcap_qe_identity *qe);
 
-/* Collateral as a cache keeps it. The platform's half and the documents' half change apart from each other. */
+/* What a cache keeps. The platform's half is that this attestation key was made by this QE under this PCK: it stays the same over all quotes of
+ * a machine until its QE or its TCB changes. The documents' half changes apart from it. */
 typedef struct {
     clo_attest_verified base;
     clo_attest_chain chain; /* PCK, its CA, root */
     clo_attest_crl pck_ca_crl, root_ca_crl;
-    clo_crypto_verify_key *key; /* NULL: none of P-256 */
+    clo_crypto_verify_key *key; /* of the PCK; NULL: none of P-256 */
+    clo_crypto_loaded_key *attestation_key; /* NULL: no point of P-256 */
     bool have_pck;
     dcap_pck pck;
 } dcap_platform;

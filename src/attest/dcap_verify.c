@@ -14,13 +14,13 @@ static clo_err outcome(clo_err e, bool *ok)
     return *ok || clo_attest_err_is_about_input(e) ? CLO_OK : e;
 }
 
-static clo_err load_key(clo_attest_context *c, const dcap_quote *q, clo_crypto_loaded_key **out)
+static clo_err take_key(clo_attest_context *c, const dcap_quote *q, dcap_collateral *k)
 {
     clo_crypto_public_key key = {.alg = CLO_SIGN_ES256, .n = 65};
-    bool ok = false;
+    bool ok = k->platform_known;
     key.bytes[0] = 4;
     memcpy(key.bytes + 1, q->key.p, 64);
-    CLO_TRY(outcome(clo_crypto_load_public(&key, out), &ok));
+    if (!ok) CLO_TRY(outcome(clo_crypto_load_public(&key, &k->platform->attestation_key), &ok));
     (void)clo_attest_check_add(c->out, "attestation_key", ok, "bad_key", "a point of P-256", ok ? "a point of P-256" : "no point of it");
     return CLO_OK;
 }
@@ -38,16 +38,16 @@ static clo_err check_binding(clo_attest_context *c, const dcap_quote *q)
     return CLO_OK;
 }
 
-static clo_err check_signatures(clo_attest_context *c, const dcap_quote *q, const clo_crypto_verify_key *pck)
+static clo_err check_signatures(clo_attest_context *c, const dcap_quote *q, dcap_collateral *k)
 {
-    CLO_AUTO(clo_crypto_loaded_free) clo_crypto_loaded_key *key = NULL;
-    bool ok = false;
-    CLO_TRY(load_key(c, q, &key));
-    if (pck != NULL) CLO_TRY(outcome(clo_crypto_verify_with(pck, CLO_SCHEME_ES256, q->qe.bytes, q->qe_signature), &ok));
+    const dcap_platform *p = k->platform;
+    bool ok = k->platform_known;
+    CLO_TRY(take_key(c, q, k));
+    if (!ok && p->key != NULL) CLO_TRY(outcome(clo_crypto_verify_with(p->key, CLO_SCHEME_ES256, q->qe.bytes, q->qe_signature), &ok));
     (void)clo_attest_check_add(c->out, "qe.signature", ok, "bad_signature", by_pck, ok ? by_pck : "no signature of it");
     CLO_TRY(check_binding(c, q));
     ok = false;
-    if (key != NULL) CLO_TRY(outcome(clo_crypto_loaded_verify(key, q->signed_bytes, q->signature), &ok));
+    if (p->attestation_key != NULL) CLO_TRY(outcome(clo_crypto_loaded_verify(p->attestation_key, q->signed_bytes, q->signature), &ok));
     (void)clo_attest_check_add(c->out, "signature", ok, "bad_signature", by_key, ok ? by_key : "no signature of it");
     return CLO_OK;
 }
@@ -178,7 +178,7 @@ CLO_R clo_attest_dcap_appraise(clo_attest_context *c, bool tdx, void (*body)(clo
     take_quote(c, tdx, &q, &parsed);
     if (!parsed) return CLO_OK;
     CLO_TRY(clo_attest_dcap_take_platform(c, &q, &k));
-    CLO_TRY(check_signatures(c, &q, k.platform->key));
+    CLO_TRY(check_signatures(c, &q, &k));
     CLO_TRY(clo_attest_dcap_take_documents(c, &k));
     CLO_TRY(judge_documents(c, &q, &k));
     body(c, &q);
