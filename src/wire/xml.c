@@ -25,11 +25,29 @@ typedef struct {
 
 static void library_start(void) { xmlInitParser(); }
 
-/* libxml2 would print to stderr; the sentences are ours. The setting is the thread's own. */
+/* libxml2 would print to stderr; the sentences are ours. Its setting is the thread's, and perhaps another library's: it is put back. */
 static void be_silent(void *data, xmlErrorPtr error)
 {
     (void)data;
     (void)error;
+}
+
+typedef struct {
+    xmlStructuredErrorFunc handler;
+    void *data;
+} error_setting;
+
+static error_setting silence(void)
+{
+    error_setting before = {.handler = xmlStructuredError, .data = xmlStructuredErrorContext};
+    xmlSetStructuredErrorFunc(NULL, be_silent);
+    return before;
+}
+
+static void unsilence(const error_setting *before)
+{
+    xmlResetLastError();
+    xmlSetStructuredErrorFunc(before->data, before->handler);
 }
 
 static watch *watch_of(void *context)
@@ -98,10 +116,9 @@ CLO_R clo_wire_xml_parse(clo_span in, clo_wire_xml **out)
     CLO_CHECKF(clo_utf8_valid(in) && memchr(in.p, 0, in.n) == NULL, CLO_E_MALFORMED, "the XML document is not UTF-8 text");
     watch w = {.elements = 0};
     bool no_memory = false;
-    xmlSetStructuredErrorFunc(NULL, be_silent);
+    error_setting before = silence();
     CLO_AUTO(doc_auto) xmlDocPtr doc = parse(in, &w, &no_memory);
-    xmlResetLastError();
-    xmlSetStructuredErrorFunc(NULL, NULL);
+    unsilence(&before);
     CLO_CHECK(!no_memory, CLO_E_NOMEM);
     CLO_CHECKF(!w.dtd, CLO_E_UNSUPPORTED, "the XML document has a document type; entities and defaults are not accepted");
     CLO_CHECKF(!w.instruction, CLO_E_UNSUPPORTED, "the XML document has a processing instruction");
@@ -230,10 +247,9 @@ CLO_R clo_wire_xml_canonical(const clo_wire_xml *doc, const clo_wire_xml_element
     part p = {.subtree = subtree == NULL ? NULL : node_of(subtree), .without = without == NULL ? NULL : node_of(without)};
     CLO_AUTO(output_auto) xmlOutputBufferPtr o = xmlAllocOutputBuffer(NULL);
     CLO_CHECK(o != NULL, CLO_E_NOMEM);
-    xmlSetStructuredErrorFunc(NULL, be_silent);
+    error_setting before = silence();
     int n = xmlC14NExecute(doc->doc, visible, &p, mode, NULL, 0, o);
-    xmlResetLastError();
-    xmlSetStructuredErrorFunc(NULL, NULL);
+    unsilence(&before);
     CLO_CHECKF(n >= 0, CLO_E_UNSUPPORTED, "the XML document has no canonical form (a relative namespace name)");
     return clo_buf_put(out, xmlOutputBufferGetContent(o), xmlOutputBufferGetSize(o));
 }

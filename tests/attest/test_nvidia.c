@@ -386,6 +386,46 @@ static void test_every_length_and_bit(void **state)
     gpu_certify(&gpu_leaf, "GH100 A01 GSP FMC LF", &gpu_device, 'l', GPU_NOW - 10 * GPU_DAY, GPU_NOW + 10 * GPU_DAY);
 }
 
+/* The largest exchange that is read, and 64 KiB of rubbish: little memory. */
+static void test_bounds(void **state)
+{
+    (void)state;
+    enum { BLOCKS = 96, SIZE = 64, FIELDS = 32, FIELD = 60 };
+    CLO_AUTO(clo_buf_free) clo_buf b;
+    clo_buf_init(&b, 1 << 20);
+    uint8_t zero[128] = {0};
+    uint32_t length = BLOCKS * (SIZE + 7);
+    assert_ok(clo_buf_put(&b, "\x11\xe0\x01\xff", 4));
+    assert_ok(clo_buf_put(&b, zero, 33));
+    assert_ok(clo_buf_put(&b, "\x11\x60\0\0", 4));
+    assert_ok(clo_buf_put(&b, (uint8_t[]){BLOCKS, (uint8_t)length, (uint8_t)(length >> 8), 0}, 4));
+    for (unsigned i = 1; i <= BLOCKS; i++) {
+        assert_ok(clo_buf_put(&b, (uint8_t[]){(uint8_t)i, 1, SIZE + 3, 0, 1, SIZE, 0}, 7));
+        assert_ok(clo_buf_put(&b, zero, SIZE));
+    }
+    assert_ok(clo_buf_put(&b, zero, 32));
+    length = FIELDS * (FIELD + 4);
+    assert_ok(clo_buf_put(&b, (uint8_t[]){(uint8_t)length, (uint8_t)(length >> 8)}, 2));
+    for (unsigned i = 0; i < FIELDS; i++) {
+        assert_ok(clo_buf_put(&b, (uint8_t[]){(uint8_t)(100 + i), 0, FIELD, 0}, 4));
+        assert_ok(clo_buf_put(&b, zero, FIELD));
+    }
+    assert_ok(clo_buf_put(&b, zero, 96));
+    clo_attest_policy p;
+    clo_attest_policy_init_open(&p);
+    for (int big = 0; big < 2; big++) {
+        CLO_AUTO(clo_arena_free) clo_arena a;
+        clo_arena_init(&a, 1 << 20);
+        p.allow_trailing_bytes = big != 0;
+        for (size_t i = 0; big != 0 && b.len < 65536; i++) assert_ok(clo_buf_put_u8(&b, (uint8_t)i));
+        clo_attest_part evidence[1] = {{.role = "report", .bytes = clo_buf_span(&b)}};
+        assert_ok(clo_attest_verify(&a, "nvidia-gpu", evidence, 1, NULL, 0, &p, GPU_NOW, &result));
+        assert_string_equal(result.reason, "collateral_missing");
+        assert_int_equal(clo_wire_get(clo_wire_get(result.claims, "spdm"), "n_blocks")->integer, BLOCKS);
+        if (a.used > 65536) fail_msg("%zu bytes", a.used);
+    }
+}
+
 static void test_published_cases(void **state)
 {
     (void)state;
@@ -420,7 +460,7 @@ int main(void)
         cmocka_unit_test(test_valid),      cmocka_unit_test(test_report),    cmocka_unit_test(test_policy),
         cmocka_unit_test(test_chain_of_device), cmocka_unit_test(test_revocation), cmocka_unit_test(test_responder),
         cmocka_unit_test(test_lists),      cmocka_unit_test(test_manifests), cmocka_unit_test(test_signer_of_manifest),
-        cmocka_unit_test(test_every_length_and_bit), cmocka_unit_test(test_published_cases),
+        cmocka_unit_test(test_every_length_and_bit), cmocka_unit_test(test_bounds), cmocka_unit_test(test_published_cases),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
