@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-enum { NONCE_MAX = 64, PARTS_MAX = 4 };
+enum { NONCE_MAX = 1024, PARTS_MAX = 4 }; /* a Nitro document has room for 512, a token for any text */
 
 #define FLAG(key, member, strict, open_only, admits) {key, offsetof(clo_attest_policy, member), strict, open_only, admits}
 const policy_flag clo_attest_policy_flags[] = {
@@ -125,7 +125,7 @@ static void take_nonce(clo_wire_fields *f, const char *key, clo_attest_policy *p
     clo_wire_take_bytes(f, key, &p->expected_nonce, NONCE_MAX);
     if (twice) clo_wire_fields_fail(f, CLO_E_DUPLICATE, key, "is the nonce by another name, and expected_nonce is there too");
     /* An empty nonce would switch the check off. */
-    if (p->expected_nonce.n == 0) clo_wire_fields_fail(f, CLO_E_RANGE, key, "is empty; leave it out or give 1 to 64 bytes");
+    if (p->expected_nonce.n == 0) clo_wire_fields_fail(f, CLO_E_RANGE, key, "is empty; leave it out or give 1 to 1,024 bytes");
 }
 
 static void take_identity(clo_wire_fields *f, clo_attest_policy *p)
