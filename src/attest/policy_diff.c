@@ -112,7 +112,8 @@ static clo_err diff_number(report *r, const char *key, const char *what, int64_t
     if (zero_is_none && more && y == 0) return add(r, true, key, "%s without limit (was %lld)", what, (long long)x);
     int64_t from = more ? x : y, to = more ? y : x;
     if (zero_is_none && !more && x == 0) return add(r, false, key, "%s beyond %lld", what, (long long)y);
-    return add(r, more, key, "%s between %lld and %lld", what, (long long)(from < to ? from : to), (long long)(from < to ? to : from));
+    int64_t low = from < to ? from : to, high = from < to ? to : from;
+    return add(r, more, key, "%s from %lld to %lld", what, (long long)(ceiling ? low + 1 : low), (long long)(ceiling ? high : high - 1));
 }
 
 static clo_err diff_svns(report *r, const char *key, const clo_attest_tcb *x, const clo_attest_tcb *y)

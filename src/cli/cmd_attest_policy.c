@@ -201,6 +201,7 @@ static clo_err policy_export(clo_cli *c)
     CLO_TRY(policy_load(c, c->args[1], false, &p));
     authority = clo_cli_value(c, "--authority");
     if (authority == NULL && p->expected_issuer[0] != '\0') authority = p->expected_issuer;
+    if (authority == NULL && p->release_policy != NULL) authority = ""; /* it names its own */
     CLO_CHECKF(authority != NULL, CLO_E_USAGE, "whose tokens is the policy for? give --authority https://…, or expected_issuer in the policy");
     CLO_TRY(clo_attest_skr_export(&c->arena, p, authority, type == NULL ? "maa" : type, &out));
     return say_document(c, out);

@@ -264,11 +264,59 @@ static void evidence_that_is_none_is_a_verdict(void **state)
     expect(f, "attest verify --type snp --evidence @report --json", 1);
     assert_string_equal(text(document(f), "verdict"), "invalid");
     assert_string_equal(text(document(f), "reason"), "malformed");
+    expect(f, "attest verify --type snp --evidence @report", 1);
+    assert_non_null(strstr(f->out, "what to do"));
     expect(f, "attest verify --type snp --evidence @report --at yesterday", 2);
     expect(f, "attest verify --type snp --evidence @report --nonce xyz", 2);
     expect(f, "attest verify --type nonsense --evidence @report", 2);
     expect(f, "attest verify --type snp --evidence @report --collateral @report", 2);
     expect_error(f, "ROLE=");
+}
+
+/* Policies in words, on evidence, against each other, and Azure's. */
+static void policies_are_explained(void **state)
+{
+    fixture *f = *state;
+    write_text(f, "strict.json", "{}");
+    write_text(f, "open.json", "{\"allow_debug\":true,\"min_guest_svn\":3}");
+    write_text(f, "case.json", "{\"custom_root\":true}");
+    write_text(f, "bad.json", "{\"allow_debgu\":true}");
+    write_text(f, "report", "no report");
+    write_text(f, "skr.json", "{\"version\":\"1.0.0\",\"anyOf\":[{\"authority\":\"https://a.example\",\"allOf\":[{\"claim\":\"a\",\"equals\":1}]}]}");
+    write_text(f, "envelope.json", "{\"contentType\":\"application/json\",\"data\":\"eyJ2ZXJzaW9uIjoiMS4wLjAiLCJhbnlPZiI6W3siYXV0aG9yaXR5IjoiaHR0cHM6Ly9hLmV4YW1wbGUiLCJhbGxPZiI6W3siY2xhaW0iOiJhIiwiZXF1YWxzIjoxfV19XX0\"}");
+    expect(f, "attest policy check @strict.json", 0);
+    assert_non_null(strstr(f->out, "the strictest policy"));
+    expect(f, "attest policy check @open.json --json", 0);
+    assert_int_equal(clo_wire_get(document(f), "admits")->count, 1);
+    assert_int_equal(clo_wire_get(document(f), "refuses")->count, 1);
+    expect(f, "attest policy check @case.json", 2);
+    expect_error(f, "open policy");
+    expect(f, "attest policy check @bad.json", 2);
+    expect_error(f, "allow_debgu");
+    expect(f, "attest policy diff @strict.json @open.json", 0);
+    assert_non_null(strstr(f->out, "+ allow_debug"));
+    assert_non_null(strstr(f->out, "- min_guest_svn"));
+    expect(f, "attest policy diff @strict.json @strict.json", 0);
+    assert_non_null(strstr(f->out, "admit the same"));
+    expect(f, "attest policy diff @strict.json", 2);
+    expect(f, "attest policy dry-run --type snp @strict.json @report --json", 1);
+    assert_int_equal(clo_wire_get(document(f), "refused")->integer, 1);
+    expect(f, "attest policy dry-run @strict.json", 2);
+    expect(f, "attest policy import @skr.json --json", 0);
+    assert_string_equal(text(document(f), "expected_issuer"), "https://a.example");
+    expect(f, "attest policy import @envelope.json --json", 0);
+    assert_string_equal(text(document(f), "expected_issuer"), "https://a.example");
+    write_text(f, "imported.json", f->out);
+    expect(f, "attest policy export @imported.json --json", 0);
+    assert_string_equal(text(document(f), "version"), "1.0.0");
+    expect(f, "attest policy export @strict.json", 2);
+    expect(f, "attest policy export @strict.json --authority https://a.example --type maa", 2);
+    expect(f, "attest policy import @strict.json", 2);
+    expect(f, "attest policy praise @strict.json", 2);
+    expect(f, "attest inspect @skr.json", 2);
+    write_text(f, "keys.json", "{\"keys\":[]}");
+    expect(f, "attest inspect @keys.json --json", 0);
+    assert_string_equal(text(document(f), "collateral"), "jwks");
 }
 
 /* The committed completion is what the table of commands says. */
@@ -294,6 +342,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(models_are_trained_and_used, setup, teardown),
         cmocka_unit_test_setup_teardown(programs_are_measured, setup, teardown),
         cmocka_unit_test_setup_teardown(evidence_that_is_none_is_a_verdict, setup, teardown),
+        cmocka_unit_test_setup_teardown(policies_are_explained, setup, teardown),
         cmocka_unit_test_setup_teardown(completion_is_up_to_date, setup, teardown),
     };
     return cmocka_run_group_tests_name("cli commands", tests, NULL, NULL);
