@@ -61,10 +61,14 @@ static clo_err path_read(clo_attest_context *c, const nitro_document *d, nitro_p
     CLO_AUTO(path_release) nitro_path *made = NULL;
     CLO_TRY(path_new(&made));
     for (size_t i = d->bundle_count; i-- > 0;) {
+        clo_crypto_public_key key;
         clo_err e = clo_crypto_cert_parse(&made->certs[made->count], d->bundle[i]);
+        if (!clo_failed(e)) e = clo_crypto_cert_public_key(made->certs[made->count], &key);
+        if (!clo_failed(e) && key.alg != CLO_SIGN_ES384) e = CLO_FAILF(CLO_E_UNSUPPORTED, "an authority's key is not on P-384");
         if (clo_failed(e)) {
+            clo_crypto_cert_free(&made->certs[made->count]);
             if (!clo_attest_err_is_about_input(e)) return e;
-            (void)clo_attest_check_add(c->out, "cabundle", false, "bad_chain", "X.509 certificates in DER", clo_err_text());
+            (void)clo_attest_check_add(c->out, "cabundle", false, "bad_chain", "X.509 certificates in DER with keys on P-384", clo_err_text());
             return CLO_OK;
         }
         made->count++;
@@ -151,7 +155,7 @@ static clo_err judge_signature(clo_attest_context *c, const clo_wire_cose *cose,
     const char *actual = "no usable certificate";
     bool ok = false;
     if (key != NULL) {
-        clo_err e = clo_wire_cose_verify(cose, 0, key, clo_span_of(NULL, 0));
+        clo_err e = clo_wire_cose_verify_public(cose, 0, key, clo_span_of(NULL, 0));
         if (clo_failed(e) && !clo_attest_err_is_about_input(e)) return e;
         ok = !clo_failed(e);
         actual = ok ? "signed by the certificate's key" : "not signed by the certificate's key";

@@ -3,6 +3,7 @@
 #include "attest/nvidia_int.h"
 #include "base/clo_own.h"
 #include "crypto/hash.h"
+#include "crypto/verify_key.h"
 
 #include <stdio.h>
 
@@ -54,7 +55,7 @@ static clo_err check_signature(clo_attest_context *c, const nvidia_report *r, co
     clo_crypto_public_key key;
     clo_err e = clo_crypto_cert_public_key(cert, &key);
     if (!clo_failed(e) && key.alg != CLO_SIGN_ES384) e = CLO_FAILF(CLO_E_UNSUPPORTED, "the leaf's key is not on P-384");
-    if (!clo_failed(e)) e = clo_crypto_verify(&key, r->signed_bytes, r->signature);
+    if (!clo_failed(e)) e = clo_crypto_verify_public(&key, r->signed_bytes, r->signature);
     if (clo_failed(e) && !clo_attest_err_is_about_input(e)) return e;
     (void)clo_attest_check_add(c->out, "signature", !clo_failed(e), "bad_signature", "ECDSA P-384 by the leaf over request and response",
                                clo_failed(e) ? "not signed by the leaf" : "signed by the leaf");

@@ -43,7 +43,7 @@ CLO_R clo_attest_psa_verify_by(clo_attest_context *c, const char *name, const ps
         (void)clo_attest_check_add(c->out, name, false, "forbidden_alg", "ES256 (-7), ES384 (-35) or ES512 (-36)", got);
         return CLO_OK;
     }
-    clo_err e = clo_wire_cose_verify(&token->cose, 0, key, clo_span_of(NULL, 0));
+    clo_err e = clo_wire_cose_verify_public(&token->cose, 0, key, clo_span_of(NULL, 0));
     if (clo_failed(e) && !clo_attest_err_is_about_input(e)) return e;
     (void)clo_attest_check_add(c->out, name, !clo_failed(e), "bad_signature", "ECDSA by the key", clo_failed(e) ? clo_err_text() : "signed by it");
     return CLO_OK;

@@ -325,13 +325,13 @@ static clo_err judge(clo_attest_context *c, bool simulated, bool known, const ch
 typedef struct {
     clo_attest_verified base;
     snp_collateral facts;
-    clo_crypto_loaded_key *loaded;
+    clo_crypto_verify_key *loaded;
 } snp_kept;
 
 static void kept_destroy(clo_attest_verified *v)
 {
     snp_kept *kept = (snp_kept *)v; /* its first member */
-    clo_crypto_loaded_free(&kept->loaded);
+    clo_crypto_verify_key_free(&kept->loaded);
     free(kept);
 }
 
@@ -342,7 +342,7 @@ static void keep(clo_attest_cache *cache, const uint8_t key[32], const snp_colla
     if (made == NULL) return;
     made->base = (clo_attest_verified){.owners = 1, .destroy = kept_destroy};
     made->facts = *facts;
-    if (!clo_failed(clo_crypto_load_public(&facts->key, &made->loaded))) {
+    if (!clo_failed(clo_crypto_verify_key_of_public(&facts->key, &made->loaded))) {
         made->facts.loaded = made->loaded;
         clo_attest_cache_keep(cache, key, &made->base);
     }

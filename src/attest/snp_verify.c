@@ -47,8 +47,8 @@ static clo_err check_signature(clo_attest_context *c, const snp_report *r, const
         actual = "no usable endorsement key";
     } else {
         clo_span signature = clo_span_of(rs, sizeof rs);
-        clo_err e = chain->loaded != NULL ? clo_crypto_loaded_verify(chain->loaded, r->signed_bytes, signature)
-                                          : clo_crypto_verify(&chain->key, r->signed_bytes, signature);
+        clo_err e = chain->loaded != NULL ? clo_crypto_verify_with(chain->loaded, CLO_SCHEME_ES384, r->signed_bytes, signature)
+                                          : clo_crypto_verify_public(&chain->key, r->signed_bytes, signature);
         if (clo_failed(e) && !clo_attest_err_is_about_input(e)) return e;
         ok = !clo_failed(e);
         if (!ok) actual = "not signed by the endorsement key";

@@ -36,8 +36,12 @@ CLO_R clo_crypto_pkey_raw_public(EVP_PKEY *key, clo_crypto_public_key *out);
 enum { CLO_CRYPTO_ECDSA_DER_MAX = 160 }; /* SEQUENCE of two INTEGERs of at most 67 bytes each */
 /* The DER that OpenSSL takes, from r‖s; its size, 0 on failure. */
 size_t clo_crypto_ecdsa_der(clo_span sig, uint8_t *der, size_t der_size);
-/* Does the DER signature over the digest hold under this EC key? */
-bool clo_crypto_ecdsa_check(EVP_PKEY *key, clo_span digest, clo_span der);
+/* r‖s of fixed width from DER; false where a number is too large or the bytes are no signature. */
+bool clo_crypto_ecdsa_p1363(clo_crypto_sign_alg alg, const uint8_t *der, size_t n, uint8_t *out);
+/* Does the DER signature over the digest hold under this EC key, whose raw form is beside it (n = 0: not known)? Public data only. */
+bool clo_crypto_ecdsa_check(const clo_crypto_public_key *raw, EVP_PKEY *key, clo_span digest, clo_span der);
+/* The same for r‖s. */
+bool clo_crypto_ecdsa_check_p1363(const clo_crypto_public_key *raw, EVP_PKEY *key, clo_span digest, clo_span rs);
 
 /* The uncompressed public point of an EC private scalar; refuses 0 and scalars >= the order. */
 CLO_R clo_crypto_ec_public(clo_crypto_sign_alg alg, const uint8_t *scalar, uint8_t *point);

@@ -45,8 +45,7 @@ bool clo_crypto_public_key_equal(const clo_crypto_public_key *a, const clo_crypt
 
 static void ecdsa_sig_auto(ECDSA_SIG **s) { ECDSA_SIG_free(*s); }
 
-/* r‖s of fixed width from the DER that OpenSSL makes. */
-static bool p1363_from_der(clo_crypto_sign_alg alg, const uint8_t *der, size_t n, uint8_t *out)
+bool clo_crypto_ecdsa_p1363(clo_crypto_sign_alg alg, const uint8_t *der, size_t n, uint8_t *out)
 {
     int half = (int)(clo_crypto_signature_size(alg) / 2);
     const uint8_t *at = der;
@@ -87,7 +86,7 @@ static clo_err sign_with(EVP_PKEY *key, clo_crypto_sign_alg alg, clo_span messag
         return clo_crypto_fail(CLO_E_RNG, "signing failed inside OpenSSL");
     if (alg != CLO_SIGN_ED25519) {
         uint8_t fixed[CLO_SIGNATURE_MAX];
-        if (!p1363_from_der(alg, made, n, fixed))
+        if (!clo_crypto_ecdsa_p1363(alg, made, n, fixed))
             return clo_crypto_fail(CLO_E_BUG, "OpenSSL made a signature of unknown form");
         memcpy(signature, fixed, size);
         return CLO_OK;
@@ -117,12 +116,6 @@ static clo_err verify_native(EVP_PKEY *key, clo_crypto_sign_alg alg, clo_span me
         return clo_crypto_fail(CLO_E_BAD_SIGNATURE,
                                "the signature does not verify: the bytes were altered or another key signed");
     return CLO_OK;
-}
-
-bool clo_crypto_ecdsa_check(EVP_PKEY *key, clo_span digest, clo_span der)
-{
-    CLO_AUTO(clo_crypto_pkey_ctx_auto) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
-    return ctx != NULL && EVP_PKEY_verify_init(ctx) == 1 && EVP_PKEY_verify(ctx, der.p, der.n, digest.p, digest.n) == 1;
 }
 
 static clo_err check_size(clo_crypto_sign_alg alg, clo_span signature)

@@ -205,18 +205,14 @@ clo_err clo_crypto_verify_digest_with(const clo_crypto_verify_key *key, clo_cryp
     CLO_CHECKF(scheme != CLO_SCHEME_EDDSA, CLO_E_UNSUPPORTED, "EdDSA signs messages, not digests");
     CLO_CHECKF(digest.n == clo_crypto_hash_size(f->hash), CLO_E_BAD_SIGNATURE, "the digest has %zu bytes, this algorithm's has %zu", digest.n,
                clo_crypto_hash_size(f->hash));
-    uint8_t der[CLO_CRYPTO_ECDSA_DER_MAX];
-    if (!f->rsa) {
-        size_t n = clo_crypto_ecdsa_der(signature, der, sizeof der);
-        if (n == 0) return clo_crypto_fail(CLO_E_NOMEM, "the signature could not be read");
-        signature = clo_span_of(der, n);
-    }
+    static const char wrong[] = "the signature does not verify: the bytes were altered or another key signed";
+    if (!f->rsa)
+        return clo_crypto_ecdsa_check_p1363(&key->public_key, key->key, digest, signature) ? CLO_OK : clo_crypto_fail(CLO_E_BAD_SIGNATURE, wrong);
     const EVP_MD *md = clo_crypto_md(f->hash);
     CLO_AUTO(clo_crypto_pkey_ctx_auto) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->key, NULL);
     if (ctx == NULL || EVP_PKEY_verify_init(ctx) != 1 || !padding_set(ctx, f, md) || EVP_PKEY_CTX_set_signature_md(ctx, md) != 1)
         return clo_crypto_fail(CLO_E_NOMEM, "verification could not start");
-    if (EVP_PKEY_verify(ctx, signature.p, signature.n, digest.p, digest.n) != 1)
-        return clo_crypto_fail(CLO_E_BAD_SIGNATURE, "the signature does not verify: the bytes were altered or another key signed");
+    if (EVP_PKEY_verify(ctx, signature.p, signature.n, digest.p, digest.n) != 1) return clo_crypto_fail(CLO_E_BAD_SIGNATURE, wrong);
     return CLO_OK;
 }
 

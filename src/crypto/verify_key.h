@@ -49,6 +49,8 @@ CLO_R clo_crypto_verify_with(const clo_crypto_verify_key *key, clo_crypto_scheme
 /** The same over a digest that was made elsewhere (TPMs); its length must be the scheme's. Not for EdDSA (UNSUPPORTED). */
 CLO_R clo_crypto_verify_digest_with(const clo_crypto_verify_key *key, clo_crypto_scheme scheme, clo_span digest, clo_span signature);
 
+/** What clo_crypto_verify does, with the product's own P-384 where the CPU can: for evidence and other public data. */
+CLO_R clo_crypto_verify_public(const clo_crypto_public_key *pk, clo_span message, clo_span signature);
 
 /** Sign with a key of clo_crypto_keypair_make (PKCS#8 PEM) under the scheme; the signature is appended to `signature` in the form that
  *  clo_crypto_verify_with takes. For test roots and tools. Errors: UNSUPPORTED (the scheme does not fit the key), MALFORMED. */

@@ -184,7 +184,7 @@ clo_err clo_wire_cose_signed_bytes(const clo_wire_cose *c, size_t index, clo_spa
                                    c->payload, out);
 }
 
-clo_err clo_wire_cose_verify(const clo_wire_cose *c, size_t index, const clo_crypto_public_key *pk, clo_span external_aad)
+clo_err clo_wire_cose_covered(const clo_wire_cose *c, size_t index, const clo_crypto_public_key *pk, clo_span external_aad, clo_buf *out)
 {
     CLO_CHECKF(index < c->signature_count, CLO_E_RANGE, "COSE: there is no signature number %zu", index);
     const clo_wire_cose_signature *s = &c->signatures[index];
@@ -197,10 +197,15 @@ clo_err clo_wire_cose_verify(const clo_wire_cose *c, size_t index, const clo_cry
     CLO_TRY(clo_wire_cose_alg_id(pk->alg, &wanted));
     CLO_CHECKF(wanted == s->alg, CLO_E_BAD_SIGNATURE, "COSE: the signature says %s, but the key is of another algorithm",
                claimed);
+    return clo_wire_cose_signed_bytes(c, index, external_aad, out);
+}
+
+clo_err clo_wire_cose_verify(const clo_wire_cose *c, size_t index, const clo_crypto_public_key *pk, clo_span external_aad)
+{
     CLO_AUTO(clo_buf_free) clo_buf structure;
     clo_buf_init(&structure, COSE_BYTES_MAX);
-    CLO_TRY(clo_wire_cose_signed_bytes(c, index, external_aad, &structure));
-    return clo_crypto_verify(pk, clo_buf_span(&structure), s->signature);
+    CLO_TRY(clo_wire_cose_covered(c, index, pk, external_aad, &structure));
+    return clo_crypto_verify(pk, clo_buf_span(&structure), c->signatures[index].signature);
 }
 
 clo_err clo_wire_cose_kid(const clo_crypto_public_key *pk, uint8_t out[32])

@@ -46,6 +46,8 @@ CLO_R clo_wire_cose_sign_add(clo_buf *out, clo_span cose, const clo_wire_cose_si
 CLO_R clo_wire_cose_parse(clo_arena *a, clo_span in, bool foreign, clo_wire_cose *out);
 /** Verify signature `index` with this key: the algorithm must fit the key. Errors: BAD_SIGNATURE, UNSUPPORTED. */
 CLO_R clo_wire_cose_verify(const clo_wire_cose *c, size_t index, const clo_crypto_public_key *pk, clo_span external_aad);
+/** The same for evidence and other public data, by clo_crypto_verify_public (crypto/verify_key.h), which is faster on P-384. */
+CLO_R clo_wire_cose_verify_public(const clo_wire_cose *c, size_t index, const clo_crypto_public_key *pk, clo_span external_aad);
 /** The bytes that signature `index` covers (Sig_structure, RFC 9052 §4.4), appended to out. */
 CLO_R clo_wire_cose_signed_bytes(const clo_wire_cose *c, size_t index, clo_span external_aad, clo_buf *out);
 
