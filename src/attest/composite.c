@@ -129,6 +129,7 @@ static clo_err part_verify(const composite *m, size_t index)
     c.collateral = collateral;
     c.collateral_count = 0;
     c.out = m->scratch;
+    c.given_root_known = false; /* each part may have a root of its own */
     if (usable) {
         clo_attest_policy *policy = NULL;
         CLO_TRY(policy_of(m, index, &policy));
