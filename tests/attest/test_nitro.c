@@ -277,6 +277,13 @@ static void certificates(void **state)
     assert_string_equal(verdict(), "bad_chain");
     recertify_below(1);
     assert_string_equal(verdict(), "valid");
+    clo_buf *pem = &aws.authorities[2].pem; /* an authority on another curve */
+    for (int i = 0; i < 2; i++) {
+        clo_buf_clear(pem);
+        assert_ok(clo_crypto_keypair_make(i == 0 ? CLO_KEYPAIR_P256 : CLO_KEYPAIR_P384, pem));
+        recertify_below(2);
+        assert_string_equal(verdict(), i == 0 ? "bad_chain" : "valid");
+    }
 }
 
 static clo_err reverse_bundle(clo_arena *a, clo_wire_node *map, void *context)
