@@ -26,6 +26,7 @@ static clo_err defaults(clo_service_config *c, const clo_service_arguments *a)
     (void)snprintf(c->enclave, sizeof c->enclave, "%s/cloister-enclave", programs);
     c->runs_max = 2;
     c->parties_max = 10000;
+    c->reattest_seconds = 120;
     return CLO_OK;
 }
 
@@ -105,6 +106,7 @@ static clo_err serve(clo_service *s)
     CLO_TRY(open_tls(s));
     CLO_TRY(clo_service_open(s));
     clo_service_orders_settle(s); /* before anybody asks: a stop that was stored counts */
+    CLO_TRY(clo_service_platform_start(s));
     CLO_TRY(clo_service_sampler_start(s));
     CLO_TRY(start_server(s));
     CLO_TRY(clo_service_scheduler_start(s));

@@ -46,10 +46,14 @@ CLO_HANDLER(clo_service_get_attestation)
     CLO_TRY(clo_wire_set(a, map, "attestation_report", report));
     CLO_TRY(clo_wire_set_text(a, map, "tee_type", "SIM"));
     CLO_TRY(clo_wire_set_time(a, map, "timestamp", clo_os_clock_wall(s->clock)));
-    CLO_TRY(clo_wire_set_text(a, map, "verification_service", "urn:cloister:offline"));
+    const char *service = NULL;
+    CLO_TRY(clo_arena_printf(a, &service, "%s/api/v1/attestation/verify", s->config.url));
+    CLO_TRY(clo_wire_set_text(a, map, "verification_service", service));
     CLO_TRY(clo_wire_set_text(a, map, "verification_instructions",
-                              "Software TEE (sim): no protection from the operator. Decode attestation_report from base64 into a file, then: cloister attest verify "
-                              "--type sim --evidence FILE --policy POLICY.json, where the policy has allow_simulated, the pinned root, the measurement from `cloister measure` and "
-                              "expected_report_data = SHA-512(\"cloister/v1 attestation\" || 0x00 || nonce)."));
+                              "Software TEE (sim): no protection from the operator. Without this operator: decode attestation_report from base64 into a file, then: cloister "
+                              "attest verify --type sim --evidence FILE --policy POLICY.json, where the policy has allow_simulated, the pinned root, the measurement from "
+                              "`cloister measure` and expected_report_data = SHA-512(\"cloister/v1 attestation\" || 0x00 || nonce). By verification_service: POST {\"type\": "
+                              "\"sim\", \"evidence\": {\"bundle\": attestation_report}, \"nonce\": a nonce from /api/v1/attestation/nonce that was given here as ?nonce=, \"domain\": "
+                              "\"cloister/v1 attestation\", \"policy\": the name of such a policy}."));
     return clo_gateway_response_tree(response, map);
 }

@@ -45,6 +45,7 @@ CLO_HANDLER(clo_service_post_run)
     void *memory = NULL;
     const clo_collab_run_terms *terms = NULL;
     CLO_TRY(clo_service_require_records(s));
+    CLO_TRY(clo_service_platform_require(s));
     CLO_TRY(clo_arena_alloc(a, sizeof(clo_collab_run_request), &memory));
     clo_collab_run_request *r = memory;
     CLO_TRY(clo_collab_run_request_peek(a, request->body, r)); /* which agreement; it is believed only after the agreement verified it */

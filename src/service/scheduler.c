@@ -13,7 +13,8 @@ static bool next_run(clo_service *s, clo_arena *a, clo_store_run *run, size_t sl
         /* The slot is filled in the same moment as the run leaves the queue: a cancel finds it in one of the two. */
         (void)pthread_mutex_lock(&s->lock);
         bool stop = s->stop;
-        clo_err e = stop ? CLO_FAIL(CLO_E_CANCELLED) : clo_store_run_take(s->store, a, run);
+        clo_err e = stop ? CLO_FAIL(CLO_E_CANCELLED) : clo_service_platform_require(s);
+        if (!clo_failed(e)) e = clo_store_run_take(s->store, a, run);
         if (stop) {
             (void)pthread_mutex_unlock(&s->lock);
             return false;

@@ -6,10 +6,12 @@
 #include "gateway/server.h"
 #include "os/loop.h"
 #include "service/service.h"
+#include "service/verifier.h"
 #include "store/store.h"
 #include "tee/sim_device.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 enum { SERVICE_WITNESSES_MAX = 4, SERVICE_RUNS_MAX = 16, SERVICE_ARENA_MAX = 64 << 20, SERVICE_PROOF_MS = 15000,
        SERVICE_REFRESH_MS = 3000, SERVICE_WITNESSED_MS = 60000 /* an agreement's proof for a run is younger: key services take none that is old */ };
@@ -19,6 +21,8 @@ typedef struct {
     char home[512], name[64], url[256], address[64], enclave[512];
     uint16_t port;
     int64_t runs_max, parties_max;
+    int64_t reattest_seconds; /* between two appraisals of this platform */
+    int64_t record_evidence;  /* how many pieces of evidence that parties sent are kept for replay; 0 = none */
     size_t witness_count;
     clo_client_witness witnesses[SERVICE_WITNESSES_MAX]; /* questions: the log's witness thread only */
     clo_gateway_options listen; /* limits and timeouts of "listen"; address and port stand above */
@@ -29,6 +33,8 @@ typedef struct {
     bool used, cancel;
     uint8_t id[16];
 } clo_service_slot;
+
+typedef enum { CLO_SERVICE_PLATFORM_PENDING, CLO_SERVICE_PLATFORM_VERIFIED, CLO_SERVICE_PLATFORM_FAILED } clo_service_platform;
 
 typedef struct clo_service {
     clo_service_config config;
@@ -58,6 +64,10 @@ typedef struct clo_service {
     } workers[SERVICE_RUNS_MAX];
     clo_os_thread *threads[SERVICE_RUNS_MAX], *settler;
     clo_gateway_metric *runs_done, *runs_failed;
+    clo_service_verifier verifier;
+    _Atomic int platform; /* clo_service_platform: what the last appraisal of this platform said */
+    atomic_bool watch_stop;
+    clo_os_thread *watcher;
 } clo_service;
 
 extern const clo_gateway_route clo_service_routes[];
@@ -95,6 +105,14 @@ void clo_service_orders_settle(clo_service *s);
 
 /* run_execute.c: do one run that was taken from the queue; leaves it in a final state. */
 void clo_service_run_execute(clo_service *s, clo_store_run *run, const bool *cancel);
+
+/* platform_watch.c */
+CLO_R clo_service_platform_start(clo_service *s);
+void clo_service_platform_stop(clo_service *s);
+/** One appraisal: state, history, and what follows from it. */
+void clo_service_platform_check(clo_service *s);
+/** No new run while the platform's attestation fails. Errors: AGAIN. */
+CLO_R clo_service_platform_require(clo_service *s);
 
 /* run_view.c */
 CLO_R clo_service_run_tree(clo_arena *a, const clo_store_run *r, clo_wire_node **out);

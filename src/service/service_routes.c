@@ -34,6 +34,18 @@ static clo_err note(clo_service *s, const clo_gateway_request *request, clo_err 
     }
 NOTED(get_info)
 NOTED(get_attestation)
+NOTED(get_nonce)
+NOTED(post_verify)
+NOTED(get_certs)
+NOTED(post_policy)
+NOTED(get_policies)
+NOTED(get_policy)
+NOTED(post_values)
+NOTED(get_values_list)
+NOTED(get_values)
+NOTED(get_evidences)
+NOTED(get_evidence)
+NOTED(get_history)
 NOTED(post_party)
 NOTED(get_parties)
 NOTED(post_agreement)
@@ -93,6 +105,20 @@ const clo_gateway_route clo_service_routes[] = {
     {CLO_GATEWAY_GET, "/api/v1/compute/status", CLO_GATEWAY_AUTH_NONE, CLO_GATEWAY_INLINE | CLO_GATEWAY_UNLIMITED, 0, NULL, "application/json",
      clo_service_get_status, NULL, "compute", "Whether computations can run", NULL, "Status", 0},
     OPEN("/api/v1/compute/attestation", get_attestation, "Evidence about the runtime's executable over a nonce", "compute", "Attestation"),
+    OPEN("/api/v1/attestation/nonce", get_nonce, "A nonce for evidence, good once and for five minutes", "attestation", "Nonce"),
+    {CLO_GATEWAY_POST, "/api/v1/attestation/verify", CLO_GATEWAY_AUTH_NONE, 0, 2 << 20, "application/json, application/cbor", NULL, noted_post_verify, NULL, "attestation",
+     "Appraise evidence under a named policy; the answer is a result and a signed token", "VerifyRequest", "Verification", 0},
+    OPEN("/api/v1/attestation/certs", get_certs, "Keys that sign results (JWKS)", "attestation", "Jwks"),
+    OPEN("/api/v1/attestation/history", get_history, "Appraisals of this platform, newest first", "attestation", "History"),
+    POST("/api/v1/attestation/policies", post_policy, "A new version of a policy (COSE_Sign1 by its owner)", "attestation", "Binary", "AttestObject", 0),
+    OPEN("/api/v1/attestation/policies", get_policies, "Policies, the newest version of each", "attestation", "Policies"),
+    OPEN("/api/v1/attestation/policies/{name}", get_policy, "The signed file; ?version= an older one", "attestation", "Binary"),
+    POST("/api/v1/attestation/reference-values", post_values, "A new version of a set of reference values (COSE_Sign1 by its owner)", "attestation", "Binary",
+         "AttestObject", 0),
+    OPEN("/api/v1/attestation/reference-values", get_values_list, "Sets of reference values, the newest version of each", "attestation", "ReferenceValues"),
+    OPEN("/api/v1/attestation/reference-values/{name}", get_values, "The signed file; ?version= an older one", "attestation", "Binary"),
+    GET("/api/v1/attestation/records", get_evidences, "Evidence of the caller that was recorded", "attestation", "Records"),
+    GET("/api/v1/attestation/records/{id}", get_evidence, "One evidence record, for replay", "attestation", "Binary"),
     {CLO_GATEWAY_POST, "/api/v1/parties", CLO_GATEWAY_AUTH_NONE, 0, 65536, NULL, NULL, noted_post_party, NULL, "parties", "Register a party (*.party file)", "Binary",
      "Party", 0},
     GET("/api/v1/parties", get_parties, "Registered parties", "parties", "Parties"),

@@ -19,6 +19,23 @@ const clo_gateway_schema clo_service_schemas[] = {
     {"Attestation", "{\"type\":\"object\",\"required\":[\"attestation_report\",\"tee_type\",\"timestamp\",\"verification_service\",\"verification_instructions\"],"
                     "\"properties\":{\"attestation_report\":" STRING ",\"tee_type\":" STRING ",\"timestamp\":" STRING ",\"verification_service\":" STRING
                     ",\"verification_instructions\":" STRING "}}"},
+    {"Nonce", "{\"type\":\"object\",\"required\":[\"nonce\",\"expires\"],\"properties\":{\"nonce\":" STRING ",\"expires\":" STRING "}}"},
+    {"VerifyRequest", "{\"type\":\"object\",\"required\":[\"type\",\"evidence\"],\"properties\":{\"type\":" STRING ",\"evidence\":{\"type\":[\"string\",\"object\"]},"
+                      "\"collateral\":{\"type\":\"object\"},\"policy\":" STRING ",\"reference_values\":" STRING ",\"nonce\":" STRING
+                      ",\"domain\":" STRING ",\"accept\":{\"enum\":[\"ear-jwt\",\"ear-cwt\",\"maa-jwt\"]}}}"},
+    {"Verification", "{\"type\":\"object\",\"required\":[\"result\",\"token\",\"token_type\"],\"properties\":{\"result\":{\"type\":\"object\"},\"token\":{\"type\":"
+                     "[\"string\",\"null\"]},\"token_type\":" STRING ",\"record\":" STRING "}}"},
+    {"Jwks", "{\"type\":\"object\",\"required\":[\"keys\"],\"properties\":{\"keys\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}}}}"},
+    {"HistoryEntry", "{\"type\":\"object\",\"required\":[\"time\",\"tee\",\"verdict\",\"reason\",\"detail\"],\"properties\":{\"time\":" STRING ",\"tee\":" STRING
+                     ",\"verdict\":{\"enum\":[\"valid\",\"invalid\"]},\"reason\":" STRING ",\"detail\":" STRING ",\"valid_until\":" STRING "}}"},
+    {"History", LIST("history", "HistoryEntry")},
+    {"AttestObject", "{\"type\":\"object\",\"required\":[\"name\",\"version\",\"owner\",\"created\",\"log_index\"],\"properties\":{\"name\":" STRING
+                     ",\"version\":" INTEGER ",\"owner\":" STRING ",\"created\":" STRING ",\"log_index\":" INTEGER "}}"},
+    {"Policies", LIST("policies", "AttestObject")},
+    {"ReferenceValues", LIST("reference_values", "AttestObject")},
+    {"Record", "{\"type\":\"object\",\"required\":[\"id\",\"time\",\"type\",\"verdict\"],\"properties\":{\"id\":" STRING ",\"time\":" STRING ",\"type\":" STRING
+               ",\"verdict\":" STRING "}}"},
+    {"Records", LIST("records", "Record")},
     {"Party", "{\"type\":\"object\",\"required\":[\"name\",\"kid\"],\"properties\":{\"name\":" STRING ",\"kid\":" STRING "}}"},
     {"Parties", LIST("parties", "Party")},
     {"Agreement", "{\"type\":\"object\",\"required\":[\"id\",\"title\",\"epoch\",\"state\",\"signed\",\"missing\"],\"properties\":{\"id\":" STRING ",\"title\":" STRING

@@ -64,6 +64,7 @@ CLO_R clo_service_open(clo_service *s)
     (void)pthread_condattr_destroy(&monotonic);
     s->locks_ready = true;
     CLO_TRY(clo_store_open(&s->store, s->config.home));
+    CLO_TRY(clo_service_verifier_open(&s->verifier, s->config.home));
     CLO_TRY(clo_os_path_join(directory, sizeof directory, s->config.home, "sim-tee"));
     CLO_TRY(clo_tee_sim_open(&s->sim, directory));
     CLO_TRY(clo_service_host_measure(s->config.enclave, s->measurement));
@@ -75,6 +76,7 @@ CLO_R clo_service_open(clo_service *s)
 
 void clo_service_close(clo_service *s)
 {
+    clo_service_platform_stop(s);
     clo_service_scheduler_stop(s);
     if (s->server != NULL) clo_gateway_server_stop(&s->server, 5000);
     clo_crypto_tls_context_free(&s->listen.tls);
@@ -84,6 +86,7 @@ void clo_service_close(clo_service *s)
     clo_gateway_replay_store_free(&s->replay);
     clo_gateway_buckets_free(&s->registrations);
     clo_tee_sim_free(&s->sim);
+    clo_service_verifier_close(&s->verifier);
     clo_store_close(&s->store);
     clo_crypto_private_key_wipe(&s->log_sk);
     if (s->locks_ready) {

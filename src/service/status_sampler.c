@@ -1,6 +1,5 @@
 #include "service/routes_int.h"
 
-#include "attest/attest.h"
 #include "base/clo_own.h"
 #include "os/file.h"
 
@@ -9,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TEXT_MAX = 512, SAMPLE_MS = 1000, SELF_CHECK_EVERY = 60 };
+enum { TEXT_MAX = 512, SAMPLE_MS = 1000 };
 
 static struct {
     pthread_mutex_t lock; /* leaf; guards text and size, for as long as a copy takes */
@@ -18,7 +17,6 @@ static struct {
     clo_service *service;
     clo_os_thread *thread;
     bool stop;
-    const char *attestation;
     uint64_t busy, total;
 } sampler = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -52,42 +50,19 @@ static unsigned long long available_gib(void)
     return kib / 1048576;
 }
 
-/* The daemon appraises its own platform's evidence with the verifier that everybody uses. */
-static const char *self_check(clo_service *s)
-{
-    static const uint8_t zero[64] = {0};
-    CLO_AUTO(clo_arena_free) clo_arena a;
-    clo_arena_init(&a, 4 << 20);
-    CLO_AUTO(clo_buf_free) clo_buf bundle;
-    clo_buf_init(&bundle, 65536);
-    void *memory = NULL;
-    if (clo_failed(clo_arena_alloc(&a, sizeof(clo_attest_policy), &memory))) return "failed";
-    clo_attest_policy *policy = memory;
-    clo_attest_policy_init(policy);
-    policy->allow_simulated = true;
-    policy->root_count = 1;
-    clo_tee_sim_root_sha256(s->sim, policy->roots[0]);
-    policy->measurement_count = 1;
-    memcpy(policy->measurements[0], s->measurement, 48);
-    if (clo_failed(clo_arena_alloc(&a, sizeof(clo_attest_result), &memory))) return "failed";
-    clo_attest_result *result = memory;
-    if (clo_failed(clo_tee_sim_report(s->sim, s->measurement, zero, zero, &bundle)) ||
-        clo_failed(clo_attest_verify_bundle(&a, NULL, clo_buf_span(&bundle), policy, clo_os_clock_wall(s->clock), result)))
-        return "failed";
-    return result->valid ? "verified" : "failed";
-}
-
 static void sample(void)
 {
     clo_service *s = sampler.service;
     uint64_t queued = 0, active = 0;
     clo_gateway_server *server = __atomic_load_n(&s->server, __ATOMIC_ACQUIRE); /* it starts after the sampler */
-    bool healthy = !clo_failed(clo_store_run_active(s->store, &queued, &active)) && strcmp(sampler.attestation, "failed") != 0;
+    static const char *const words[] = {[CLO_SERVICE_PLATFORM_PENDING] = "pending", [CLO_SERVICE_PLATFORM_VERIFIED] = "verified", [CLO_SERVICE_PLATFORM_FAILED] = "failed"};
+    int platform = atomic_load(&s->platform);
+    bool healthy = !clo_failed(clo_store_run_active(s->store, &queued, &active)) && platform != CLO_SERVICE_PLATFORM_FAILED;
     char text[TEXT_MAX];
     int n = snprintf(text, sizeof text,
                      "{\"status\":\"%s\",\"tee_technology\":\"SIM\",\"attestation_status\":\"%s\",\"available_models\":[],\"system_metrics\":"
                      "{\"available_memory\":\"%lluGB\",\"cpu_utilization\":%.2f,\"pending_requests\":%llu}}",
-                     healthy ? "operational" : "degraded", sampler.attestation, available_gib(), cpu_utilization(),
+                     healthy ? "operational" : "degraded", words[platform], available_gib(), cpu_utilization(),
                      (unsigned long long)(queued + active + (server != NULL ? clo_gateway_server_pending(server) : 0)));
     (void)pthread_mutex_lock(&sampler.lock);
     sampler.size = n > 0 && n < TEXT_MAX ? (size_t)n : 0;
@@ -98,8 +73,7 @@ static void sample(void)
 static void run(void *context)
 {
     (void)context;
-    for (unsigned i = 0; !__atomic_load_n(&sampler.stop, __ATOMIC_ACQUIRE); i++) {
-        if (i % SELF_CHECK_EVERY == 0) sampler.attestation = self_check(sampler.service);
+    while (!__atomic_load_n(&sampler.stop, __ATOMIC_ACQUIRE)) {
         sample();
         for (int k = 0; k < SAMPLE_MS / 100 && !__atomic_load_n(&sampler.stop, __ATOMIC_ACQUIRE); k++) clo_os_sleep_ms(100);
     }
@@ -108,7 +82,6 @@ static void run(void *context)
 CLO_R clo_service_sampler_start(clo_service *s)
 {
     sampler.service = s;
-    sampler.attestation = "pending";
     sample();
     return clo_os_thread_start(&sampler.thread, "status", run, NULL);
 }

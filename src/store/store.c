@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 /* In PRAGMA user_version. What older versions, or none, may lack: see `upgrade`. */
-enum { SCHEMA_VERSION = 3 };
+enum { SCHEMA_VERSION = 4 };
 
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS party(name TEXT PRIMARY KEY, kid BLOB NOT NULL UNIQUE, file BLOB NOT NULL, created INTEGER NOT NULL) STRICT;"
@@ -33,7 +33,14 @@ static const char schema[] =
     "CREATE INDEX IF NOT EXISTS run_state ON run(state, row);"
     "CREATE INDEX IF NOT EXISTS run_agreement ON run(agreement, row);"
     "CREATE TABLE IF NOT EXISTS reason(row INTEGER PRIMARY KEY, id TEXT NOT NULL, kid BLOB NOT NULL, time INTEGER NOT NULL, what TEXT NOT NULL, code TEXT NOT NULL,"
-    " text TEXT NOT NULL, denial BLOB NOT NULL, UNIQUE(id, kid)) STRICT;";
+    " text TEXT NOT NULL, denial BLOB NOT NULL, UNIQUE(id, kid)) STRICT;"
+    "CREATE TABLE IF NOT EXISTS attest_object(row INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, owner_kid BLOB NOT NULL,"
+    " created INTEGER NOT NULL, log_index INTEGER NOT NULL, file BLOB NOT NULL, UNIQUE(kind, name, version)) STRICT;"
+    "CREATE TABLE IF NOT EXISTS evidence(row INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, kid BLOB NOT NULL, time INTEGER NOT NULL, type TEXT NOT NULL,"
+    " verdict TEXT NOT NULL, file BLOB NOT NULL) STRICT;"
+    "CREATE INDEX IF NOT EXISTS evidence_kid ON evidence(kid, row);"
+    "CREATE TABLE IF NOT EXISTS platform(row INTEGER PRIMARY KEY, time INTEGER NOT NULL, tee TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL,"
+    " detail TEXT NOT NULL, valid_until INTEGER NOT NULL) STRICT;";
 
 static clo_err run_sql(clo_store *s, const char *sql)
 {

@@ -136,6 +136,43 @@ CLO_R clo_store_run_unsettled(clo_store *s, clo_arena *a, int64_t *row, clo_stor
 /** Runs now in a state that is neither queued nor final. */
 CLO_R clo_store_run_active(clo_store *s, uint64_t *queued, uint64_t *active);
 
+/* Policies and reference values of the verifier: each version is a file that its owner signed, and stays. */
+typedef struct {
+    char kind[24], name[64]; /* kind "policy" or "reference-values" */
+    int64_t version;         /* from 1, without gaps */
+    uint8_t owner_kid[32];   /* who signed version 1 signs all */
+    int64_t created, log_index;
+    clo_span file; /* COSE; arena; empty in lists */
+} clo_store_attest_object;
+/** The next version. The same file again is success. Errors: CONFLICT (another file of this version, a gap, another owner), TOO_MANY (1,000 names
+ *  or versions of one name). */
+CLO_R clo_store_attest_object_put(clo_store *s, const clo_store_attest_object *o);
+/** version 0 = the newest. NOT_FOUND. */
+CLO_R clo_store_attest_object_get(clo_store *s, clo_arena *a, const char *kind, const char *name, int64_t version, clo_store_attest_object *out);
+/** The newest version of each name; pages as above. */
+CLO_R clo_store_attest_object_list(clo_store *s, clo_arena *a, const char *kind, int64_t before, size_t max, clo_store_attest_object **out,
+                                   size_t *count, int64_t *next);
+
+/* Evidence that was recorded for replay: the newest `keep` stay. */
+typedef struct {
+    uint8_t id[16], kid[32]; /* kid: who sent it */
+    int64_t time;
+    char type[24], verdict[16];
+    clo_span file; /* evidence record; arena; empty in lists */
+} clo_store_evidence;
+CLO_R clo_store_evidence_put(clo_store *s, const clo_store_evidence *e, int64_t keep);
+CLO_R clo_store_evidence_get(clo_store *s, clo_arena *a, const uint8_t id[16], const uint8_t kid[32], clo_store_evidence *out); /* NOT_FOUND */
+CLO_R clo_store_evidence_list(clo_store *s, clo_arena *a, const uint8_t kid[32], int64_t before, size_t max, clo_store_evidence **out, size_t *count,
+                              int64_t *next);
+
+/* What the appraisals of this platform said: the newest 1,000 stay. */
+typedef struct {
+    int64_t time, valid_until;
+    char tee[24], verdict[16], reason[32], detail[256];
+} clo_store_platform;
+CLO_R clo_store_platform_put(clo_store *s, const clo_store_platform *p);
+CLO_R clo_store_platform_list(clo_store *s, clo_arena *a, int64_t before, size_t max, clo_store_platform **out, size_t *count, int64_t *next);
+
 /* Reasons of refused requests, for explain: the newest 20,000 stay. */
 typedef struct {
     char id[40];      /* of the request */

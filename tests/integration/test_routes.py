@@ -13,10 +13,12 @@ from world import World, address, http_ask, raw_exchange, run, tls, until
 
 OPEN = {("get", "/api/v1/info"), ("get", "/api/v1/compute/status"), ("get", "/api/v1/compute/attestation"), ("post", "/api/v1/parties"),
         ("get", "/log/checkpoint"), ("get", "/log/tile/{path}"), ("get", "/healthz"), ("get", "/readyz"), ("get", "/metrics"),
-        ("get", "/api/v1/openapi.json")}
+        ("get", "/api/v1/openapi.json")} | {("get", "/api/v1/attestation/" + path) for path in (
+            "nonce", "certs", "history", "policies", "policies/{name}", "reference-values", "reference-values/{name}")}
+VERIFIER = ("post", "/api/v1/attestation/verify")  # open too, but takes evidence only
 # What a registered stranger gets on things that are not his: lists are empty, single things do not exist.
 STRANGER = {("get", "/api/v1/parties"): 200, ("get", "/api/v1/agreements"): 200, ("get", "/api/v1/datasets"): 200, ("get", "/api/v1/runs"): 200,
-            ("get", "/api/v1/outputs"): 200, ("get", "/api/v1/receipts"): 200, ("get", "/events"): 200}
+            ("get", "/api/v1/outputs"): 200, ("get", "/api/v1/receipts"): 200, ("get", "/events"): 200, ("get", "/api/v1/attestation/records"): 200}
 
 
 class Place:
@@ -28,6 +30,8 @@ class Place:
         w = self.world
         self.run_id = w.analyst.must_json("run", "start", w.agreement, "means", "--watch")["id"]
         self.version = w.owners[0].ask("GET", "/api/v1/datasets").json()["datasets"][0]["version"]
+        for answer in (w.owners[0].push_policy("here", 1, {}), w.owners[0].push_values("here", 1, [])):
+            equal(answer.status, 200, repr(answer))
         self.stranger = Identity("mallory")
         equal(http_ask(self.url, "POST", "/api/v1/parties", body=self.stranger.party_file()).status, 200, "the stranger is registered")
         self.member = w.analyst.identity()
@@ -38,7 +42,7 @@ class Place:
         """The path with ids of things that exist."""
         thing = path.split("/")[3] if path.startswith("/api/v1/") else ""
         one = {"agreements": self.world.agreement, "datasets": self.version}.get(thing, self.run_id)
-        path = path.replace("{id}", one).replace("{version}", self.version)
+        path = path.replace("{id}", one).replace("{version}", self.version).replace("{name}", "here")
         return path.replace("{path}", "0/000.p/1")
 
     def body(self, method, path):
@@ -97,14 +101,18 @@ def openapi(place):
             check(operation["summary"] and operation["responses"], f"{method} {path} says nothing of itself")
 
 
+def closed(method, path):
+    return {415} if (method, path) == VERIFIER else {200} if (method, path) in OPEN else {401}
+
+
 @scenario("no route answers without credentials but the public ones")
 def without_credentials(place):
-    table(place, None, lambda method, path: {200} if (method, path) in OPEN else {401})
+    table(place, None, closed)
 
 
 @scenario("an expired token is nobody's")
 def expired(place):
-    table(place, place.member.token(place.audience, issued=int(time.time()) - 4000), lambda method, path: {200} if (method, path) in OPEN else {401})
+    table(place, place.member.token(place.audience, issued=int(time.time()) - 4000), closed)
 
 
 @scenario("tokens for another server, from an unknown key, with a long life, under another name are nobody's")
@@ -122,8 +130,8 @@ def false_tokens(place):
 @scenario("a stranger's token opens nothing of others")
 def foreign(place):
     def wanted(method, path):
-        if (method, path) in OPEN:
-            return {200}
+        if closed(method, path) != {401}:
+            return closed(method, path)
         if (method, path) in STRANGER:
             return {STRANGER[method, path]}
         if method == "get" or "{" in path:

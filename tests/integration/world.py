@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 
-from plain_formats import Identity
+from plain_formats import Identity, cbor_encode, cose_sign1
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -266,6 +266,21 @@ class Party:
     def ask(self, method, path, **more):
         """A request to the operator under a fresh token of this party."""
         return http_ask(self.world.operator_info["url"], method, path, token=self.identity().token(self.world.operator_info["audience"]), **more)
+
+
+    def push_policy(self, name, version, policy):
+        """A signed appraisal policy at the operator."""
+        payload = {"format": "cloister-attest-policy/1", "name": name, "version": version, "policy": policy}
+        return self._push("policies", "application/cloister-attest-policy", payload)
+
+    def push_values(self, name, version, values):
+        """A signed set of reference values at the operator."""
+        payload = {"format": "cloister-reference-values/1", "name": name, "version": version, "issued": 1700000000, "expires": 0, "values": values}
+        return self._push("reference-values", "application/cloister-reference-values", payload)
+
+    def _push(self, what, kind, payload):
+        file = cose_sign1(self.identity().seed, kind, cbor_encode(payload))
+        return self.ask("POST", "/api/v1/attestation/" + what, body=file, headers={"Content-Type": "application/cose"})
 
 
 class World:

@@ -123,7 +123,10 @@ static void routes(void **state)
 {
     (void)state;
     static const char *const open[] = {"GET /api/v1/info", "GET /api/v1/compute/status", "GET /api/v1/compute/attestation", "POST /api/v1/parties",
-                                       "GET /log/checkpoint", "GET /log/tile/{path*}"};
+                                       "GET /log/checkpoint", "GET /log/tile/{path*}", "GET /api/v1/attestation/nonce", "POST /api/v1/attestation/verify",
+                                       "GET /api/v1/attestation/certs", "GET /api/v1/attestation/history", "GET /api/v1/attestation/policies",
+                                       "GET /api/v1/attestation/policies/{name}", "GET /api/v1/attestation/reference-values",
+                                       "GET /api/v1/attestation/reference-values/{name}"};
     size_t found = 0;
     for (size_t i = 0; i < clo_service_route_count; i++) {
         const clo_gateway_route *r = &clo_service_routes[i];

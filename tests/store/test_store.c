@@ -530,7 +530,7 @@ static void newer_or_damaged_databases_are_refused(void **state)
     clo_store_close(&p->store);
     assert_ok(clo_os_path_join(path, sizeof path, p->home, "operator.db"));
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version=4", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version=5", NULL, NULL, NULL), SQLITE_OK);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
     assert_code(clo_store_open(&second, p->home), CLO_E_VERSION);
     assert_null(second);
