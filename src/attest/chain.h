@@ -59,7 +59,7 @@ bool clo_attest_check_collateral_window(clo_attest_context *c, const char *name,
 /* What a cache keeps: collateral whose signatures all held, parsed once, never changed afterwards. Embed it as the first member. */
 typedef struct clo_attest_verified clo_attest_verified;
 struct clo_attest_verified {
-    _Atomic unsigned owners; /* who makes it sets 1 and is the first */
+    unsigned owners; /* who makes it sets 1 and is the first; afterwards counted atomically */
     void (*destroy)(clo_attest_verified *v);
 };
 /** Another owner of what was put under this key, or NULL. Safe from any thread; cache may be NULL. */

@@ -4,7 +4,6 @@
 
 #include <assert.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 typedef struct {
@@ -60,7 +59,7 @@ static cache_entry *entry_find(clo_attest_cache *cache, const uint8_t key[32])
 
 static clo_attest_verified *share(clo_attest_verified *v)
 {
-    unsigned before = atomic_fetch_add_explicit(&v->owners, 1, memory_order_relaxed);
+    unsigned before = __atomic_fetch_add(&v->owners, 1, __ATOMIC_RELAXED);
     assert(before != 0);
     return v;
 }
@@ -69,7 +68,7 @@ void clo_attest_verified_release(clo_attest_verified *v)
 {
     if (v == NULL) return;
     /* The last owner sees everything that the others did to it before they let go. */
-    if (atomic_fetch_sub_explicit(&v->owners, 1, memory_order_acq_rel) == 1) v->destroy(v);
+    if (__atomic_fetch_sub(&v->owners, 1, __ATOMIC_ACQ_REL) == 1) v->destroy(v);
 }
 
 clo_attest_verified *clo_attest_cache_take(clo_attest_cache *cache, const uint8_t key[32])
