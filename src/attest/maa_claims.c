@@ -9,7 +9,7 @@
 #define COUNT(list) (sizeof(list) / sizeof(list)[0])
 
 static const char *const common_rules[] = {
-    "!t iss", "t jti", "t sub", "T aud", "t nonce", "t rp_data", "t x-ms-ver", "m x-ms-policy", "e x-ms-policy-hash", "m x-ms-policy-signer",
+    "!t iss", "t jti", "t sub", "T aud", "t nonce", "t rp_data", "t x-ms-ver", "m x-ms-policy", "t x-ms-policy-hash", "m x-ms-policy-signer",
     "m x-ms-runtime", "m x-ms-inittime", "m x-ms-isolation-tee", "t x-ms-compliance-status", "t x-ms-attestation-type", "t tee", "b secureboot",
 };
 

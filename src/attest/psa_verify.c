@@ -31,7 +31,9 @@ static const token_json_name names_v2[] = {
     {"psa-certification-reference", "2398", false},
     {"psa-software-components", "2399", false},
     {"psa-verification-service-indicator", "2400", false},
+    {"psa-profile", "-75000", false},
     {"psa-hwver", "-75005", false},
+    {"psa-no-software-measurements", "-75007", false},
 };
 static const token_json_name names_legacy[] = {
     {"psa-profile", "-75000", false},
@@ -128,10 +130,19 @@ static void judge_claims(const token_claims *t, const psa_keys *k, clo_span *non
 /* Claims are of one profile; a set that mixes them could say two things. */
 static const psa_keys *keys_of(const token_claims *t)
 {
-    bool legacy = clo_wire_get(t->map, keys_legacy.nonce) != NULL || clo_wire_get(t->map, keys_legacy.profile) != NULL;
-    bool newer = clo_wire_get(t->map, keys_v2.profile) != NULL || clo_wire_get(t->map, keys_v2.nonce) != NULL;
+    bool newer = clo_wire_get(t->map, keys_v2.profile) != NULL || clo_wire_get(t->map, keys_v2.nonce) != NULL, legacy = false;
+    for (const clo_wire_node *n = t->map->first; n != NULL; n = n->next) legacy = legacy || (n->key->text.n == 6 && memcmp(n->key->text.p, "-750", 4) == 0);
     (void)clo_attest_psa_check(t, "one_profile", !(legacy && newer), "keys of one profile", legacy && newer ? "keys of both" : "keys of one profile");
     return newer ? &keys_v2 : &keys_legacy;
+}
+
+/* Writers of JSON put the older profile's name and hardware version beside the newer ones: then these must be right too. */
+static void judge_older_names(const token_claims *t)
+{
+    judge_certification(t, keys_legacy.certification, true);
+    judge_profile(t, &keys_legacy);
+    bool none = clo_wire_get(t->map, keys_legacy.no_components) != NULL;
+    (void)clo_attest_psa_check(t, "no_software_measurements", !none, "not in this profile", none ? "there" : "not there");
 }
 
 static clo_err finish(clo_attest_context *c, clo_wire_node *claims, const char *state, const char *client)
@@ -149,12 +160,14 @@ static clo_err verify_json(clo_attest_context *c)
     CLO_TRY(clo_wire_map(c->arena, &c->out->claims));
     clo_wire_node *claims = NULL;
     bool newer = clo_wire_get(json, "eat-profile") != NULL;
-    CLO_TRY(clo_attest_psa_of_json(c->arena, json, newer ? names_v2 : names_legacy, newer ? COUNT(names_v2) : COUNT(names_legacy), &claims));
+    size_t count = COUNT(names_legacy);
+    if (newer) count = COUNT(names_v2);
+    CLO_TRY(clo_attest_psa_of_json(c->arena, json, newer ? names_v2 : names_legacy, count, &claims));
     token_claims t = {.result = c->out, .map = claims, .prefix = "claims."};
     clo_span nonce;
     const char *state = NULL, *client = NULL;
     judge_claims(&t, newer ? &keys_v2 : &keys_legacy, &nonce, &state, &client);
-    if (newer) judge_certification(&t, keys_legacy.certification, true); /* the older name beside the newer one, as some writers do */
+    if (newer) judge_older_names(&t);
     clo_attest_token_challenge(c, nonce);
     return finish(c, claims, state, client);
 }

@@ -80,10 +80,11 @@ bool clo_attest_token_shape(clo_attest_result *r, const char *name, const clo_wi
         bool required = rules[i][0] == '!';
         const char *form = rules[i] + (required ? 1 : 0), *claim = strchr(form, ' ') + 1;
         const clo_wire_node *n = clo_wire_get(map, claim);
-        if (n == NULL ? !required : has_form(n, form)) continue;
+        bool absent = n == NULL || n->type == CLO_WIRE_NULL; /* null says no more than absence */
+        if (absent ? !required : has_form(n, form)) continue;
         char want[136];
         (void)snprintf(want, sizeof want, "%s: %s", claim, form_text(form));
-        return clo_attest_check_add(r, name, false, "claims", want, n == NULL ? "absent" : "another form");
+        return clo_attest_check_add(r, name, false, "claims", want, absent ? "absent" : "another form");
     }
     return clo_attest_check_add(r, name, true, "claims", "each claim in its form", "each claim in its form");
 }

@@ -222,6 +222,7 @@ static const breakage newer_rules[] = {
     {2400, CLO_WIRE_TEXT, 0, "", 0, "claims"},
     {2400, CLO_WIRE_INT, 1, NULL, 0, "claims"},
     {-75008, CLO_WIRE_BYTES, 0, NULL, 32, "claims"}, /* two profiles at once */
+    {-75007, CLO_WIRE_INT, 1, NULL, 0, "claims"},
     {4711, CLO_WIRE_INT, 1, NULL, 0, "valid"},       /* further claims are the maker's business */
 };
 static const breakage legacy_rules[] = {
@@ -483,6 +484,35 @@ static void test_claims_only(void **state)
     assert_string_equal(verdict(clo_span_str("[]"), &p), "malformed");
     assert_string_equal(verdict(clo_span_str("{\"eat-profile\":1,\"eat-profile\":1}"), &p), "malformed");
     assert_string_equal(verdict(clo_span_str("{}"), &p), "claims");
+#define SET(profile, more)                                                                                                                       \
+    "{" profile "\"psa-client-id\":1,\"psa-security-lifecycle\":12288,\"psa-implementation-id\":\"AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\"," \
+    "\"psa-boot-seed\":\"AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\",\"psa-nonce\":\"AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\","           \
+    "\"psa-instance-id\":\"AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyAh\",\"psa-software-components\":[{\"measurement-value\":"                      \
+    "\"AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\",\"signer-id\":\"AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\"}]" more "}"
+#define NEWER "\"eat-profile\":\"http://arm.com/psa/2.0.0\","
+#define OLDER "\"psa-profile\":\"PSA_IOT_PROFILE_1\","
+    static const struct {
+        const char *set, *wanted;
+    } sets[] = {
+        {SET(NEWER, ""), "valid"},
+        {SET(OLDER, ""), "valid"},
+        {SET(NEWER OLDER, ",\"psa-hwver\":\"1234567890123\""), "valid"},
+        {SET(NEWER, ",\"psa-hwver\":\"123456789012\""), "claims"},
+        {SET(NEWER "\"psa-profile\":\"X\",", ""), "claims"},
+        {SET("\"psa-profile\":\"X\",", ""), "claims"},
+        {SET("\"eat-profile\":\"X\",", ""), "claims"},
+        {SET("\"eat-profile\":null,", ""), "claims"},
+        {SET(NEWER, ",\"psa-no-software-measurements\":1"), "claims"},
+        {SET(OLDER, ",\"psa-no-software-measurements\":1"), "claims"},
+        {SET(NEWER, ",\"psa-certification-reference\":\"1234567890123-12345\""), "valid"},
+        {SET(NEWER, ",\"psa-certification-reference\":\"1234567890123\""), "claims"},
+        {SET(OLDER, ",\"psa-certification-reference\":\"1234567890123\""), "valid"},
+        {SET(NEWER, ",\"psa-verification-service-indicator\":\"\""), "claims"},
+    };
+    for (size_t i = 0; i < COUNT(sets); i++) {
+        const char *got = verdict(clo_span_str(sets[i].set), &p);
+        if (strcmp(got, sets[i].wanted) != 0) fail_msg("set %zu: %s (%s)", i, got, token_result.detail);
+    }
     p.claims_only = false;
     assert_string_equal(verdict(clo_span_str("{}"), &p), "malformed");
 }
