@@ -61,7 +61,7 @@ CLOISTER_API const char *cloister_version(void);
 CLOISTER_API int cloister_attest_policy_read(const char *json, size_t size, bool open, cloister_attest_policy **out);
 /** A copy, to be changed for one exchange. */
 CLOISTER_API int cloister_attest_policy_copy(const cloister_attest_policy *policy, cloister_attest_policy **out);
-/** The evidence must carry this nonce, 1 to 64 bytes. */
+/** The evidence must carry this nonce, 1 to 1024 bytes (most types have room for 64). */
 CLOISTER_API int cloister_attest_policy_set_nonce(cloister_attest_policy *policy, const void *nonce, size_t size);
 /** The report data must be these 64 bytes. */
 CLOISTER_API int cloister_attest_policy_set_report_data(cloister_attest_policy *policy, const void *report_data);

@@ -243,6 +243,19 @@ static void take_open(clo_wire_fields *f, clo_attest_policy *p)
 
 static clo_err policy_read(clo_arena *a, const clo_wire_node *node, bool open, bool part, clo_attest_policy *out);
 
+/* Beside parts, the whole says only what is about the whole. */
+static clo_err parts_alone(const clo_wire_node *node)
+{
+    static const char *const whole[] = {"parts",           "expected_nonce",  "expected_challenge", "expected_report_data",
+                                        "require_binding", "required_claims", "release_policy"};
+    for (const clo_wire_node *n = node->first; n != NULL; n = n->next) {
+        bool allowed = false;
+        for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++) allowed = allowed || clo_span_equal(n->key->text, clo_span_str(whole[i]));
+        CLO_CHECKF(allowed, CLO_E_MALFORMED, "policy.%.60s: where parts are named, it belongs into the policies of the parts", (const char *)n->key->text.p);
+    }
+    return CLO_OK;
+}
+
 /* Policies of a composite's parts; they have no parts of their own. */
 static clo_err parts_read(clo_arena *a, const clo_wire_node *map, bool open, clo_attest_policy *p)
 {
@@ -301,6 +314,7 @@ static clo_err policy_read(clo_arena *a, const clo_wire_node *node, bool open, b
         CLO_TRY(clo_attest_skr_read(a, release, &read));
         p->release_policy = read;
     }
+    if (parts != NULL) CLO_TRY(parts_alone(node));
     if (parts != NULL) CLO_TRY(parts_read(a, parts, open, p));
     *out = *p;
     return CLO_OK;

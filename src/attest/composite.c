@@ -107,7 +107,8 @@ static clo_err merge(const composite *m, size_t index)
     (void)snprintf(name, sizeof name, "part.%s", s->name);
     (void)snprintf(expected, sizeof expected, "valid %s evidence, bound to the nonce", s->tee);
     (void)clo_attest_check_add(whole, name, r->valid, r->valid ? "binding" : r->reason, expected, r->valid ? "valid and bound" : r->reason);
-    whole->judged |= r->judged;
+    /* Parts with policies of their own do not answer for what the whole demands. */
+    if (m->c->policy->part_count == 0) whole->judged |= r->judged;
     if (r->valid && r->valid_until != 0 && r->valid_until < whole->valid_until) whole->valid_until = r->valid_until;
     for (size_t i = 0; i < r->advisory_count && whole->advisory_count < CLO_ATTEST_ADVISORIES_MAX; i++)
         memcpy(whole->advisories[whole->advisory_count++], r->advisories[i], sizeof r->advisories[i]);
@@ -184,6 +185,7 @@ static clo_err judge(composite *m)
     m->submodules = memory;
     CLO_TRY(clo_arena_alloc(c->arena, sizeof(clo_attest_result), &memory));
     m->scratch = memory;
+    judge_names(m);
     for (size_t i = 0; i < m->count; i++) {
         clo_wire_node *claims = NULL;
         CLO_TRY(part_verify(m, i));
@@ -194,7 +196,6 @@ static clo_err judge(composite *m)
         claims->next = NULL;
         CLO_TRY(clo_wire_set(c->arena, c->out->claims, m->parts[i].name, claims));
     }
-    judge_names(m);
     c->out->judged |= CLO_JUDGED_NONCE | CLO_JUDGED_REPORT_DATA; /* both are in the commitment that the root was held against */
     c->out->submodules = m->submodules;
     c->out->submodule_count = m->count;

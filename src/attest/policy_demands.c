@@ -82,16 +82,18 @@ static void judge_claims(clo_attest_context *c)
 static clo_err judge_release_policy(clo_attest_context *c)
 {
     if (c->policy->release_policy == NULL) return CLO_OK;
-    const clo_wire_node *claims = clo_wire_get(c->out->claims, "claims");
+    /* Tokens speak for their issuer; of other evidence no member named "iss" does. */
+    bool token = strcmp(c->out->tee, "maa") == 0 || strcmp(c->out->tee, "gcp-confidential-space") == 0;
+    const clo_wire_node *claims = token ? clo_wire_get(c->out->claims, "claims") : NULL;
     const clo_wire_node *issuer = claims != NULL && claims->type == CLO_WIRE_MAP ? clo_wire_get(claims, "iss") : NULL;
     clo_wire_node *made = NULL;
-    bool token = issuer != NULL && issuer->type == CLO_WIRE_TEXT;
+    const char *authority = !token ? NULL : issuer != NULL && issuer->type == CLO_WIRE_TEXT ? (const char *)issuer->text.p : "";
     if (!token) {
         CLO_TRY(clo_attest_maa_claims(c->arena, c->out, &made));
         claims = made;
     }
     char why[200];
-    bool ok = clo_attest_skr_match(c->policy->release_policy, claims, token ? (const char *)issuer->text.p : NULL, why);
+    bool ok = clo_attest_skr_match(c->policy->release_policy, claims, authority, why);
     (void)clo_attest_check_add(c->out, "release_policy", ok, "measurement_mismatch", "claims that the release policy allows", why);
     return CLO_OK;
 }

@@ -13,7 +13,7 @@ struct cloister_attest_policy {
     clo_arena arena;
     clo_buf source; /* what it was read from, for copies */
     bool open;
-    uint8_t nonce[64];
+    uint8_t nonce[1024];
     clo_attest_policy policy;
 };
 
@@ -100,7 +100,7 @@ int cloister_attest_policy_copy(const cloister_attest_policy *policy, cloister_a
 
 int cloister_attest_policy_set_nonce(cloister_attest_policy *policy, const void *nonce, size_t size)
 {
-    if (size == 0 || size > sizeof policy->nonce) return status_of(CLO_FAILF(CLO_E_RANGE, "a nonce has 1 to 64 bytes"));
+    if (size == 0 || size > sizeof policy->nonce) return status_of(CLO_FAILF(CLO_E_RANGE, "a nonce has 1 to 1024 bytes"));
     memcpy(policy->nonce, nonce, size);
     policy->policy.expected_nonce = clo_span_of(policy->nonce, size);
     return CLOISTER_OK;

@@ -44,6 +44,21 @@ static void test_absent_is_strict(void **state)
     assert_true(p.require_crl && p.skip_chip_match);
 }
 
+static void test_parts(void **state)
+{
+    (void)state;
+    CLO_AUTO(clo_arena_free) clo_arena a;
+    clo_arena_init(&a, 1 << 20);
+    clo_attest_policy p, back;
+    clo_wire_node *tree = NULL;
+    assert_ok(read_policy(&a, "{\"expected_nonce\":\"aa\",\"required_claims\":{\"cpu.vmpl\":0},\"parts\":{\"cpu\":{\"vmpl_max\":1},\"gpu\":{}}}", false, &p));
+    assert_ok(clo_attest_policy_tree(&a, &p, &tree));
+    assert_ok(clo_attest_policy_read(&a, tree, &back));
+    assert_true(back.part_count == 2 && back.parts[0].policy->vmpl_max == 1 && !back.parts[0].policy->require_binding && back.require_binding);
+    assert_code(read_policy(&a, "{\"vmpl_max\":1,\"parts\":{\"cpu\":{}}}", false, &p), CLO_E_MALFORMED);
+    assert_code(read_policy(&a, "{\"allow_debug\":true,\"parts\":{\"cpu\":{}}}", true, &p), CLO_E_MALFORMED);
+}
+
 static void test_round_trip(void **state)
 {
     (void)state;
@@ -67,15 +82,14 @@ static void test_round_trip(void **state)
                    "\"min_tcb_date\":\"2024-01-01T00:00:00Z\",\"min_tcb_evaluation_number\":17,\"collateral_grace_seconds\":3600,"
                    "\"max_age_seconds\":60,\"required_claims\":{\"pcrs.4\":\"aa\",\"svn\":[1,2],\"x.debug\":false},"
                    "\"release_policy\":{\"version\":\"1.0.0\",\"anyOf\":[{\"authority\":\"https://a.example\",\"allOf\":[{\"claim\":\"c\","
-                   "\"equals\":1}]}]},\"parts\":{\"cpu\":{\"vmpl_max\":1},\"gpu\":{}}}",
+                   "\"equals\":1}]}]}}",
                    h64, h48, h48, h32, h48, h48, h32, h64);
     assert_ok(read_policy(&a, json, false, &p));
     assert_int_equal(p.measurement_count, 2);
     assert_int_equal(p.min_reported_tcb.ucode, 255);
     assert_int_equal(p.accept_tcb_status, 3);
     assert_int_equal(p.min_tcb_date, 1704067200);
-    assert_true(p.advisory_count == 1 && p.part_count == 2 && p.required_claims->count == 3 && p.release_policy != NULL);
-    assert_int_equal(p.parts[0].policy->vmpl_max, 1);
+    assert_true(p.advisory_count == 1 && p.required_claims->count == 3 && p.release_policy != NULL);
     assert_memory_equal(p.measurements[1], bytes, 48);
     assert_memory_equal(p.chips[0], bytes, 64);
     assert_true(p.have_report_data && p.have_host_data && p.expected_nonce.n == 2);
@@ -305,7 +319,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_absent_is_strict), cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_bad_policies),
-        cmocka_unit_test(test_open_words),
+        cmocka_unit_test(test_open_words), cmocka_unit_test(test_parts),
         cmocka_unit_test(test_golden_bundle),    cmocka_unit_test(test_bad_bundles), cmocka_unit_test(test_dispatch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -417,10 +417,14 @@ static void test_composite_parts(void **state)
         assert_string_equal(composite_verdict(&a, clo_buf_span(&bytes), &p), want);
     }
     part = p;
+    p.root_count = 0;
     clo_attest_part_policy policies[3] = {{"cpu", &part}, {"gpu", &part}, {"vtpm", &part}};
     p.parts = policies;
     p.part_count = 3;
     assert_string_equal(composite_verdict(&a, clo_buf_span(&m.bytes), &p), "valid");
+    p.measurement_count = 1; /* a demand of the whole that no part with its own policy answers for */
+    assert_string_equal(composite_verdict(&a, clo_buf_span(&m.bytes), &p), "measurement_mismatch");
+    p.measurement_count = 0;
     p.part_count = 2;
     assert_string_equal(composite_verdict(&a, clo_buf_span(&m.bytes), &p), "binding");
     (void)snprintf(policies[2].name, sizeof policies[2].name, "npu");
