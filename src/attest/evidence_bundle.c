@@ -33,7 +33,8 @@ CLO_R clo_attest_bundle_decode(clo_arena *a, clo_span in, clo_attest_bundle *out
     clo_wire_fields_open(&f, a, root, "evidence");
     clo_wire_take_str(&f, "tee", b.tee, sizeof b.tee);
     if (clo_wire_has(&f, "parts")) clo_wire_take_map(&f, "parts", &parts);
-    if (parts == NULL || clo_wire_has(&f, "report")) clo_wire_take_bytes(&f, "report", &b.report, PART_MAX);
+    bool reported = parts == NULL || clo_wire_has(&f, "report");
+    if (reported) clo_wire_take_bytes(&f, "report", &b.report, PART_MAX);
     if (clo_wire_has(&f, "ek")) clo_wire_take_bytes(&f, "ek", &b.ek, PART_MAX);
     if (clo_wire_has(&f, "crl")) clo_wire_take_bytes(&f, "crl", &b.crl, BUNDLE_MAX);
     clo_wire_take_array(&f, "chain", &chain, sizeof b.chain / sizeof b.chain[0]);
@@ -42,6 +43,7 @@ CLO_R clo_attest_bundle_decode(clo_arena *a, clo_span in, clo_attest_bundle *out
         CLO_CHECKF(n->type == CLO_WIRE_BYTES && n->text.n <= PART_MAX, CLO_E_MALFORMED, "evidence.chain holds DER certificates as byte strings");
         b.chain[b.chain_count++] = n->text;
     }
+    CLO_CHECKF(parts == NULL || !reported || b.report.n != 0, CLO_E_NOT_CANONICAL, "evidence.report is empty: leave it out");
     if (parts != NULL) CLO_TRY(parts_take(parts, &b));
     *out = b;
     return CLO_OK;

@@ -59,7 +59,7 @@ static void wrong_usage_is_exit_2(void **state)
         {"dp epsilon --mechanism gaussian --sigma 1 --accountant pld", "zcdp"},
         {"dp sample --mechanism gaussian --sigma 1", "discrete"},
         {"model train --data @x.csv --kind gbdt", "is not in this version"},
-        {"measure @x --tee sgx", "sim"},
+        {"measure @x --tee cca", "sim"},
         {"attest verify --type snp", "--evidence is missing"},
         {"completion bash --json", "no JSON"},
     };
