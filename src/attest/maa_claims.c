@@ -142,6 +142,9 @@ static void judge_snp_svns(clo_attest_context *c, const clo_wire_node *m)
                        (long long)number(m, "x-ms-sevsnpvm-microcode-svn"));
         (void)clo_attest_check_add(c->out, "reported_tcb", ok, "tcb_too_low", want, got);
     }
+    if (p->have_product_tcb) {
+        (void)clo_attest_check_add(c->out, "reported_tcb.product", false, "tcb_too_low", "evidence that names its product", "a token, which does not");
+    }
     int64_t guest = number(m, "x-ms-sevsnpvm-guestsvn");
     (void)clo_attest_check_number(c->out, "guest_svn", p->min_guest_svn == 0 || guest >= (int64_t)p->min_guest_svn, "tcb_too_low", "at least",
                                   p->min_guest_svn, guest < 0 ? 0 : (uint64_t)guest);
@@ -233,7 +236,8 @@ static void judge_nonce(clo_attest_context *c, const clo_wire_node *root, const 
 
 static bool type_is(clo_span type, const char *name) { return clo_span_equal(type, clo_span_str(name)); }
 
-static clo_err judge_type(clo_attest_context *c, clo_span type, const clo_wire_node *m, uint8_t report_data[64], size_t *report_data_size)
+/* nested: the isolation claims of a virtual machine, which are of hardware that isolates one. */
+static clo_err judge_type(clo_attest_context *c, clo_span type, const clo_wire_node *m, bool nested, uint8_t report_data[64], size_t *report_data_size)
 {
     const char *claim = "x-ms-sgx-report-data";
     bool snp = type_is(type, "sevsnpvm"), tdx = type_is(type, "tdxvm"), sgx = type_is(type, "sgx") || type_is(type, "openenclave");
@@ -242,8 +246,9 @@ static clo_err judge_type(clo_attest_context *c, clo_span type, const clo_wire_n
     *report_data_size = clo_attest_token_hex(m, claim, report_data, 64) ? 64 : 0;
     char got[40];
     (void)snprintf(got, sizeof got, "%.*s", (int)(type.n < 32 ? type.n : 32), type.n == 0 ? "" : (const char *)type.p);
-    bool known = snp || tdx || sgx || type_is(type, "tpm");
-    (void)clo_attest_check_add(c->out, "attestation_type", known, "unsupported", "sgx, sevsnpvm, tdxvm, azurevm or tpm", got);
+    bool known = snp || tdx || (!nested && (sgx || type_is(type, "tpm")));
+    const char *want = nested ? "sevsnpvm or tdxvm" : "sgx, sevsnpvm, tdxvm, azurevm or tpm";
+    if (!clo_attest_check_add(c->out, "attestation_type", known, "unsupported", want, got)) return CLO_OK;
     clo_span data = clo_span_of(report_data, *report_data_size);
     if (sgx) return judge_sgx(c, m, &data);
     if (snp) judge_snp(c, m);
@@ -279,7 +284,7 @@ CLO_R clo_attest_maa_judge(clo_attest_context *c, const clo_wire_node *root)
     if (inner == NULL) return CLO_OK;
     uint8_t report_data[64];
     size_t report_data_size = 0;
-    CLO_TRY(judge_type(c, type, inner, report_data, &report_data_size));
+    CLO_TRY(judge_type(c, type, inner, inner != root, report_data, &report_data_size));
     judge_nonce(c, root, inner, clo_span_of(report_data, report_data_size));
     if (c->policy->have_report_data) {
         (void)clo_attest_check_bytes(c->out, "report_data", "report_data_mismatch", clo_span_of(c->policy->report_data, sizeof c->policy->report_data),

@@ -341,6 +341,9 @@ static void test_snp(void **state)
     p.min_guest_svn = 3;
     expect(claims, &p, "tcb_too_low");
     p.min_guest_svn = 0;
+    p.have_product_tcb = true;
+    expect(claims, &p, "tcb_too_low");
+    p.have_product_tcb = false;
     p.have_host_data = true;
     expect(claims, &p, "host_data_mismatch");
     assert_ok(clo_hex_decode(p.host_data, 32, clo_span_str(H32)));
@@ -389,6 +392,7 @@ static void test_tdx_and_machines(void **state)
         {"\"secureboot\":true", "platform_policy"},
         {"\"x-ms-isolation-tee\":{\"x-ms-attestation-type\":\"azurevm\"}", "unsupported"},
         {"\"x-ms-isolation-tee\":{\"x-ms-attestation-type\":\"sevsnpvm\"}", "claims"},
+        {"\"x-ms-isolation-tee\":{\"x-ms-attestation-type\":\"tpm\"}", "unsupported"},
         {"\"x-ms-azurevm-kerneldebug-enabled\":true,\"x-ms-isolation-tee\":{" SNP_CLAIMS "}", "debug"},
         {"\"x-ms-azurevm-vmid\":7,\"x-ms-isolation-tee\":{" SNP_CLAIMS "}", "claims"},
     };
