@@ -227,7 +227,9 @@ CLO_R clo_attest_composite_verify(clo_attest_context *c)
 
 bool clo_attest_composite_recognise(const clo_attest_part *evidence, size_t evidence_count)
 {
-    if (evidence_count != 1) return false;
+    static const char end[] = "fformatt" "cloister-composite/1"; /* heads of texts of 6 and 20 bytes: the last member of every composite */
+    size_t n = sizeof end - 1;
+    if (evidence_count != 1 || evidence[0].bytes.n < n || memcmp(evidence[0].bytes.p + evidence[0].bytes.n - n, end, n) != 0) return false;
     CLO_AUTO(clo_arena_free) clo_arena a;
     clo_arena_init(&a, 4 * (size_t)CLO_RECORD_MAX);
     clo_attest_record *parts = NULL;

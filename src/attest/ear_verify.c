@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-enum { CLOCK_SKEW_S = 60, EAR_MAX = 64 * 1024, SUBMODS_MAX = 8 };
+enum { CLOCK_SKEW_S = 60, EAR_MAX = 32 * 1024, ITEMS_MAX = 512, SUBMODS_MAX = 8 };
 
 static bool is_jwt(clo_span s) { return s.n > 3 && memcmp(s.p, "eyJ", 3) == 0; }
 
@@ -73,7 +73,7 @@ static clo_err token_read(clo_arena *a, clo_span bytes, ear_token *t)
     } else {
         CLO_TRY(clo_wire_cose_parse(a, bytes, true, &t->cose));
         CLO_CHECKF(t->cose.is_sign1, CLO_E_MALFORMED, "an EAR is a COSE_Sign1");
-        clo_wire_cbor_limits limits = {.items_max = 4096, .allow_unsorted = true};
+        clo_wire_cbor_limits limits = {.items_max = ITEMS_MAX, .allow_unsorted = true};
         CLO_TRY(clo_wire_cbor_decode(a, t->cose.payload, &limits, &t->claims));
         CLO_CHECKF(t->claims->type == CLO_WIRE_MAP, CLO_E_MALFORMED, "the payload is no map");
         CLO_TRY(name_all(a, t->claims));
