@@ -165,7 +165,9 @@ typedef struct {
     char tee[24];
     clo_wire_node *claims; /* MAP with the manifests' `fields` names; binary as BYTES; arena */
     char tcb_status[48];   /* merged; empty where the type has none */
-    clo_wire_node *tcb;    /* MAP of what stands behind it (each type's file says which members): platform, qe, module, date; or NULL */
+    clo_wire_node *tcb;    /* MAP of what stands behind it (each type's file says which members), or NULL. sgx, tdx: "platform", "qe" {status,
+                              date, advisories}, "module" {id, status, date, advisories, matches} (a TDX module with a version), each absent where
+                              there is none; "date" (the earliest), "evaluation_data_number", "fmspc" */
     size_t advisory_count; /* of every level that was matched, once each */
     char advisories[CLO_ATTEST_ADVISORIES_MAX][CLO_ATTEST_ADVISORY_SIZE];
     size_t check_count;
