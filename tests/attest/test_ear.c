@@ -408,8 +408,14 @@ static void test_composite_parts(void **state)
         if (i == 2) (void)snprintf(parts[1].name, sizeof parts[1].name, "npu");
         if (i == 3) (void)snprintf(parts[2].type, sizeof parts[2].type, "composite");
         if (i == 4) parts[2].collateral[parts[2].collateral_count++] = (clo_attest_part){"root", clo_buf_span(&ark.der)};
-        if (i == 5) parts[1] = m.parts[2], parts[2] = m.parts[1];
-        if (i == 6) (void)snprintf(parts[0].type, sizeof parts[0].type, "nvidia-gpu"), want = "binding";
+        if (i == 5) {
+            parts[1] = m.parts[2];
+            parts[2] = m.parts[1];
+        }
+        if (i == 6) {
+            (void)snprintf(parts[0].type, sizeof parts[0].type, "nvidia-gpu");
+            want = "binding";
+        }
         if (i == 7) want = "valid";
         if (i == 4) want = "malformed"; /* the digest is over evidence alone */
         clo_buf_clear(&bytes);

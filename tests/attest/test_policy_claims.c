@@ -188,8 +188,8 @@ static void test_import_export(void **state)
         SKR("{\"anyOf\":[{\"claim\":\"a\",\"equals\":1},{\"claim\":\"b\",\"equals\":2}]}"),
         SKR("{\"anyOf\":[{\"claim\":\"a\",\"equals\":1},{\"allOf\":[{\"claim\":\"a\",\"equals\":2}]}]}"),
         "{\"version\":\"1.0.0\",\"anyOf\":[{\"authority\":\"https://a.example\",\"anyOf\":[{\"claim\":\"a\",\"equals\":1},{\"claim\":\"b\",\"equals\":2}]}]}",
-        "{\"version\":\"1.0.0\",\"anyOf\":[{\"authority\":\"https://a\",\"allOf\":[{\"claim\":\"a\",\"equals\":1}]},{\"authority\":\"https://b\",\"allOf\":["
-        "{\"claim\":\"a\",\"equals\":1}]}]}",
+        ("{\"version\":\"1.0.0\",\"anyOf\":[{\"authority\":\"https://a\",\"allOf\":[{\"claim\":\"a\",\"equals\":1}]},{\"authority\":\"https://b\",\"allOf\":["
+         "{\"claim\":\"a\",\"equals\":1}]}]}"),
     };
     char text[2000], again[2000];
     clo_wire_node *out = NULL;
