@@ -23,7 +23,7 @@ static const struct {
 uint32_t clo_attest_judged_bit(const char *reason)
 {
     for (size_t i = 0; i < sizeof judged_reasons / sizeof judged_reasons[0]; i++) {
-        if (strcmp(judged_reasons[i].reason, reason) == 0) return judged_reasons[i].bit;
+        if (judged_reasons[i].reason[0] == reason[0] && strcmp(judged_reasons[i].reason, reason) == 0) return judged_reasons[i].bit;
     }
     return 0;
 }
