@@ -6,7 +6,7 @@
 
 /* The collection: map {44234: platform, 44241: realm} of byte strings (EAT collection, tag 399), or of [content type, byte string] records
  * (conceptual message wrapper, tag 907). 263 is CoAP's number of application/eat+cwt. */
-enum { TAG_COLLECTION = 399, TAG_WRAPPER = 907, KEY_PLATFORM = 44234, KEY_REALM = 44241, CONTENT_EAT_CWT = 263, ITEMS_MAX = 32 };
+enum { TAG_COLLECTION = 399, TAG_WRAPPER = 907, KEY_PLATFORM = 44234, KEY_REALM = 44241, CONTENT_EAT_CWT = 263, ITEMS_MAX = 32, DEPTH_MAX = 8 };
 
 typedef struct {
     clo_span platform, realm;
@@ -35,7 +35,7 @@ static clo_err take_part(const clo_wire_node *map, int64_t key, bool wrapped, cl
 
 static clo_err open_collection(clo_arena *a, clo_span bytes, cca_parts *out)
 {
-    clo_wire_cbor_limits limits = {.items_max = ITEMS_MAX, .allow_unsorted = true};
+    clo_wire_cbor_limits limits = {.items_max = ITEMS_MAX, .depth_max = DEPTH_MAX, .allow_unsorted = true};
     clo_wire_node *root = NULL;
     CLO_TRY(clo_wire_cbor_decode(a, bytes, &limits, &root));
     CLO_CHECKF(root->type == CLO_WIRE_TAG && (root->tag == TAG_COLLECTION || root->tag == TAG_WRAPPER) && root->first->type == CLO_WIRE_MAP,

@@ -4,11 +4,11 @@
 
 #include <stdio.h>
 
-enum { TAG_SIGN1_BYTE = 0xd2, ITEMS_MAX = 256 };
+enum { TAG_SIGN1_BYTE = 0xd2, ITEMS_MAX = 256, DEPTH_MAX = 16 };
 
 CLO_R clo_attest_psa_claims_read(clo_arena *a, clo_span payload, clo_wire_node **out)
 {
-    clo_wire_cbor_limits limits = {.items_max = ITEMS_MAX, .allow_unsorted = true};
+    clo_wire_cbor_limits limits = {.items_max = ITEMS_MAX, .depth_max = DEPTH_MAX, .allow_unsorted = true};
     clo_wire_node *map = NULL;
     CLO_TRY(clo_wire_cbor_decode(a, payload, &limits, &map));
     CLO_CHECKF(map->type == CLO_WIRE_MAP, CLO_E_MALFORMED, "the payload is no map of claims");

@@ -8,6 +8,7 @@ extern "C" {
 
 typedef struct {
     size_t items_max;    /* nodes in all; 0 = 65,536 */
+    unsigned depth_max;  /* levels; 0 = CLO_WIRE_DEPTH_MAX, which is the most */
     bool allow_unsorted; /* evidence of others (COSE, PSA): any key order and head length; still bounded, no duplicates
                           */
     bool allow_indefinite; /* with allow_unsorted: items that only a break ends, too */

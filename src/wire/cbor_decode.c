@@ -14,6 +14,7 @@ typedef struct {
     clo_rd rd;
     const uint8_t *start;
     size_t items_left;
+    unsigned depth_max;
     bool lenient, indefinite;
 } decoder;
 
@@ -228,7 +229,7 @@ static clo_err decode_map(decoder *d, const head *h, unsigned depth, clo_wire_no
 
 static clo_err decode_item(decoder *d, unsigned depth, clo_wire_node **out)
 {
-    CLO_CHECKF(depth < CLO_WIRE_DEPTH_MAX, CLO_E_TOO_MANY, "the CBOR item nests deeper than %d levels", CLO_WIRE_DEPTH_MAX);
+    CLO_CHECKF(depth < d->depth_max, CLO_E_TOO_MANY, "the CBOR item nests deeper than %u levels", d->depth_max);
     CLO_CHECKF(d->items_left > 0, CLO_E_TOO_MANY, "the CBOR item has too many parts");
     d->items_left--;
     head h = {0};
@@ -257,9 +258,10 @@ static clo_err decode_item(decoder *d, unsigned depth, clo_wire_node **out)
 
 clo_err clo_wire_cbor_decode(clo_arena *a, clo_span in, const clo_wire_cbor_limits *limits, clo_wire_node **out)
 {
-    decoder d = {.arena = a, .rd = clo_rd_init(in), .start = in.p, .items_left = ITEMS_MAX_DEFAULT};
+    decoder d = {.arena = a, .rd = clo_rd_init(in), .start = in.p, .items_left = ITEMS_MAX_DEFAULT, .depth_max = CLO_WIRE_DEPTH_MAX};
     if (limits != NULL) {
         if (limits->items_max != 0) d.items_left = limits->items_max;
+        if (limits->depth_max != 0 && limits->depth_max < CLO_WIRE_DEPTH_MAX) d.depth_max = limits->depth_max;
         d.lenient = limits->allow_unsorted;
         d.indefinite = limits->allow_unsorted && limits->allow_indefinite;
     }

@@ -9,6 +9,8 @@
 #include "wire/cose_int.h"
 #include "wire/wire_int.h"
 
+enum { FOREIGN_ITEMS_MAX = 512, FOREIGN_DEPTH_MAX = 16 };
+
 static const struct {
     int64_t id;
     clo_crypto_sign_alg alg;
@@ -62,6 +64,14 @@ static clo_err check_buckets(const headers *h)
     return CLO_OK;
 }
 
+/* Objects of others come with hostile evidence: small, flat, whatever their encoding. Ours are as large as they are. */
+static clo_wire_cbor_limits limits_of(bool foreign)
+{
+    clo_wire_cbor_limits limits = {.items_max = 0};
+    if (foreign) limits = (clo_wire_cbor_limits){.items_max = FOREIGN_ITEMS_MAX, .depth_max = FOREIGN_DEPTH_MAX, .allow_unsorted = true, .allow_indefinite = true};
+    return limits;
+}
+
 static clo_err read_headers(clo_arena *a, const clo_wire_node *protected_node, const clo_wire_node *unprotected, bool foreign,
                             headers *h)
 {
@@ -71,7 +81,7 @@ static clo_err read_headers(clo_arena *a, const clo_wire_node *protected_node, c
     if (protected_node->text.n == 0) {
         CLO_TRY(clo_wire_map(a, &map));
     } else {
-        clo_wire_cbor_limits limits = {.allow_unsorted = foreign, .allow_indefinite = foreign};
+        clo_wire_cbor_limits limits = limits_of(foreign);
         CLO_TRY(clo_wire_cbor_decode(a, protected_node->text, &limits, &map));
         CLO_CHECKF(map->type == CLO_WIRE_MAP, CLO_E_MALFORMED, "COSE: the protected header is not a map");
         CLO_CHECKF(map->count != 0 || foreign, CLO_E_NOT_CANONICAL,
@@ -130,7 +140,7 @@ static clo_err open_tags(const clo_wire_node *root, bool foreign, const clo_wire
 
 clo_err clo_wire_cose_parse(clo_arena *a, clo_span in, bool foreign, clo_wire_cose *out)
 {
-    clo_wire_cbor_limits limits = {.allow_unsorted = foreign, .allow_indefinite = foreign};
+    clo_wire_cbor_limits limits = limits_of(foreign);
     clo_wire_node *root = NULL;
     const clo_wire_node *array = NULL;
     clo_wire_cose c = {0};

@@ -2,7 +2,7 @@
 #include "wire/cbor.h"
 #include "wire/cose.h"
 
-enum { KEY_KTY = 1, KEY_ALG = 3, KEY_OPS = 4, KEY_CRV = -1, KEY_X = -2, KEY_Y = -3, KEY_D = -4, EC2 = 2, OP_VERIFY = 2, ITEMS_MAX = 64 };
+enum { KEY_KTY = 1, KEY_ALG = 3, KEY_OPS = 4, KEY_CRV = -1, KEY_X = -2, KEY_Y = -3, KEY_D = -4, EC2 = 2, OP_VERIFY = 2, ITEMS_MAX = 64, DEPTH_MAX = 8 };
 
 static const struct {
     int64_t curve, alg;
@@ -52,7 +52,7 @@ static clo_err point_of(const clo_wire_node *map, clo_crypto_public_key *out)
 
 CLO_R clo_wire_cose_key_read(clo_arena *a, clo_span bytes, clo_crypto_public_key *out)
 {
-    clo_wire_cbor_limits limits = {.items_max = ITEMS_MAX, .allow_unsorted = true};
+    clo_wire_cbor_limits limits = {.items_max = ITEMS_MAX, .depth_max = DEPTH_MAX, .allow_unsorted = true};
     clo_wire_node *map = NULL;
     CLO_TRY(clo_wire_cbor_decode(a, bytes, &limits, &map));
     CLO_CHECKF(map->type == CLO_WIRE_MAP && int_is(map, KEY_KTY, EC2), CLO_E_UNSUPPORTED, "the bytes are no elliptic curve COSE key");

@@ -6,7 +6,7 @@
 #include "wire/cose_int.h"
 #include "wire/wire_int.h"
 
-enum { ITEMS_MAX = 64, KEY_LEAST = 16 };
+enum { ITEMS_MAX = 64, DEPTH_MAX = 8, KEY_LEAST = 16 };
 
 static const struct {
     int64_t id;
@@ -22,7 +22,7 @@ static bool is_mac(int64_t alg) { return (alg >= 4 && alg <= 7) || alg == 14 || 
 
 CLO_R clo_wire_cose_mac0_parse(clo_arena *a, clo_span in, clo_wire_cose_mac0 *out)
 {
-    clo_wire_cbor_limits limits = {.items_max = ITEMS_MAX, .allow_unsorted = true};
+    clo_wire_cbor_limits limits = {.items_max = ITEMS_MAX, .depth_max = DEPTH_MAX, .allow_unsorted = true};
     clo_wire_node *root = NULL, *map = NULL;
     CLO_TRY(clo_wire_cbor_decode(a, in, &limits, &root));
     const clo_wire_node *array = root->type == CLO_WIRE_TAG && root->tag == COSE_TAG_MAC0 ? root->first : NULL;

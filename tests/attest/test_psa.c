@@ -383,6 +383,16 @@ static void test_bombs(void **state)
         assert_string_equal(verdict(clo_span_of(bytes, sizes[i % COUNT(sizes)]), &p), "malformed");
         assert_true(token_arena.used <= TOKEN_ALLOCATION_MAX);
     }
+    /* A wide header that nothing signs. */
+    size_t at = 0;
+    memcpy(bytes, "\xd2\x84\x43\xa1\x01\x26\xb9\x08\x00", 9);
+    for (at = 9; at < 8000; at++) bytes[at] = (uint8_t)(at % 2 == 0 ? 0x20 : 0x61);
+    assert_string_equal(verdict(clo_span_of(bytes, at), &p), "malformed");
+    assert_true(token_arena.used <= TOKEN_ALLOCATION_MAX);
+    memcpy(bytes, "\xd2\x84\x43\xa1\x01\x26\xa1\x18\x63\x99\x0f\x00", 12);
+    memset(bytes + 12, 0x80, 8000);
+    assert_string_equal(verdict(clo_span_of(bytes, 8000), &p), "malformed");
+    assert_true(token_arena.used <= TOKEN_ALLOCATION_MAX);
     /* A signed payload that is wide, and one that is deep. */
     clo_wire_node *list = NULL, *n = NULL, *claims = claims_of(false);
     assert_ok(clo_wire_array(&keep, &list));
