@@ -1,5 +1,5 @@
 /* Proves the appraisal of Azure's virtual TPMs: every published case through the vector runner's area; with an HCL report and a TPM made here
- * (the hardware's signature waived, for no test root passes as AMD or Intel), each broken size, binding, claim, key, quote and register with
+ * (the hardware's signature waived, or the whole path under a test root), each broken size, binding, claim, key, quote and register with
  * its own reason; that hardware evidence is always asked for otherwise; and, on real evidence, that no shorter part and none with a flipped bit
  * is accepted. */
 #include "cmocka_all.h"
@@ -9,6 +9,7 @@
 #include "attest/azure_hcl.h"
 #include "base/clo_own.h"
 #include "base/clo_text.h"
+#include "chain_fixture.h"
 #include "tpm_fixture.h"
 
 #include <stdlib.h>
@@ -16,36 +17,34 @@
 
 enum { ALL = 0xffffff };
 
-static tpm_fixture tpm, other;
+static tpm_fixture tpm, second;
 static clo_attest_result result;
 static clo_attest_policy policy;
 static clo_attest_tpm_pcrs pcrs;
-static clo_attest_part parts[8], collateral[2];
+static clo_attest_part parts[8], collateral[4];
 static size_t part_count, collateral_count;
-static clo_buf hcl, json, message, signature, values;
+static clo_buf hcl, json, message, signature, values, vcek, crl;
 static uint8_t qualified[34];
 static const tpm_pick picks[] = {{CLO_TPM_SHA256, ALL}};
 
 static int set_up(void **state)
 {
-    (void)state;
-    clo_buf *all[] = {&hcl, &json, &message, &signature, &values};
-    for (size_t i = 0; i < 5; i++) clo_buf_init(all[i], 65536);
+    clo_buf *all[] = {&hcl, &json, &message, &signature, &values, &vcek, &crl};
+    for (size_t i = 0; i < 7; i++) clo_buf_init(all[i], 65536);
     pcrs.count = 1;
     pcrs.banks[0].hash = CLO_TPM_SHA256;
     pcrs.banks[0].known = ALL;
     for (size_t i = 0; i < 24; i++) memset(pcrs.banks[0].values[i], (int)i, 32);
-    return clo_failed(tpm_fixture_start(&tpm)) || clo_failed(tpm_fixture_start(&other)) ? -1 : 0;
+    return chain_set_up(state) != 0 || clo_failed(tpm_fixture_start(&tpm)) || clo_failed(tpm_fixture_start(&second)) ? -1 : 0;
 }
 
 static int tear_down(void **state)
 {
-    (void)state;
-    clo_buf *all[] = {&hcl, &json, &message, &signature, &values};
-    for (size_t i = 0; i < 5; i++) clo_buf_free(all[i]);
+    clo_buf *all[] = {&hcl, &json, &message, &signature, &values, &vcek, &crl};
+    for (size_t i = 0; i < 7; i++) clo_buf_free(all[i]);
     tpm_fixture_end(&tpm);
-    tpm_fixture_end(&other);
-    return 0;
+    tpm_fixture_end(&second);
+    return chain_tear_down(state);
 }
 
 static void part(const char *role, clo_span bytes)
@@ -267,13 +266,73 @@ static void quotes(void **state)
     part("tpm_quote_signature", clo_span_of(signature.p, 3));
     assert_string_equal(verdict(), "malformed");
     uint8_t foreign[34];
-    assert_ok(clo_attest_azure_qualified_name(clo_crypto_verify_key_modulus(other.rsa), foreign));
-    make_quote(&other, clo_span_of(foreign, 34), clo_span_str("challenge")); /* another machine's TPM */
+    assert_ok(clo_attest_azure_qualified_name(clo_crypto_verify_key_modulus(second.rsa), foreign));
+    make_quote(&second, clo_span_of(foreign, 34), clo_span_str("challenge")); /* another machine's TPM */
     assert_string_equal(verdict(), "key_binding");
+}
+
+/* ---- the whole path under a test root ---- */
+
+static void whole_path(void **state)
+{
+    (void)state;
+    uint8_t report[AZURE_HARDWARE_SIZE];
+    make_ca(&ark, "ARK-Milan", NULL, NOW - 10 * DAY, NOW + 10 * DAY);
+    make_ca(&ask, "SEV-Milan", &ark, NOW - 10 * DAY, NOW + 10 * DAY);
+    vcek_options o = usual;
+    o.product = "Milan-B0";
+    clo_buf_clear(&vcek);
+    make_vcek(&o, &vcek);
+    report_usual(report);
+    memcpy(report + 0x50, hcl.p + 32 + 0x50, 64);
+    report_sign(report);
+    memcpy(hcl.p + 32, report, sizeof report);
+    policy.skip_hardware_signature = false;
+    policy.custom_root = true;
+    CLO_AUTO(clo_buf_free) clo_buf chain;
+    clo_buf_init(&chain, 32768);
+    assert_ok(clo_crypto_cert_to_pem(ask.cert, &chain));
+    assert_ok(clo_crypto_cert_to_pem(ark.cert, &chain));
+    collateral[0] = (clo_attest_part){"vcek_or_vlek", clo_buf_span(&vcek)};
+    collateral[1] = (clo_attest_part){"ask_ark_chain", clo_buf_span(&chain)};
+    collateral[2] = (clo_attest_part){"root", clo_buf_span(&ark.der)};
+    collateral_count = 3;
+    assert_string_equal(verdict(), "collateral_missing"); /* strict: no list */
+    for (size_t i = 0; i < 2; i++) {
+        const clo_crypto_cert *revoked = ask.cert;
+        clo_buf_clear(&crl);
+        assert_ok(clo_crypto_crl_make(ark.cert, clo_buf_span(&ark.pem), NOW - DAY, NOW + DAY, &revoked, i, &crl));
+        collateral[3] = (clo_attest_part){"crl", clo_buf_span(&crl)};
+        collateral_count = 4;
+        assert_string_equal(verdict(), i == 0 ? "valid" : "revoked");
+    }
+    policy.require_crl = false;
+    collateral_count = 3;
+    assert_string_equal(verdict(), "valid");
+    policy.min_reported_tcb = (clo_attest_tcb){.have = true, .bl = 4};
+    assert_string_equal(verdict(), "tcb_too_low");
+    policy.min_reported_tcb.have = false;
+    hcl.p[32 + 0x90] ^= 1; /* the measurement */
+    assert_string_equal(verdict(), "bad_signature");
+    hcl.p[32 + 0x90] ^= 1;
+    report[0x0a] |= 8; /* a guest that can be debugged */
+    report_sign(report);
+    memcpy(hcl.p + 32, report, sizeof report);
+    assert_string_equal(verdict(), "debug");
+    policy.allow_debug = true;
+    assert_string_equal(verdict(), "valid");
+    policy.custom_root = false;
+    assert_string_equal(verdict(), "wrong_root");
+    policy.custom_root = true;
+    clo_buf_clear(&vcek);
+    make_vcek(&(vcek_options){.product = "Milan-B0", .kind = "SEV-VCEK", .boot_loader = 9, .hardware_id_bytes = 64, .from = NOW - DAY, .to = NOW + DAY}, &vcek);
+    collateral[0].bytes = clo_buf_span(&vcek);
+    assert_string_equal(verdict(), "tcb_mismatch");
 }
 
 /* ---- real evidence ---- */
 
+/* Parts of a published machine, with AMD's certificates where it has some. */
 static bool load(clo_arena *a, const char *name)
 {
     char path[512], file[96];
@@ -290,8 +349,10 @@ static bool load(clo_arena *a, const char *name)
     }
     collateral[0] = (clo_attest_part){.role = "vcek_or_vlek"};
     collateral[1] = (clo_attest_part){.role = "ask_ark_chain"};
-    (void)snprintf(file, sizeof file, "%s.vcek.der", name);
-    assert_ok(clo_vectors_read(a, path, file, &collateral[0].bytes));
+    if (strstr(name, "-snp-") != NULL) {
+        (void)snprintf(file, sizeof file, "%s.vcek.der", name);
+        assert_ok(clo_vectors_read(a, path, file, &collateral[0].bytes));
+    }
     assert_ok(clo_vectors_read(a, path, "ask_ark_milan.pem", &collateral[1].bytes));
     collateral_count = 2;
     clo_attest_policy_init_open(&policy);
@@ -345,6 +406,47 @@ static void real_truncations_and_flips(void **state)
     assert_string_equal(verdict_at(now), "collateral_missing");
 }
 
+/* TDX: the TDREPORT is not signed for us; what it shares with the quote must be the same there. */
+static void real_td(void **state)
+{
+    (void)state;
+    CLO_AUTO(clo_arena_free) clo_arena a;
+    clo_arena_init(&a, 1 << 20);
+    char path[512];
+    clo_span quote, whole;
+    int64_t now = 0;
+    if (!load(&a, "trustee-az-tdx-v1")) skip_because("the published evidence is not beside the project (../shared/vectors)");
+    collateral[0] = (clo_attest_part){.role = "root"};
+    assert_ok(clo_vectors_read(&a, folder(path), "intel-sgx-root-ca.pem", &collateral[0].bytes));
+    assert_ok(clo_vectors_read(&a, folder(path), "trustee-az-tdx-v1.td-quote.bin", &quote));
+    collateral_count = 1;
+    assert_ok(clo_time_parse(&now, clo_span_str("2023-11-12T21:00:51Z")));
+    assert_string_equal(verdict_at(now), "malformed"); /* no quote of the TD */
+    part("td_quote", quote);
+    assert_string_equal(verdict_at(now), "valid");
+    uint8_t *bytes = malloc(parts[0].bytes.n);
+    assert_non_null(bytes);
+    whole = parts[0].bytes;
+    memcpy(bytes, whole.p, whole.n);
+    parts[0].bytes.p = bytes;
+    for (size_t i = 0; i < 400; i++) { /* attributes to RTMR3 */
+        bytes[32 + 512 + i] ^= (uint8_t)(1u << (i % 8));
+        assert_string_equal(verdict_at(now), "key_binding");
+        bytes[32 + 512 + i] ^= (uint8_t)(1u << (i % 8));
+    }
+    for (size_t i = 0; i < 64; i++) {
+        bytes[32 + 128 + i] ^= 1;
+        assert_string_equal(verdict_at(now), "report_data_mismatch");
+        bytes[32 + 128 + i] ^= 1;
+    }
+    free(bytes);
+    parts[0].bytes = whole;
+    part("td_quote", clo_span_of(quote.p, 631)); /* cut within its body */
+    assert_string_equal(verdict_at(now), "malformed");
+    part("td_quote", whole);
+    assert_string_not_equal(verdict_at(now), "valid");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -354,7 +456,9 @@ int main(void)
         cmocka_unit_test_setup(layout, fresh),
         cmocka_unit_test_setup(claims, fresh),
         cmocka_unit_test_setup(quotes, fresh),
+        cmocka_unit_test_setup(whole_path, fresh),
         cmocka_unit_test(real_truncations_and_flips),
+        cmocka_unit_test(real_td),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
