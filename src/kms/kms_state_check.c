@@ -138,6 +138,7 @@ static clo_err order_take(states *c, sqlite3_stmt *s, const clo_collab_agreement
     clo_collab_order order;
     const char *party = (const char *)sqlite3_column_text(s, 1), *verb = (const char *)sqlite3_column_text(s, 3);
     clo_err e = clo_collab_order_open(&a, column(s, 5), g, &order);
+    if (e.code == CLO_E_NOMEM) return e;
     /* A repeated stop raises the sequence of the one that is kept. */
     if (clo_failed(e) || party == NULL || verb == NULL || strcmp(party, order.party) != 0 || strcmp(verb, order.verb) != 0 ||
         sqlite3_column_int64(s, 4) != order.time || sqlite3_column_int64(s, 2) < order.sequence) {
@@ -172,9 +173,10 @@ static clo_err agreement_take(states *c, sqlite3_stmt *s)
     uint32_t signed_mask = 0;
     uint8_t id[32] = {0}, lineage[32];
     CLO_TRY(clo_collab_agreement_new(&a, &g));
-    bool good = fixed(s, 0, id, sizeof id) && fixed(s, 1, lineage, sizeof lineage) &&
-                !clo_failed(clo_collab_agreement_file_open(&a, column(s, 6), g, &signed_mask)) &&
-                !clo_failed(clo_collab_agreement_require_signed(g, signed_mask)) && memcmp(g->id, id, sizeof id) == 0 &&
+    clo_err e = clo_collab_agreement_file_open(&a, column(s, 6), g, &signed_mask);
+    if (!clo_failed(e)) e = clo_collab_agreement_require_signed(g, signed_mask);
+    if (e.code == CLO_E_NOMEM) return e;
+    bool good = fixed(s, 0, id, sizeof id) && fixed(s, 1, lineage, sizeof lineage) && !clo_failed(e) && memcmp(g->id, id, sizeof id) == 0 &&
                 memcmp(g->lineage, lineage, sizeof lineage) == 0 && sqlite3_column_int64(s, 2) == g->epoch &&
                 sqlite3_column_int64(s, 3) == g->not_after;
     if (!good) {
