@@ -7,6 +7,8 @@
 bool clo_service_run_save(clo_service *s, clo_store_run *run);
 /** The run is over: e = success ("done"), CANCELLED ("cancelled") or why it failed, with the thread's sentence and denial. */
 void clo_service_run_conclude(clo_service *s, clo_store_run *run, clo_err e);
+/** The same for a run of which nobody could say whether its output was released: the output stays. e = a failure. */
+void clo_service_run_give_up(clo_service *s, clo_store_run *run, clo_err e);
 /** The run's statement is stored: register it, make the receipt, conclude. Where the log or its witness cannot now, the run stays
  *  "committing" and the settler goes on. */
 void clo_service_run_finish(clo_service *s, clo_store_run *run, unsigned proof_wait_ms);

@@ -173,6 +173,14 @@ static void conclude_lost(clo_service *s, clo_store_run *run, const char *text)
     clo_service_run_conclude(s, run, clo_err_again(code != 0 ? code : CLO_E_CLOSED, text));
 }
 
+static void give_up(clo_service *s, clo_store_run *run)
+{
+    uint32_t code = clo_err_code_named(run->code);
+    clo_service_run_give_up(s, run, clo_err_again(code != 0 ? code : CLO_E_CLOSED,
+                                                  "the runtime was lost, and for a day not every key service could say whether the output was released; the sealed "
+                                                  "output is kept"));
+}
+
 static void conclude_released(clo_service *s, recovery *r)
 {
     clo_err e = keep_replies(r);
@@ -243,7 +251,7 @@ static void recover(clo_service *s, clo_arena *a, clo_store_run *run)
     else if (known && final)
         conclude_refused(s, r);
     else if ((run->changed > s->started ? run->changed : s->started) + GIVE_UP_SECONDS < clo_os_clock_wall(s->clock))
-        conclude_lost(s, run, "the runtime was lost, and for a day not every key service could be asked whether the output was released");
+        give_up(s, run);
     else
         clo_service_run_leave(s, run, e);
 }

@@ -33,7 +33,7 @@ static void drop_output(clo_service *s, const clo_store_run *run)
     (void)clo_os_file_remove(path).code;
 }
 
-void clo_service_run_conclude(clo_service *s, clo_store_run *run, clo_err e)
+static void conclude(clo_service *s, clo_store_run *run, clo_err e, bool unknown)
 {
     bool failed = clo_failed(e);
     run->text[0] = run->code[0] = 0;
@@ -46,10 +46,14 @@ void clo_service_run_conclude(clo_service *s, clo_store_run *run, clo_err e)
         if (d != NULL) run->denial = *d;
     }
     (void)snprintf(run->state, sizeof run->state, "%s", !failed ? "done" : e.code == CLO_E_CANCELLED ? "cancelled" : "failed");
-    if (failed) drop_output(s, run);
+    if (failed && !unknown) drop_output(s, run);
     clo_gateway_metric_add(failed ? s->runs_failed : s->runs_done, 1);
     (void)clo_service_run_save(s, run);
 }
+
+void clo_service_run_conclude(clo_service *s, clo_store_run *run, clo_err e) { conclude(s, run, e, false); }
+
+void clo_service_run_give_up(clo_service *s, clo_store_run *run, clo_err e) { conclude(s, run, e, true); }
 
 static clo_err register_statement(clo_service *s, clo_store_run *run)
 {

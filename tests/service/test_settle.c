@@ -445,6 +445,20 @@ static void a_ledger_that_was_set_back_tells_nothing(void **state)
     assert_true(output_is_here(w, &run));
 }
 
+/* A day of it ends the run, but not the output, which may have been released. */
+static void what_nobody_can_tell_is_kept(void **state)
+{
+    world *w = *state;
+    clo_store_run run;
+    w->keys[0].set_back = true;
+    w->s->started -= 100000;
+    put_run(w, &run, true);
+    put_prepared(w, &run);
+    start_settler(w);
+    wait_for(w, &run, "failed", "the sealed output is kept");
+    assert_true(!run.released && output_is_here(w, &run));
+}
+
 /* The first refusal stands in the record where nobody has committed; so does a cancel, which no settler undoes. */
 static void what_ended_it_before_any_commit_stands(void **state)
 {
@@ -578,7 +592,7 @@ int main(void)
                                        TEST(commits_that_were_prepared_are_finished),  TEST(a_prepared_commit_that_is_refused_ends_it),
                                        TEST(a_statement_is_registered_once),           TEST(nobody_commits_where_one_would_refuse),
                                        TEST(a_refusal_that_may_end_is_waited_for),     TEST(what_ended_it_before_any_commit_stands),
-                                       TEST(the_others_commit_while_one_holds_back),    TEST(nobody_commits_while_one_is_busy), TEST(an_old_reply_opens_the_output),
+                                       TEST(the_others_commit_while_one_holds_back),    TEST(nobody_commits_while_one_is_busy), TEST(what_nobody_can_tell_is_kept), TEST(an_old_reply_opens_the_output),
                                        TEST(a_ledger_that_was_set_back_tells_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
