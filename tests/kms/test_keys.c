@@ -219,7 +219,7 @@ static void test_layouts(void **state)
 {
     (void)state;
 #define UNNUMBERED "PRAGMA user_version=0; INSERT INTO meta(key, number) VALUES('schema', 1);"
-    static const char *const older[] = {"DROP TABLE dataset_rows;" UNNUMBERED, UNNUMBERED, "PRAGMA user_version=2"};
+    static const char *const older[] = {UNNUMBERED "DROP TABLE dataset_rows;", UNNUMBERED, "PRAGMA user_version=2"};
     static const char *const foreign[] = {"PRAGMA user_version=4", "PRAGMA user_version=1", "PRAGMA user_version=0"};
     clo_key32 dek;
     clo_collab_manifest mf;
@@ -395,7 +395,7 @@ static void test_repeated_stops(void **state)
     /* Orders in turn have an end, too; a stop never is refused for it. */
     clo_err e = CLO_OK;
     int64_t sequence = 3;
-    while (!clo_failed(e) && sequence < 2100) e = order(&w.a, sequence % 2 == 0 ? "stop" : "resume", sequence, t + 28, &g), sequence++;
+    for (; !clo_failed(e) && sequence < 2100; sequence++) e = order(&w.a, sequence % 2 == 0 ? "stop" : "resume", sequence, t + 28, &g);
     assert_code(e, CLO_E_TOO_MANY);
     assert_ok(order(&w.a, "stop", 3000, t, &g));
     assert_ok(order(&w.a, "terminate", 3001, t, &g));
