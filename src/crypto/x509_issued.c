@@ -24,10 +24,11 @@ static bool digest_strong(X509 *x)
 /* Names, key identifiers and the issuer's key usage. OpenSSL asks for the usage last, behind the issuer's key. */
 static bool may_have_issued(const clo_crypto_cert *issuer, const clo_crypto_cert *c)
 {
+    if ((X509_get_extension_flags(c->x509) & EXFLAG_PROXY) != 0) return false; /* proxies of people (RFC 3820) have no place here */
     int answer = X509_check_issued(issuer->x509, c->x509);
     if (!issuer->light || answer != X509_V_ERR_NO_ISSUER_PUBLIC_KEY) return answer == X509_V_OK;
     uint32_t usage = X509_get_key_usage(issuer->x509);
-    return (usage == UINT32_MAX || (usage & KU_KEY_CERT_SIGN) != 0) && (X509_get_extension_flags(c->x509) & EXFLAG_PROXY) == 0;
+    return usage == UINT32_MAX || (usage & KU_KEY_CERT_SIGN) != 0;
 }
 
 /* The bytes that the signature covers: the first element of the certificate. */
