@@ -46,7 +46,9 @@ typedef struct {
 typedef struct {
     const clo_enclave_options *options;
     const clo_os_clock *clock;
-    const clo_tee_provider *provider;
+    const clo_tee_provider *provider; /* whose evidence it is … */
+    const clo_tee_provider *asked;    /* … and how it is asked for, on this descriptor */
+    int device;
     clo_os_sandbox_report sandbox;
     clo_arena arena;
     clo_buf reply; /* of the host, reused */

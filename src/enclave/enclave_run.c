@@ -1,9 +1,11 @@
 /* One run from START to FINISH or FAILED, step by step, and the erasure after it. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/clo_own.h"
 #include "enclave/enclave_int.h"
+#include "tee/attester_process.h"
 
 enum { ARENA_MAX = 64 * 1024 * 1024, START_SECONDS = 60, POLL_MS = 200, FAILED_SECONDS = 10 };
 #define REPORT_NS (CLO_ENCLAVE_SECOND / 2)
@@ -73,6 +75,18 @@ clo_err clo_enclave_failure_again(const clo_enclave_failure *f)
     return f->have_denial ? clo_deny_again(f->err.code, &f->denial) : clo_err_again(f->err.code, f->text);
 }
 
+/* A hardware TEE's device is a path and calls that the sandbox denies: a process of its own keeps them, behind a line like the software TEE's. */
+static clo_err device_keep(clo_enclave *e)
+{
+    e->asked = e->provider;
+    e->device = e->options->device_fd;
+    if (!e->options->sandbox || e->device >= 0) return CLO_OK;
+    const int foreign[] = {e->options->host_fd};
+    CLO_TRY(clo_tee_attester_start(e->provider, foreign, 1, &e->device));
+    e->asked = &clo_tee_provider_sim;
+    return CLO_OK;
+}
+
 static clo_err harden(clo_enclave *e)
 {
     if (!e->options->sandbox) return CLO_OK;
@@ -139,12 +153,13 @@ static clo_err run_steps(clo_enclave *e)
 {
     CLO_CHECKF(e->provider != NULL, CLO_E_UNSUPPORTED, "this machine has no TEE that the runtime knows, and no software TEE was given");
     CLO_TRY(clo_crypto_init());
+    CLO_TRY(device_keep(e));
     CLO_TRY(harden(e));
     CLO_TRY(start_receive(e));
     CLO_TRY(sandbox_report(e));
     CLO_TRY(clo_enclave_intake(e));
-    const int outside[] = {e->options->host_fd, e->options->device_fd};
-    CLO_TRY(clo_enclave_program_fork(&e->child, &e->task, e->engine, outside, e->options->device_fd >= 0 ? 2 : 1));
+    const int outside[] = {e->options->host_fd, e->device};
+    CLO_TRY(clo_enclave_program_fork(&e->child, &e->task, e->engine, outside, e->device >= 0 ? 2 : 1));
     CLO_TRY(harden_again(e));
     /* The child has a copy of the generator as it was: no key may come from that state. */
     CLO_TRY(clo_crypto_reseed());
@@ -162,6 +177,7 @@ static clo_err run_steps(clo_enclave *e)
 static void erase(clo_enclave *e)
 {
     clo_enclave_program_end(&e->child);
+    if (e->asked != e->provider) (void)close(e->device); /* its process ends with the line */
     for (size_t i = 0; i < e->kms_count; i++) {
         clo_crypto_tls_free(&e->kms[i].tls);
         clo_crypto_tls_context_free(&e->kms[i].context);

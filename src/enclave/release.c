@@ -33,7 +33,7 @@ static clo_err evidence_make(clo_enclave *e, bool renewal)
     uint8_t report_data[64];
     CLO_TRY(clo_collab_binding_report_data(b, report_data));
     clo_buf_clear(&e->evidence);
-    CLO_TRY(e->provider->evidence(e->options->device_fd, report_data, &e->evidence));
+    CLO_TRY(e->asked->evidence(e->device, report_data, &e->evidence));
     CLO_AUTO(clo_buf_free) clo_buf body = {0};
     clo_buf_init(&body, CLO_EVIDENCE_MAX + CLO_CONFIGURATION_MAX + 4096);
     clo_enclave_evidence m = {.renewal = renewal, .binding = *b, .evidence = clo_buf_span(&e->evidence)};

@@ -2,14 +2,13 @@
 
 #include "attest/attest.h"
 #include "base/clo_own.h"
-#include "base/clo_rd.h"
 #include "crypto/hash.h"
 #include "os/clock.h"
 #include "tee/tee_int.h"
 
 #include <stdlib.h>
 
-enum { FRAME_TIMEOUT_MS = 30 * 1000, SIGNED_BYTES = 0x2a0 };
+enum { SIGNED_BYTES = 0x2a0 };
 
 struct clo_tee_sim {
     clo_tee_sim_root_files root;
@@ -109,43 +108,27 @@ static clo_err sealing_key(const clo_tee_sim *s, const uint8_t measurement[48], 
     return clo_crypto_hmac(CLO_HASH_SHA256, clo_span_of(s->root.sealing.b, sizeof s->root.sealing.b), clo_span_of(message, sizeof message), out->b);
 }
 
-static clo_err reply(int fd, int stop_fd, clo_span body)
+/* One program on the simulated hardware. */
+typedef struct {
+    const clo_tee_sim *sim;
+    const uint8_t *measurement, *host_data;
+} launched;
+
+static clo_err device_evidence(const void *context, const uint8_t report_data[64], clo_buf *out)
 {
-    uint8_t head[4] = {(uint8_t)(body.n >> 24), (uint8_t)(body.n >> 16), (uint8_t)(body.n >> 8), (uint8_t)body.n};
-    CLO_TRY(clo_tee_write_exact(fd, stop_fd, FRAME_TIMEOUT_MS, head, sizeof head));
-    return clo_tee_write_exact(fd, stop_fd, FRAME_TIMEOUT_MS, body.p, body.n);
+    const launched *l = context;
+    return clo_tee_sim_report(l->sim, l->measurement, l->host_data, report_data, out);
 }
 
-/* One request and its answer. *closed = there was none: the other side has ended. */
-static clo_err serve_one(const clo_tee_sim *s, int fd, int stop_fd, const uint8_t measurement[48], const uint8_t host_data[32], bool *closed)
+static clo_err device_key(const void *context, const uint8_t digest[32], clo_key32 *out)
 {
-    uint8_t head[4], body[TEE_REPORT_DATA];
-    CLO_TRY(clo_tee_read_exact(fd, stop_fd, -1, head, sizeof head, closed));
-    if (*closed) return CLO_OK;
-    clo_rd r = clo_rd_init(clo_span_of(head, sizeof head));
-    uint32_t n = clo_rd_u32be(&r);
-    CLO_CHECKF(n == TEE_REPORT_DATA || n == TEE_KEY_REQUEST, CLO_E_MALFORMED, "the software TEE was asked with a frame of %u bytes", n);
-    CLO_TRY(clo_tee_read_exact(fd, stop_fd, FRAME_TIMEOUT_MS, body, n, NULL));
-    if (n == TEE_KEY_REQUEST) {
-        CLO_CHECKF(body[0] == TEE_KEY_TAG, CLO_E_MALFORMED, "the software TEE was asked for something it does not know");
-        CLO_KEY32(key);
-        CLO_TRY(sealing_key(s, measurement, body + 1, &key));
-        return reply(fd, stop_fd, clo_span_of(key.b, sizeof key.b));
-    }
-    CLO_AUTO(clo_buf_free) clo_buf bundle;
-    clo_buf_init(&bundle, TEE_BUNDLE_MAX);
-    CLO_TRY(clo_tee_sim_report(s, measurement, host_data, body, &bundle));
-    return reply(fd, stop_fd, clo_buf_span(&bundle));
+    const launched *l = context;
+    return sealing_key(l->sim, l->measurement, digest, out);
 }
 
 CLO_R clo_tee_sim_serve(const clo_tee_sim *s, int fd, int stop_fd, const uint8_t measurement[48], const uint8_t host_data[32])
 {
-    for (bool closed = false; !closed;) {
-        clo_err e = serve_one(s, fd, stop_fd, measurement, host_data, &closed);
-        if (e.code == CLO_E_CANCELLED) return CLO_OK;
-        /* An ending runtime may die between two bytes: that is its end, not the device's failure. */
-        if (e.code == CLO_E_CLOSED) return CLO_OK;
-        CLO_TRY(e);
-    }
-    return CLO_OK;
+    const launched l = {.sim = s, .measurement = measurement, .host_data = host_data};
+    const clo_tee_device device = {.context = &l, .evidence = device_evidence, .key = device_key};
+    return clo_tee_serve(fd, stop_fd, &device);
 }

@@ -27,7 +27,8 @@ static clo_err sim_evidence(int device, const uint8_t report_data[64], clo_buf *
 {
     uint32_t n = 0;
     CLO_TRY(ask(device, report_data, TEE_REPORT_DATA, &n));
-    CLO_CHECKF(n > 0 && n <= TEE_BUNDLE_MAX, CLO_E_MALFORMED, "the software TEE announced a bundle of %u bytes", n);
+    CLO_CHECKF(n > 0, CLO_E_IO, "the TEE's device gave no evidence");
+    CLO_CHECKF(n <= TEE_BUNDLE_MAX, CLO_E_MALFORMED, "the TEE's device announced a bundle of %u bytes", n);
     uint8_t *at = NULL;
     CLO_TRY(clo_buf_reserve(out, n, &at));
     CLO_TRY(clo_tee_read_exact(device, -1, DEVICE_TIMEOUT_MS, at, n, NULL));
@@ -41,7 +42,8 @@ static clo_err sim_sealing_key(int device, clo_span context, clo_key32 *out)
     uint32_t n = 0;
     CLO_TRY(clo_crypto_sha256(context, body + 1));
     CLO_TRY(ask(device, body, sizeof body, &n));
-    CLO_CHECKF(n == sizeof out->b, CLO_E_MALFORMED, "the software TEE answered with %u bytes, not with a key", n);
+    CLO_CHECKF(n > 0, CLO_E_IO, "the TEE's device gave no key");
+    CLO_CHECKF(n == sizeof out->b, CLO_E_MALFORMED, "the TEE's device answered with %u bytes, not with a key", n);
     CLO_KEY32(key);
     CLO_TRY(clo_tee_read_exact(device, -1, DEVICE_TIMEOUT_MS, key.b, sizeof key.b, NULL));
     clo_key32_copy(out, &key);

@@ -23,6 +23,15 @@ CLO_R clo_tee_read_exact(int fd, int stop_fd, int timeout_ms, void *to, size_t n
 /* Never raises SIGPIPE on a socket. */
 CLO_R clo_tee_write_exact(int fd, int stop_fd, int timeout_ms, const void *from, size_t n);
 
+/* The device's end of a line (sim_device.h describes its frames). A failure of a verb is answered with an empty frame. */
+typedef struct {
+    const void *context;
+    clo_err (*evidence)(const void *context, const uint8_t report_data[64], clo_buf *out);
+    clo_err (*key)(const void *context, const uint8_t digest[32], clo_key32 *out);
+} clo_tee_device;
+/* Serve until the other side closes or stop_fd becomes readable. Errors: MALFORMED (a frame of another length: the line is then dead), IO. */
+CLO_R clo_tee_serve(int fd, int stop_fd, const clo_tee_device *device);
+
 void clo_tee_fd_close(int *fd);
 /* A device file from its start to its end, appended. Errors: AGAIN (busy), IO, TOO_LARGE (a byte more than fits is too much already). */
 CLO_R clo_tee_file_read(const clo_tee_guest_host *host, const char *path, clo_buf *out);

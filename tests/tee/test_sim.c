@@ -341,7 +341,7 @@ static void test_hostile_device(void **state)
     static const struct {
         const char *bytes;
         uint32_t code;
-    } cases[] = {{"\xff\xff\xff\xff", CLO_E_MALFORMED}, {"\0\0\0\0", CLO_E_MALFORMED}, {"\0\0\x40\0", CLO_E_CLOSED}};
+    } cases[] = {{"\xff\xff\xff\xff", CLO_E_MALFORMED}, {"\0\0\0\0", CLO_E_IO}, {"\0\0\x40\0", CLO_E_CLOSED}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         int pair[2];
         uint8_t asked[64] = {0};
