@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 static clo_attest_result result;
-static clo_buf report, chain, driver_rim, vbios_rim, ocsp[4], crl;
+static clo_buf report, chain, driver_rim, vbios_rim, ocsp[4], crl, request_nonce;
 
 static const gpu_report_options usual_report;
 static const gpu_rim_options usual_driver, usual_vbios = {.vbios = true};
@@ -25,6 +25,7 @@ static void make_usual(void)
     gpu_ocsp_make(&(gpu_ocsp_options){.subject = &gpu_rim_signer, .issuer = &gpu_rim_root}, &ocsp[2]);
     clo_buf_clear(&ocsp[3]);
     clo_buf_clear(&crl);
+    clo_buf_clear(&request_nonce);
 }
 
 static void policy_usual(clo_attest_policy *p)
@@ -57,6 +58,7 @@ static const char *verdict_at(const clo_attest_policy *p, int64_t now)
     part(more, &n, "ocsp_3", &ocsp[2]);
     part(more, &n, "ocsp_4", &ocsp[3]);
     part(more, &n, "crl", &crl);
+    part(more, &n, "ocsp_nonce", &request_nonce);
     assert_ok(clo_attest_verify(&a, "nvidia-gpu", evidence, 1, more, n, p, now, &result));
     return result.valid ? "valid" : result.reason;
 }
@@ -222,6 +224,21 @@ static void test_revocation(void **state)
     p.collateral_grace_s = 5;
     expect(&p, "valid");
     p.collateral_grace_s = 0;
+    /* A nonce counts where the caller says which. */
+    make_usual();
+    clo_buf_clear(&driver_rim);
+    clo_buf_clear(&vbios_rim);
+    p.require_crl = false;
+    gpu_ocsp_make(&(gpu_ocsp_options){.subject = &gpu_device, .issuer = &gpu_ca, .with_nonce = true}, &ocsp[0]);
+    gpu_ocsp_make(&(gpu_ocsp_options){.subject = &gpu_ca, .issuer = &gpu_root, .with_nonce = true}, &ocsp[1]);
+    assert_ok(clo_buf_put(&request_nonce, "0123456789abcde", 16));
+    expect(&p, "valid");
+    gpu_ocsp_make(&(gpu_ocsp_options){.subject = &gpu_ca, .issuer = &gpu_root}, &ocsp[1]);
+    expect(&p, "nonce_mismatch");
+    gpu_ocsp_make(&(gpu_ocsp_options){.subject = &gpu_ca, .issuer = &gpu_root, .with_nonce = true}, &ocsp[1]);
+    request_nonce.p[3] ^= 1;
+    expect(&p, "nonce_mismatch");
+    policy_usual(&p);
     /* A second answer that says revoked counts, whatever the first says. */
     make_usual();
     gpu_ocsp_make(&(gpu_ocsp_options){.subject = &gpu_device, .issuer = &gpu_ca, .revoked = true}, &ocsp[3]);
@@ -243,6 +260,34 @@ static void test_revocation(void **state)
         assert_true(strcmp(got, "malformed") == 0 || strcmp(got, "collateral_missing") == 0);
         ocsp[0] = whole;
     }
+}
+
+/* Nothing before the responder's certificate, which the signature does not cover, can be changed or cut. */
+static void test_ocsp_bits(void **state)
+{
+    (void)state;
+    clo_attest_policy p;
+    policy_usual(&p);
+    make_usual();
+    clo_buf_clear(&driver_rim);
+    clo_buf_clear(&vbios_rim);
+    p.require_crl = false;
+    expect(&p, "valid");
+    const uint8_t *cert = memmem(ocsp[0].p, ocsp[0].len, gpu_ca.der.p, gpu_ca.der.len);
+    assert_non_null(cert);
+    size_t covered = (size_t)(cert - ocsp[0].p);
+    for (size_t i = 0; i < covered; i++) {
+        uint8_t bit = (uint8_t)(1u << (i * 3 % 8));
+        ocsp[0].p[i] ^= bit;
+        if (strcmp(verdict(&p), "valid") == 0) fail_msg("a flipped bit of byte %zu is accepted", i);
+        ocsp[0].p[i] ^= bit;
+    }
+    clo_buf whole = ocsp[0];
+    for (size_t n = 1; n < whole.len; n += 3) {
+        ocsp[0].len = n;
+        if (strcmp(verdict(&p), "valid") == 0) fail_msg("%zu bytes are accepted", n);
+    }
+    ocsp[0] = whole;
 }
 
 static void test_responder(void **state)
@@ -442,14 +487,14 @@ static void test_published_cases(void **state)
 
 static int set_up(void **state)
 {
-    clo_buf *const buffers[] = {&report, &chain, &driver_rim, &vbios_rim, &ocsp[0], &ocsp[1], &ocsp[2], &ocsp[3], &crl};
+    clo_buf *const buffers[] = {&report, &chain, &driver_rim, &vbios_rim, &ocsp[0], &ocsp[1], &ocsp[2], &ocsp[3], &crl, &request_nonce};
     for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++) clo_buf_init(buffers[i], 1 << 20);
     return gpu_set_up(state);
 }
 
 static int tear_down(void **state)
 {
-    clo_buf *const buffers[] = {&report, &chain, &driver_rim, &vbios_rim, &ocsp[0], &ocsp[1], &ocsp[2], &ocsp[3], &crl};
+    clo_buf *const buffers[] = {&report, &chain, &driver_rim, &vbios_rim, &ocsp[0], &ocsp[1], &ocsp[2], &ocsp[3], &crl, &request_nonce};
     for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++) clo_buf_free(buffers[i]);
     return gpu_tear_down(state);
 }
@@ -458,7 +503,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_valid),      cmocka_unit_test(test_report),    cmocka_unit_test(test_policy),
-        cmocka_unit_test(test_chain_of_device), cmocka_unit_test(test_revocation), cmocka_unit_test(test_responder),
+        cmocka_unit_test(test_chain_of_device), cmocka_unit_test(test_revocation), cmocka_unit_test(test_responder), cmocka_unit_test(test_ocsp_bits),
         cmocka_unit_test(test_lists),      cmocka_unit_test(test_manifests), cmocka_unit_test(test_signer_of_manifest),
         cmocka_unit_test(test_every_length_and_bit), cmocka_unit_test(test_bounds), cmocka_unit_test(test_published_cases),
     };
