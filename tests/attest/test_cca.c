@@ -387,6 +387,11 @@ static void test_bombs(void **state)
     bind(&c, CLO_HASH_SHA256);
     assert_string_equal(verdict(token_of(&c, 907)), "valid");
     assert_true(token_arena.used <= TOKEN_ALLOCATION_MAX);
+    clo_attest_policy p;
+    clo_attest_policy_init_open(&p);
+    c = usual(true);
+    bind(&c, CLO_HASH_SHA256);
+    small_arenas("cca", token_of(&c, 907), &cpak, 1, &p, NOW);
 }
 
 int main(void)

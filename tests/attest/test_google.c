@@ -289,6 +289,7 @@ static void test_altered(void **state)
     }
     assert_string_equal(verdict(clo_span_of(bytes, token.n), &p), "valid");
     assert_true(token_arena.used <= TOKEN_ALLOCATION_MAX);
+    small_arenas("gcp-confidential-space", token, roles, 1, &p, NOW);
     free(bytes);
 }
 

@@ -521,6 +521,7 @@ static void test_altered(void **state)
         assert_string_not_equal(verdict(clo_span_of(bytes, token.n), &p), "valid");
         bytes[at / 8] ^= (uint8_t)(1u << (at % 8));
     }
+    small_arenas("maa", token, &jwks, 1, &p, NOW);
     static const char ends[] = "\n =A.";
     for (size_t i = 0; i < sizeof ends; i++) { /* the end of the text too */
         bytes[token.n] = (uint8_t)ends[i];

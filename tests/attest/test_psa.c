@@ -357,6 +357,7 @@ static void test_altered(void **state)
         bytes[at / 8] ^= (uint8_t)(1u << (at % 8));
     }
     assert_string_equal(verdict(clo_span_of(bytes, token.n), &p), "valid");
+    small_arenas("psa", token, &iak, 1, &p, NOW);
     /* Untagged, and in the tag of a CWT: other formats. */
     assert_string_equal(verdict(clo_span_of(bytes + 1, token.n - 1), &p), "malformed");
     free(bytes);

@@ -29,6 +29,22 @@ static inline const char *appraise(const char *type, clo_span evidence, const cl
     return token_result.valid ? "valid" : token_result.reason;
 }
 
+/* With too little memory there is an error or a refusal, never a leak; with enough the verdict is the usual one. */
+static inline void small_arenas(const char *type, clo_span evidence, const clo_attest_part *collateral, size_t count, const clo_attest_policy *policy, int64_t now)
+{
+    clo_attest_part part = {.role = "report", .bytes = evidence};
+    bool valid = false;
+    for (size_t max = 16; max <= TOKEN_ALLOCATION_MAX; max += 16 + max / 64) {
+        CLO_AUTO(clo_arena_free) clo_arena a;
+        clo_arena_init(&a, max);
+        clo_err e = clo_attest_verify(&a, type, &part, 1, collateral, count, policy, now, &token_result);
+        bool now_valid = !clo_failed(e) && token_result.valid;
+        assert_true(now_valid || !valid);
+        valid = now_valid;
+    }
+    assert_true(valid);
+}
+
 static inline void published_cases(const char *type, unsigned least, unsigned skipped)
 {
     char path[512];
