@@ -11,6 +11,7 @@
 #include "tee/measure.h"
 #include "tee/measure_int.h"
 #include "wire/cbor.h"
+#include "wire/cose.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -351,7 +352,7 @@ static void test_nitro(void **state)
 }
 
 /* The signature section as the tools write it (numbers) and as byte strings. */
-static void make_signature(const clo_buf *pem, bool numbers, clo_buf *out)
+static void make_signature(const clo_buf *pem, bool numbers, clo_span signature, clo_buf *out)
 {
     CLO_AUTO(clo_arena_free) clo_arena a;
     clo_wire_node *list = NULL, *one = NULL, *bytes = NULL, *n = NULL;
@@ -368,10 +369,30 @@ static void make_signature(const clo_buf *pem, bool numbers, clo_buf *out)
     } else {
         assert_ok(clo_wire_set_bytes(&a, one, "signing_certificate", clo_buf_span(pem)));
     }
-    assert_ok(clo_wire_set_bytes(&a, one, "signature", clo_span_str("not judged here")));
+    assert_ok(clo_wire_set_bytes(&a, one, "signature", signature));
     assert_ok(clo_wire_append(list, one));
     clo_buf_clear(out);
     assert_ok(clo_wire_cbor_encode(list, out));
+}
+
+/* COSE_Sign1 over {register_index: 0, register_value: PCR0} by the key. */
+static void sign_pcr0(const clo_buf *key_pem, const uint8_t pcr0[48], clo_buf *out)
+{
+    CLO_AUTO(clo_arena_free) clo_arena a;
+    CLO_AUTO(clo_buf_free) clo_buf payload;
+    clo_crypto_private_key sk;
+    clo_wire_node *map = NULL;
+    clo_arena_init(&a, 1 << 16);
+    clo_buf_init(&payload, 256);
+    assert_ok(clo_crypto_keypair_private(clo_buf_span(key_pem), &sk));
+    assert_ok(clo_wire_map(&a, &map));
+    assert_ok(clo_wire_set_int(&a, map, "register_index", 0));
+    assert_ok(clo_wire_set_bytes(&a, map, "register_value", clo_span_of(pcr0, 48)));
+    assert_ok(clo_wire_cbor_encode(map, &payload));
+    const clo_wire_cose_signer signer = {.sk = &sk, .kid = clo_span_str("k")};
+    clo_buf_clear(out);
+    assert_ok(clo_wire_cose_sign1(out, &signer, "x", clo_span_of(NULL, 0), clo_buf_span(&payload)));
+    clo_crypto_private_key_wipe(&sk);
 }
 
 static void test_nitro_signed(void **state)
@@ -395,15 +416,21 @@ static void test_nitro_signed(void **state)
     assert_ok(clo_crypto_cert_parse(&cert, clo_buf_span(&der)));
     assert_ok(clo_crypto_cert_to_pem(cert, &pem));
     extended(clo_buf_span(&der), wanted);
-    for (int numbers = 0; numbers < 2; numbers++) {
+    CLO_AUTO(clo_buf_free) clo_buf cose;
+    uint8_t pcr0[48];
+    clo_buf_init(&cose, 1024);
+    extended(clo_span_str("kernelreboot=kinitapplicationmore"), pcr0);
+    for (int numbers = 0; numbers < 3; numbers++) {
         OPEN_MEASURED;
-        make_signature(&pem, numbers != 0, &section);
+        sign_pcr0(&key, numbers == 2 ? wanted : pcr0, &cose);
+        make_signature(&pem, numbers != 0, clo_buf_span(&cose), &section);
         eif_part parts[8];
         memcpy(parts, usual_eif, sizeof usual_eif);
         parts[6] = (eif_part){EIF_SIGNATURE, clo_buf_span(&section)};
         make_eif(parts, 7, &eif);
         assert_ok(clo_tee_measure_nitro(clo_buf_span(&eif), &m));
         assert_value_is(&m, "pcr8", wanted, 48);
+        assert_int_equal(clo_wire_get(m.notes, "signature_holds")->boolean, numbers != 2); /* over another PCR0 */
         parts[7] = parts[6];
         make_eif(parts, 8, &eif);
         assert_ok(clo_tee_measured_open(&a, &m));
