@@ -109,7 +109,7 @@ static clo_err td_section(clo_rd *r, clo_span firmware, uint32_t i, uint64_t *pa
     s.kind = clo_rd_u32le(r);
     s.attributes = clo_rd_u32le(r);
     CLO_CHECKF(!r->bad, CLO_E_TRUNCATED, "the firmware's TDX metadata ends within section %u", i);
-    CLO_CHECKF(s.data_offset <= firmware.n && s.data_size <= firmware.n - s.data_offset, CLO_E_RANGE, "section %u of the firmware's TDX metadata lies outside of it", i);
+    CLO_CHECKF(s.data_offset <= firmware.n && s.data_size <= firmware.n - s.data_offset, CLO_E_RANGE, "section %u of the firmware's TDX metadata lies outside of it: is this only its code? Take the whole OVMF.fd", i);
     bool aligned = s.address % 4096 == 0 && s.size % 4096 == 0 && s.size <= UINT64_MAX - s.address;
     CLO_CHECKF(aligned && s.data_size <= s.size, CLO_E_RANGE, "section %u of the firmware's TDX metadata is not made of pages that hold its data", i);
     if ((s.attributes & 2) == 0) *pages += s.size / 4096 <= TD_PAGES_MAX ? s.size / 4096 : TD_PAGES_MAX + 1;
