@@ -49,6 +49,17 @@ static clo_span nonce_of(OCSP_BASICRESP *basic)
     return clo_span_of(p, n);
 }
 
+static void bytes_auto(uint8_t **p) { OPENSSL_free(*p); }
+
+/* What is verified is the encoding made anew: it must be the one that came. The basic response stands at the end of the whole. */
+static bool canonical(OCSP_RESPONSE *response, OCSP_BASICRESP *basic, clo_span der)
+{
+    CLO_AUTO(bytes_auto) uint8_t *whole = NULL;
+    CLO_AUTO(bytes_auto) uint8_t *inside = NULL;
+    int n = i2d_OCSP_RESPONSE(response, &whole), m = i2d_OCSP_BASICRESP(basic, &inside);
+    return n > 0 && m > 0 && m < n && clo_span_equal(clo_span_of(whole, (size_t)n), der) && memcmp(der.p + (n - m), inside, (size_t)m) == 0;
+}
+
 CLO_R clo_crypto_ocsp_parse(clo_crypto_ocsp **out, clo_span der)
 {
     CLO_TRY(clo_crypto_init_quick());
@@ -63,6 +74,7 @@ CLO_R clo_crypto_ocsp_parse(clo_crypto_ocsp **out, clo_span der)
     CLO_CHECK(o != NULL, CLO_E_NOMEM);
     o->basic = OCSP_response_get1_basic(response);
     if (o->basic == NULL) return clo_crypto_fail(CLO_E_UNSUPPORTED, "the OCSP response is not of the basic type");
+    CLO_CHECKF(canonical(response, o->basic, der), CLO_E_NOT_CANONICAL, "the OCSP response is not encoded in DER");
     CLO_CHECKF(OCSP_resp_count(o->basic) <= CLO_OCSP_ANSWERS_MAX, CLO_E_TOO_MANY, "the OCSP response has too many answers");
     CLO_CHECKF(extensions_known(o->basic), CLO_E_UNSUPPORTED, "the OCSP response has a critical extension that is not understood");
     o->nonce = nonce_of(o->basic);

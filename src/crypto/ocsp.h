@@ -16,7 +16,7 @@ typedef struct {
 enum { CLO_OCSP_MAX = 64 * 1024, CLO_OCSP_ANSWERS_MAX = 64, CLO_OCSP_REASON_HOLD = 6 };
 
 /** One OCSPResponse in DER, nothing behind it, successful and of the basic type. Given to the caller.
- *  Errors: MALFORMED, TRAILING, TOO_LARGE, TOO_MANY, UNSUPPORTED (status, type, critical extension), NOMEM. */
+ *  Errors: MALFORMED, NOT_CANONICAL, TRAILING, TOO_LARGE, TOO_MANY, UNSUPPORTED (status, type, critical extension), NOMEM. */
 CLO_R clo_crypto_ocsp_parse(clo_crypto_ocsp **out, clo_span der);
 void clo_crypto_ocsp_free(clo_crypto_ocsp **o);
 /** What it says about this certificate of this issuer (names and keys by SHA-1 or SHA-2, as the responder chose). Nothing is verified here.
