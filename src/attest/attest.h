@@ -206,7 +206,7 @@ typedef struct {
  *                 vm_configuration, user_data, nonce. */
 
 /** Appraise. type: "snp", "sim", later others, or "auto". Roles of snp and sim: "report" (or "bundle" with everything in it), "vcek_or_vlek",
- *  "ask_ark_chain", "crl", "root" (narrows the anchors to this one). Returns an error only where the call itself is wrong (unknown type:
+ *  "ask_ark_chain" (or "ask" and "ark"), "crl" (of the ARK), "ask_crl" (of the ASK, optional), "root" (narrows the anchors to this one). Returns an error only where the call itself is wrong (unknown type:
  *  UNSUPPORTED; arena full); bad evidence is a result with valid = false. Every check that was made is listed, also after the first failure where that is possible. */
 CLO_R clo_attest_verify(clo_arena *a, const char *type, const clo_attest_part *evidence, size_t evidence_count,
                         const clo_attest_part *collateral, size_t collateral_count, const clo_attest_policy *policy, int64_t now,

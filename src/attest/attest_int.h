@@ -113,8 +113,8 @@ typedef struct {
     const clo_crypto_verify_key *loaded; /* the same key, ready; NULL where no cache keeps it */
     snp_cert_facts ek, ask, ark;
     uint8_t root[32]; /* SHA-256 of the ARK */
-    int64_t crl_from, crl_to;
-    bool crl_lists_ask, crl_lists_ark;
+    int64_t crl_from, crl_to, chips_from, chips_to; /* of the ARK's list, of the ASK's */
+    bool crl_lists_ask, crl_lists_ark, chips_list_ek;
 } snp_collateral;
 /* The collateral of one appraisal. */
 typedef struct {

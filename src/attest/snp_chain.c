@@ -1,4 +1,4 @@
-/* VCEK or VLEK <- ASK or ASVK <- ARK, to anchors known by SHA-256; windows; the ARK's revocation list. */
+/* VCEK or VLEK <- ASK or ASVK <- ARK, to anchors known by SHA-256; windows; the ARK's revocation list, and one of the ASK where given. */
 #include "attest/chain.h"
 #include "base/clo_own.h"
 #include "base/clo_text.h"
@@ -243,9 +243,30 @@ static clo_err check_crl(clo_attest_context *c, const chain_certs *k, bool known
         CLO_TRY(learn_crl(c, k, part, f, &holds));
     }
     if (!holds) return CLO_OK;
-    (void)clo_attest_check_window(c->out, "crl.window", "collateral_", f->crl_from, f->crl_to, c->now);
+    (void)clo_attest_check_collateral_window(c, "crl.window", f->crl_from, f->crl_to);
     if (f->ask.there) check_revoked(c, "crl.intermediate", f->crl_lists_ask);
     check_revoked(c, "crl.root", f->crl_lists_ark);
+    return CLO_OK;
+}
+
+/* AMD lists only intermediates; an operator may have a list of the ASK or ASVK too, of chips that he no longer trusts. */
+static clo_err check_chip_list(clo_attest_context *c, const chain_certs *k, bool known, snp_collateral *f)
+{
+    const clo_attest_part *part = clo_attest_part_find(c, "ask_crl");
+    if (part == NULL || part->bytes.n == 0) return CLO_OK;
+    if (known) {
+        (void)clo_attest_check_add(c->out, "endorsement.crl", true, "bad_collateral_signature", "a revocation list signed by the issuer", "signed by the issuer");
+    } else {
+        CLO_AUTO(clo_attest_crl_free) clo_attest_crl list = {.crl = NULL};
+        CLO_TRY(clo_attest_crl_take(c, "endorsement", k->ask, part->bytes, &list));
+        if (list.crl == NULL) return CLO_OK;
+        f->chips_from = list.from;
+        f->chips_to = list.to;
+        f->chips_list_ek = k->ek != NULL && clo_crypto_crl_lists(list.crl, k->ek);
+    }
+    (void)clo_attest_check_collateral_window(c, "endorsement.crl.window", f->chips_from, f->chips_to);
+    (void)clo_attest_check_add(c->out, "endorsement.revoked", !f->chips_list_ek, "revoked", "not on its issuer's revocation list",
+                               f->chips_list_ek ? "revoked" : "not listed");
     return CLO_OK;
 }
 
@@ -317,7 +338,8 @@ static clo_err judge(clo_attest_context *c, bool simulated, bool known, const ch
     CLO_TRY(check_window(c, "window.ark", k->ark, &f->ark));
     CLO_TRY(check_window(c, "window.ask", k->ask, &f->ask));
     CLO_TRY(check_window(c, "window.endorsement", k->ek, &f->ek));
-    return check_crl(c, k, known, f);
+    CLO_TRY(check_crl(c, k, known, f));
+    return check_chip_list(c, k, known, f);
 }
 
 /* ---- what the cache keeps ---- */
@@ -351,8 +373,8 @@ static void keep(clo_attest_cache *cache, const uint8_t key[32], const snp_colla
 
 clo_err clo_attest_cache_key(const clo_attest_context *c, bool simulated, uint8_t key[32], bool *cacheable)
 {
-    enum { EK, CHAIN, ASK, ARK, ROOT, CRL, ROLES };
-    static const char *const roles[ROLES] = {"vcek_or_vlek", "ask_ark_chain", "ask", "ark", "root", "crl"};
+    enum { EK, CHAIN, ASK, ARK, ROOT, CRL, CHIPS, ROLES };
+    static const char *const roles[ROLES] = {"vcek_or_vlek", "ask_ark_chain", "ask", "ark", "root", "crl", "ask_crl"};
     clo_span parts[ROLES];
     *cacheable = false;
     if (c->cache == NULL || clo_attest_part_find(c, "surplus") != NULL) return CLO_OK;
