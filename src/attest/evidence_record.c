@@ -17,6 +17,8 @@ static clo_err roles_read(const clo_wire_node *map, clo_attest_part *to, size_t 
         CLO_CHECKF(n->key->type == CLO_WIRE_TEXT && n->key->text.n != 0 && n->key->text.n < sizeof p->role && n->type == CLO_WIRE_BYTES,
                    CLO_E_MALFORMED, "an evidence record maps roles (texts) to byte strings");
         memcpy(p->role, n->key->text.p, n->key->text.n);
+        CLO_CHECKF(strspn(p->role, "abcdefghijklmnopqrstuvwxyz0123456789_.") == n->key->text.n, CLO_E_MALFORMED,
+                   "a role has small letters, digits, '_' and '.'");
         p->bytes = n->text;
     }
     return CLO_OK;

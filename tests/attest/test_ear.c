@@ -464,6 +464,7 @@ static void test_records(void **state)
         "{\"format\":\"cloister-evidence/2\",\"type\":\"snp\",\"evidence\":{\"report\":\"00\"},\"collateral\":{}}",
         "{\"format\":\"cloister-evidence/1\",\"type\":\"snp\",\"evidence\":{},\"collateral\":{}}",
         "{\"format\":\"cloister-composite/1\",\"parts\":[]}",
+        "{\"format\":\"cloister-evidence/1\",\"type\":\"snp\",\"evidence\":{\"Report\":\"00\"},\"collateral\":{}}",
         "{\"format\":\"cloister-composite/1\",\"parts\":[1]}",
         "{\"format\":\"cloister-evidence/1\",\"type\":\"snp\",\"evidence\":{\"report\":1},\"collateral\":{}}",
     };
