@@ -29,31 +29,14 @@ static bool same_root(const char *a, const char *b)
     return (strcmp(a, intel_first) == 0 && strcmp(b, second) == 0) || (strcmp(a, second) == 0 && strcmp(b, intel_first) == 0);
 }
 
-/* Intel's authorities below that root, by SHA-256 of their DER. Each carries the root's signature, which a test verifies; a certificate that is
- * known by its hash needs no second look at it. Windows and revocation are judged like any other's. */
-static const char *const intel_authorities[] = {
-    "22eb770dca215b607b5ccfc21a672b1da5cc660b1ad0365020567979edcaa0e1", /* PCK Platform CA */
-    "13b2dccef8fc4ec977ee5249743b0f758ebd1e28d768b2e1e12bc348adaa09fb", /* PCK Processor CA */
-    "ec37d98107bfb7dab6ff8de4d4dda6fde30a6f50b0d7b03eefb5652f1e652969", /* TCB Signing, to 2025 */
-    "c0575e76d0303b61d09cde8cbdb70db34a74f38318300d7c0e6ba8cf4bf45aea", /* TCB Signing, from 2025 */
-};
-
-static void sha256_text(char to[65], const clo_crypto_cert *cert)
-{
-    uint8_t sha256[32];
-    clo_crypto_cert_sha256(cert, sha256);
-    clo_hex_encode(to, clo_span_of(sha256, sizeof sha256));
-}
-
 bool clo_attest_chain_link_known(const clo_crypto_cert *cert, const clo_crypto_cert *issuer)
 {
-    char text[65], root[65];
-    bool known = false;
-    sha256_text(text, cert);
-    for (size_t i = 0; i < sizeof intel_authorities / sizeof intel_authorities[0]; i++) known = known || strcmp(text, intel_authorities[i]) == 0;
-    if (!known) return false;
-    sha256_text(root, issuer);
-    return same_root(root, anchors[CLO_ATTEST_ANCHOR_INTEL]);
+    clo_crypto_cert *const *known = NULL;
+    size_t n = clo_attest_intel_known(&known);
+    for (size_t i = 1; i < n; i++) {
+        if (cert == known[i]) return issuer == known[0];
+    }
+    return false;
 }
 
 /* Text files of the field end in zero bytes or line ends. */
@@ -77,16 +60,15 @@ static clo_err only_certificates(clo_span text, size_t count)
     return CLO_OK;
 }
 
-clo_err clo_attest_chain_take_known(clo_attest_chain *chain, clo_span pem_or_der, const clo_attest_chain *other)
+clo_err clo_attest_chain_take(clo_attest_chain *chain, clo_span pem_or_der)
 {
     size_t count = 0;
-    clo_crypto_cert *root = other != NULL && other->count != 0 ? other->certs[other->count - 1] : NULL; /* what chains have in common */
-    CLO_TRY(clo_crypto_cert_parse_pem_known(chain->certs + chain->count, CLO_ATTEST_CHAIN_MAX - chain->count, &count, without_tail(pem_or_der), root));
+    clo_crypto_cert *const *known = NULL;
+    size_t known_count = clo_attest_intel_known(&known);
+    CLO_TRY(clo_crypto_cert_parse_pem_known(chain->certs + chain->count, CLO_ATTEST_CHAIN_MAX - chain->count, &count, without_tail(pem_or_der), known, known_count));
     chain->count += count;
     return only_certificates(without_tail(pem_or_der), count);
 }
-
-clo_err clo_attest_chain_take(clo_attest_chain *chain, clo_span pem_or_der) { return clo_attest_chain_take_known(chain, pem_or_der, NULL); }
 
 void clo_attest_chain_free(clo_attest_chain *chain)
 {

@@ -20,8 +20,6 @@ typedef enum { CLO_ATTEST_ANCHOR_INTEL, CLO_ATTEST_ANCHOR_NITRO, CLO_ATTEST_ANCH
 
 /** Certificates of a PEM text (zero bytes at its end are ignored) or one DER, appended. Errors: MALFORMED, TOO_MANY. */
 CLO_R clo_attest_chain_take(clo_attest_chain *chain, clo_span pem_or_der);
-/** The same where a certificate may be in another chain already, which is then shared instead of parsed again. */
-CLO_R clo_attest_chain_take_known(clo_attest_chain *chain, clo_span pem_or_der, const clo_attest_chain *other);
 void clo_attest_chain_free(clo_attest_chain *chain);
 /** Every certificate is signed by the next (issuer name, CA flag, path length, key usage), the windows hold at c->now, and the last one is
  *  the anchor: the built-in root, narrowed by the policy's pins and by a "root" among the collateral (which replaces it only under
@@ -34,7 +32,10 @@ CLO_R clo_attest_chain_judge(clo_attest_context *c, const clo_attest_chain *chai
  *  "<name>.crl", "<name>.crl.window", "<name>.revoked". A list that several certificates are looked up in is taken once, by clo_attest_crl_*. */
 CLO_R clo_attest_chain_revocation(clo_attest_context *c, const clo_attest_chain *chain, size_t index, clo_span crl, bool *ok);
 
-/** Is it known by both certificates' hashes that `issuer` signed `cert`? */
+/** Intel's root (first) and authorities, parsed once and shared by every chain that holds the same bytes; the number that are ready. */
+enum { CLO_ATTEST_INTEL_KNOWN = 5 };
+size_t clo_attest_intel_known(clo_crypto_cert *const **out);
+/** Are both certificates of them, so that it is known that `issuer` signed `cert`? Windows and revocation are judged like any other's. */
 bool clo_attest_chain_link_known(const clo_crypto_cert *cert, const clo_crypto_cert *issuer);
 
 /* A revocation list whose signature holds. Apart, so that it can be kept: window and look-ups are judged on every appraisal. */

@@ -76,9 +76,9 @@ static clo_err take_key(clo_attest_context *c, const char *check, const clo_cryp
 }
 
 /* A chain that ends below its root is completed by the given one, whose anchor the judge asks for like for any other. */
-static clo_err take_chain(clo_attest_context *c, clo_attest_chain *chain, const clo_attest_chain *other, clo_span first, clo_span second, bool *taken)
+static clo_err take_chain(clo_attest_context *c, clo_attest_chain *chain, clo_span first, clo_span second, bool *taken)
 {
-    clo_err e = clo_attest_chain_take_known(chain, first, other);
+    clo_err e = clo_attest_chain_take(chain, first);
     if (!clo_failed(e) && second.n != 0) e = clo_attest_chain_take(chain, second);
     clo_span root = part_bytes(c, "root");
     if (!clo_failed(e) && root.n != 0 && !clo_crypto_cert_self_issued(chain->certs[chain->count - 1])) e = clo_attest_chain_take(chain, root);
@@ -117,7 +117,7 @@ static clo_err platform_learn(clo_attest_context *c, clo_span leaf, clo_span aut
         (void)clo_attest_check_add(c->out, "pck", false, "collateral_missing", "the PCK certificate and its chain", "none");
         return CLO_OK;
     }
-    CLO_TRY(take_chain(c, &p->chain, NULL, leaf, authorities, &taken));
+    CLO_TRY(take_chain(c, &p->chain, leaf, authorities, &taken));
     if (!taken) {
         clo_attest_chain_free(&p->chain);
         return CLO_OK;
@@ -214,12 +214,12 @@ static clo_err take_document(clo_attest_context *c, const char *role, const char
 }
 
 /* What a stranger signed is not read. */
-static clo_err documents_learn(clo_attest_context *c, const clo_attest_chain *pck, clo_span signers, dcap_documents *d)
+static clo_err documents_learn(clo_attest_context *c, clo_span signers, dcap_documents *d)
 {
     __attribute__((cleanup(clo_crypto_verify_key_free))) clo_crypto_verify_key *signer = NULL;
     clo_span info = {NULL, 0}, qe = {NULL, 0};
     bool taken = false;
-    CLO_TRY(take_chain(c, &d->chain, pck, signers, clo_span_of(NULL, 0), &taken));
+    CLO_TRY(take_chain(c, &d->chain, signers, clo_span_of(NULL, 0), &taken));
     if (!taken) {
         clo_attest_chain_free(&d->chain);
         return CLO_OK;
@@ -263,7 +263,7 @@ static clo_err take_signed(clo_attest_context *c, dcap_collateral *k)
     k->documents_known = k->documents != NULL;
     if (!k->documents_known) {
         CLO_TRY(documents_new(info.n + qe.n, &k->documents));
-        CLO_TRY(documents_learn(c, &k->platform->chain, signers, k->documents));
+        CLO_TRY(documents_learn(c, signers, k->documents));
     }
     dcap_documents *d = k->documents;
     if (d->chain.count == 0) return CLO_OK;

@@ -145,16 +145,21 @@ static clo_err pem_take(clo_span *in, uint8_t *to, size_t *size)
     return CLO_OK;
 }
 
-static clo_crypto_cert *share(clo_crypto_cert *c, clo_span der)
+/* The known certificate that has these bytes, with one more owner, or NULL. */
+static clo_crypto_cert *share(clo_crypto_cert *const *known, size_t known_count, clo_span der)
 {
-    if (c == NULL || !clo_span_equal(clo_crypto_cert_der(c), der)) return NULL;
-    (void)atomic_fetch_add(&c->owners, 1);
-    return c;
+    for (size_t i = 0; i < known_count; i++) {
+        if (!clo_span_equal(clo_crypto_cert_der(known[i]), der)) continue;
+        (void)atomic_fetch_add(&known[i]->owners, 1);
+        return known[i];
+    }
+    return NULL;
 }
 
 static void bytes_auto(uint8_t **p) { free(*p); }
 
-clo_err clo_crypto_cert_parse_pem_known(clo_crypto_cert **out, size_t max, size_t *count, clo_span pem_or_der, clo_crypto_cert *known)
+clo_err clo_crypto_cert_parse_pem_known(clo_crypto_cert **out, size_t max, size_t *count, clo_span pem_or_der, clo_crypto_cert *const *known,
+                                       size_t known_count)
 {
     *count = 0;
     if (pem_or_der.n != 0 && pem_or_der.p[0] == 0x30 && max > 0) {
@@ -175,7 +180,7 @@ clo_err clo_crypto_cert_parse_pem_known(clo_crypto_cert **out, size_t max, size_
             e = CLO_FAILF(CLO_E_TOO_MANY, "the file has more than %zu certificates", max);
             break;
         }
-        out[n] = share(known, clo_span_of(der, size));
+        out[n] = share(known, known_count, clo_span_of(der, size));
         if (out[n] == NULL) e = clo_crypto_cert_parse(&out[n], clo_span_of(der, size));
         if (clo_failed(e)) break;
         n++;
@@ -191,7 +196,7 @@ clo_err clo_crypto_cert_parse_pem_known(clo_crypto_cert **out, size_t max, size_
 
 clo_err clo_crypto_cert_parse_pem(clo_crypto_cert **out, size_t max, size_t *count, clo_span pem_or_der)
 {
-    return clo_crypto_cert_parse_pem_known(out, max, count, pem_or_der, NULL);
+    return clo_crypto_cert_parse_pem_known(out, max, count, pem_or_der, NULL, 0);
 }
 
 clo_span clo_crypto_cert_der(const clo_crypto_cert *c) { return clo_span_of(c->der, c->der_size); }

@@ -17,8 +17,9 @@ typedef struct clo_crypto_crl clo_crypto_crl;
 CLO_R clo_crypto_cert_parse(clo_crypto_cert **out, clo_span der);
 /** 1..max certificates of a PEM text (or one DER). Each is given to the caller. */
 CLO_R clo_crypto_cert_parse_pem(clo_crypto_cert **out, size_t max, size_t *count, clo_span pem_or_der);
-/** The same; a certificate with the bytes of `known` is not parsed again but shared with it. */
-CLO_R clo_crypto_cert_parse_pem_known(clo_crypto_cert **out, size_t max, size_t *count, clo_span pem_or_der, clo_crypto_cert *known);
+/** The same; a certificate of a PEM text with the bytes of one that is known is not parsed again but shared with it. */
+CLO_R clo_crypto_cert_parse_pem_known(clo_crypto_cert **out, size_t max, size_t *count, clo_span pem_or_der, clo_crypto_cert *const *known,
+                                      size_t known_count);
 void clo_crypto_cert_free(clo_crypto_cert **c);
 /** The DER bytes, borrowed from the certificate. */
 clo_span clo_crypto_cert_der(const clo_crypto_cert *c);

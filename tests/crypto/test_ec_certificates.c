@@ -213,7 +213,7 @@ static void test_keys_and_sharing(void **state)
     clo_buf_init(&pem, 65536);
     assert_ok(clo_crypto_cert_to_pem(ca, &pem));
     assert_ok(clo_crypto_cert_to_pem(ca, &pem));
-    assert_ok(clo_crypto_cert_parse_pem_known(again, 2, &count, clo_buf_span(&pem), ca));
+    assert_ok(clo_crypto_cert_parse_pem_known(again, 2, &count, clo_buf_span(&pem), &ca, 1));
     assert_int_equal(count, 2);
     assert_ptr_equal(again[0], ca);
     clo_crypto_cert_free(&ca);
