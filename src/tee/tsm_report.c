@@ -1,13 +1,14 @@
 /* configfs-tsm: one directory per request, so that two requests never meet in one entry. */
 #include "base/clo_own.h"
 #include "base/clo_text.h"
-#include "crypto/hash.h"
 #include "tee/guest_host.h"
 #include "tee/tee_int.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
-enum { PATH_BYTES = 512, SMALL_FILE = 64, TSM_TRIES = 5 };
+enum { PATH_BYTES = 512, SMALL_FILE = 64, TSM_TRIES = 5, TSM_NAMES = 16 };
 
 typedef struct {
     const clo_tee_guest_host *host;
@@ -19,18 +20,20 @@ static void entry_remove(tsm_entry *e)
     if (e->path[0] != '\0') (void)e->host->remove_directory(e->path);
 }
 
+/* Named after the thread; another one's of the same name (of another process namespace) is stepped over. */
 static clo_err entry_make(tsm_entry *e)
 {
-    uint8_t random[8];
-    char name[17], path[PATH_BYTES];
-    CLO_TRY(clo_crypto_random(random, sizeof random));
-    clo_hex_encode(name, clo_span_of(random, sizeof random));
-    int length = snprintf(path, sizeof path, "%s/cloister-%s", e->host->tsm_directory, name);
-    CLO_CHECK(length > 0 && (size_t)length < sizeof path, CLO_E_TOO_LARGE);
-    CLO_CHECKF(e->host->make_directory(path, 0700) == 0, CLO_E_UNREACHABLE, "%s cannot be used (is this a confidential guest with configfs-tsm?)",
-               e->host->tsm_directory);
-    memcpy(e->path, path, sizeof path);
-    return CLO_OK;
+    char path[PATH_BYTES];
+    for (unsigned i = 0; i < TSM_NAMES; i++) {
+        int length = snprintf(path, sizeof path, "%s/cloister-%ld-%u", e->host->tsm_directory, (long)gettid(), i);
+        CLO_CHECK(length > 0 && (size_t)length < sizeof path, CLO_E_TOO_LARGE);
+        if (e->host->make_directory(path, 0700) == 0) {
+            memcpy(e->path, path, sizeof path);
+            return CLO_OK;
+        }
+        CLO_CHECKF(errno == EEXIST, CLO_E_UNREACHABLE, "%s cannot be used (is this a confidential guest with configfs-tsm?)", e->host->tsm_directory);
+    }
+    return CLO_FAILF(CLO_E_AGAIN, "%s is full of requests that nobody finished", e->host->tsm_directory);
 }
 
 static const char *file_of(const tsm_entry *e, const char *name, char path[PATH_BYTES + SMALL_FILE])

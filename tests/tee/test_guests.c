@@ -82,6 +82,7 @@ static void make_quote(uint8_t quote[QUOTE], const uint8_t data[64])
 
 static int mock_mkdir(const char *path, mode_t mode)
 {
+    errno = ENOENT;
     if (kernel.provider == NULL || mkdir(path, mode) != 0) return -1;
     kernel.entries++;
     kernel.generation = 3;
@@ -394,6 +395,20 @@ static void test_tsm_busy(void **state)
     assert_code(ask_tdx(), CLO_E_IO);
 }
 
+/* Requests that others left behind are stepped over, up to a number. */
+static void test_tsm_full(void **state)
+{
+    (void)state;
+    char path[400];
+    kernel.provider = "tdx_guest\n";
+    for (unsigned i = 0; i < 16; i++) {
+        (void)snprintf(path, sizeof path, "%s/cloister-%ld-%u", kernel.directory, (long)gettid(), i);
+        assert_int_equal(mkdir(path, 0700), 0);
+        if (i == 14) assert_ok(ask_tdx());
+    }
+    assert_code(ask_tdx(), CLO_E_AGAIN);
+}
+
 /* The two that share configfs-tsm are told apart by its provider alone. */
 static void test_never_confused(void **state)
 {
@@ -619,6 +634,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_tdx_by_tsm, start, stop),
         cmocka_unit_test_setup_teardown(test_tsm_busy, start, stop),
+        cmocka_unit_test_setup_teardown(test_tsm_full, start, stop),
         cmocka_unit_test_setup_teardown(test_never_confused, start, stop),
         cmocka_unit_test_setup_teardown(test_tdx_by_device, start, stop),
         cmocka_unit_test_setup_teardown(test_quoting_service, start, stop),

@@ -75,6 +75,7 @@ static void put_generation(void)
 
 static int mock_mkdir(const char *path, mode_t mode)
 {
+    errno = ENOENT;
     if (!kernel.tsm || mkdir(path, mode) != 0) return -1;
     kernel.entries++;
     kernel.generation = 0;
