@@ -152,6 +152,8 @@ clo_err clo_cli_attest_inspect(clo_cli *c);
 clo_err clo_cli_attest_policy(clo_cli *c);
 clo_err clo_cli_attest_fetch(clo_cli *c);
 clo_err clo_cli_attest_collect(clo_cli *c);
+clo_err clo_cli_attest_publish(clo_cli *c);
+clo_err clo_cli_attest_bundle(clo_cli *c);
 clo_err clo_cli_measure(clo_cli *c);
 clo_err clo_cli_key_list(clo_cli *c);
 clo_err clo_cli_key_show(clo_cli *c);

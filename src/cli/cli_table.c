@@ -74,6 +74,13 @@ static const clo_cli_option policy_options[] = {
 };
 static const clo_cli_option fetch_options[] = {
     {"--nonce", "HEX", "8 to 64 bytes (default: 32 random ones)"}, {"--out", "FILE", "where to write the evidence"}, END};
+static const clo_cli_option bundle_options[] = {
+    {"--version-number", "N", "of the bundle: higher than any before"},
+    {"--days", "D", "how long it is good (default 30)"},
+    {"--out", "FILE", "where to write the bundle"},
+    {"--show", "HEX", "show a bundle that this key signed"},
+    END,
+};
 static const clo_cli_option collect_options[] = {
     {"--tee", "TYPE", "sgx, nitro, tdx, snp, azure-vtpm, tpm, trustzone (default: the first of them that is here)"},
     {"--nonce", "HEX", "1 to 64 bytes, zeros behind them (default: 32 random ones)"},
@@ -185,6 +192,9 @@ const clo_cli_command clo_cli_commands[] = {
      "what a policy admits, on recorded evidence too, and what a change admits; Azure release policies", clo_cli_attest_policy},
     {"attest", "collect", "", 0, 0, collect_options, "fresh evidence of this machine", clo_cli_attest_collect},
     {"attest", "fetch", "", 0, 0, fetch_options, "fresh evidence of the operator's runtime", clo_cli_attest_fetch},
+    {"attest", "publish", "policy NAME FILE.json | values NAME FILE.json | collateral FILE", 2, 3, NO_OPTIONS,
+     "sign a policy or reference values for the operator's verifier, or install a bundle there", clo_cli_attest_publish},
+    {"attest", "bundle", "DIR|FILE", 1, 1, bundle_options, "sign DIR/index.json and its files as a collateral bundle, or show one", clo_cli_attest_bundle},
     {"measure", NULL, "PATH", 1, 1, measure_options, "the measurement that evidence of this program or image will show", clo_cli_measure},
     {"key", "list", "", 0, 0, NO_OPTIONS, "keys at your key service", clo_cli_key_list},
     {"key", "show", "ID", 1, 1, NO_OPTIONS, "one key: of which dataset and version, its state", clo_cli_key_show},

@@ -1,4 +1,4 @@
-/* Policies and reference values of the verifier: versioned, signed by their owners, each version registered in the log. */
+/* Policies and reference values of the verifier: versioned, signed by their owners, each version registered in the log; and the bundle of collateral. */
 #include "attest/reference_values.h"
 #include "base/clo_text.h"
 #include "crypto/hash.h"
@@ -120,3 +120,26 @@ CLO_HANDLER(clo_service_get_policy) { return get_one(context, &policies, request
 CLO_HANDLER(clo_service_post_values) { return post(context, &values, request, response); }
 CLO_HANDLER(clo_service_get_values_list) { return get_list(context, &values, request, response); }
 CLO_HANDLER(clo_service_get_values) { return get_one(context, &values, request, response); }
+
+static clo_err answer_collateral(clo_service *s, clo_gateway_response *response)
+{
+    clo_attest_collateral_set set = clo_service_collateral_installed(&s->verifier);
+    char issued[21], until[21];
+    CLO_CHECKF(set.version > 0, CLO_E_NOT_FOUND, "no collateral bundle is installed");
+    clo_time_format(issued, set.issued);
+    clo_time_format(until, set.not_after);
+    return clo_gateway_response_jsonf(response, "{\"version\":%lld,\"issued\":\"%s\",\"not_after\":\"%s\",\"items\":%zu}", (long long)set.version, issued, until, set.count);
+}
+
+CLO_HANDLER(clo_service_put_collateral)
+{
+    clo_service *s = context;
+    CLO_TRY(clo_service_collateral_install(&s->verifier, request->body, clo_os_clock_wall(s->clock)));
+    return answer_collateral(s, response);
+}
+
+CLO_HANDLER(clo_service_get_collateral)
+{
+    (void)request;
+    return answer_collateral(context, response);
+}

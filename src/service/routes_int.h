@@ -41,6 +41,8 @@ CLO_HANDLER(clo_service_get_values);
 CLO_HANDLER(clo_service_get_evidences);
 CLO_HANDLER(clo_service_get_evidence);
 CLO_HANDLER(clo_service_get_history);
+CLO_HANDLER(clo_service_put_collateral);
+CLO_HANDLER(clo_service_get_collateral);
 CLO_HANDLER(clo_service_post_party);
 CLO_HANDLER(clo_service_get_parties);
 CLO_HANDLER(clo_service_post_agreement);

@@ -72,6 +72,10 @@ CLO_R clo_service_config_load(clo_service_config *c, const char *path)
     if (clo_wire_has(&f, "runs_max")) clo_wire_take_int(&f, "runs_max", &c->runs_max, 1, SERVICE_RUNS_MAX);
     if (clo_wire_has(&f, "reattest_seconds")) clo_wire_take_int(&f, "reattest_seconds", &c->reattest_seconds, 1, 86400);
     if (clo_wire_has(&f, "record_evidence")) clo_wire_take_int(&f, "record_evidence", &c->record_evidence, 0, 100000);
+    if (clo_wire_has(&f, "collateral_key")) {
+        c->collateral_key = (clo_crypto_public_key){.alg = CLO_SIGN_ED25519, .n = 32};
+        clo_wire_take_fixed(&f, "collateral_key", c->collateral_key.bytes, 32);
+    }
     if (clo_wire_has(&f, "parties_max")) clo_wire_take_int(&f, "parties_max", &c->parties_max, 1, 1000000);
     clo_gateway_options listen = {0};
     if (clo_wire_has(&f, "listen")) clo_gateway_config_listen(&f, &listen);

@@ -22,6 +22,7 @@ typedef struct {
     uint16_t port;
     int64_t runs_max, parties_max;
     int64_t reattest_seconds; /* between two appraisals of this platform */
+    clo_crypto_public_key collateral_key; /* of collateral bundles; n = 0 where none is pinned */
     int64_t record_evidence;  /* how many pieces of evidence that parties sent are kept for replay; 0 = none */
     size_t witness_count;
     clo_client_witness witnesses[SERVICE_WITNESSES_MAX]; /* questions: the log's witness thread only */

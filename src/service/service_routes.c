@@ -46,6 +46,8 @@ NOTED(get_values)
 NOTED(get_evidences)
 NOTED(get_evidence)
 NOTED(get_history)
+NOTED(put_collateral)
+NOTED(get_collateral)
 NOTED(post_party)
 NOTED(get_parties)
 NOTED(post_agreement)
@@ -117,6 +119,9 @@ const clo_gateway_route clo_service_routes[] = {
          "AttestObject", 0),
     OPEN("/api/v1/attestation/reference-values", get_values_list, "Sets of reference values, the newest version of each", "attestation", "ReferenceValues"),
     OPEN("/api/v1/attestation/reference-values/{name}", get_values, "The signed file; ?version= an older one", "attestation", "Binary"),
+    GET("/api/v1/attestation/collateral", get_collateral, "The installed bundle of collateral", "attestation", "Collateral"),
+    {CLO_GATEWAY_PUT, "/api/v1/attestation/collateral", CLO_GATEWAY_AUTH_PARTY, 0, CLO_COLLATERAL_BUNDLE_MAX, NULL, NULL, noted_put_collateral, NULL, "attestation",
+     "Install a newer bundle, signed by the key that this operator pins", "Binary", "Collateral", 0},
     GET("/api/v1/attestation/records", get_evidences, "Evidence of the caller that was recorded", "attestation", "Records"),
     GET("/api/v1/attestation/records/{id}", get_evidence, "One evidence record, for replay", "attestation", "Binary"),
     {CLO_GATEWAY_POST, "/api/v1/parties", CLO_GATEWAY_AUTH_NONE, 0, 65536, NULL, NULL, noted_post_party, NULL, "parties", "Register a party (*.party file)", "Binary",

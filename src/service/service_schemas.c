@@ -33,6 +33,8 @@ const clo_gateway_schema clo_service_schemas[] = {
                      ",\"version\":" INTEGER ",\"owner\":" STRING ",\"created\":" STRING ",\"log_index\":" INTEGER "}}"},
     {"Policies", LIST("policies", "AttestObject")},
     {"ReferenceValues", LIST("reference_values", "AttestObject")},
+    {"Collateral", "{\"type\":\"object\",\"required\":[\"version\",\"issued\",\"not_after\",\"items\"],\"properties\":{\"version\":" INTEGER ",\"issued\":" STRING
+                   ",\"not_after\":" STRING ",\"items\":" INTEGER "}}"},
     {"Record", "{\"type\":\"object\",\"required\":[\"id\",\"time\",\"type\",\"verdict\"],\"properties\":{\"id\":" STRING ",\"time\":" STRING ",\"type\":" STRING
                ",\"verdict\":" STRING "}}"},
     {"Records", LIST("records", "Record")},

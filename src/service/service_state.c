@@ -65,6 +65,7 @@ CLO_R clo_service_open(clo_service *s)
     s->locks_ready = true;
     CLO_TRY(clo_store_open(&s->store, s->config.home));
     CLO_TRY(clo_service_verifier_open(&s->verifier, s->config.home));
+    CLO_TRY(clo_service_collateral_load(&s->verifier, s->config.home, clo_crypto_public_key_span(&s->config.collateral_key), s->started));
     CLO_TRY(clo_os_path_join(directory, sizeof directory, s->config.home, "sim-tee"));
     CLO_TRY(clo_tee_sim_open(&s->sim, directory));
     CLO_TRY(clo_service_host_measure(s->config.enclave, s->measurement));

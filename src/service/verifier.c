@@ -7,13 +7,14 @@
 #include "collab/party.h"
 #include "crypto/hash.h"
 #include "os/file.h"
+#include "os/log.h"
 #include "wire/cbor.h"
 #include "wire/cose.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { SIGNED_PART = 16, POLICY_ITEMS_MAX = 20000 };
+enum { SIGNED_PART = 16, POLICY_ITEMS_MAX = 20000, COLLATERAL_ARENA_MAX = 32 << 20 };
 static const char policy_type[] = "application/cloister-attest-policy", policy_format[] = "cloister-attest-policy/1";
 
 CLO_R clo_service_verifier_open(clo_service_verifier *v, const char *home)
@@ -35,12 +36,18 @@ CLO_R clo_service_verifier_open(clo_service_verifier *v, const char *home)
     CLO_TRY(clo_crypto_sign_public_of(&v->key, &v->public_key));
     CLO_TRY(clo_crypto_random(v->nonce_key, sizeof v->nonce_key));
     (void)pthread_mutex_init(&v->lock, NULL);
+    (void)pthread_rwlock_init(&v->collateral_lock, NULL);
+    clo_arena_init(&v->collateral_arena, COLLATERAL_ARENA_MAX);
     return clo_attest_cache_new(&v->cache);
 }
 
 void clo_service_verifier_close(clo_service_verifier *v)
 {
-    if (v->cache != NULL) (void)pthread_mutex_destroy(&v->lock);
+    if (v->cache != NULL) {
+        (void)pthread_mutex_destroy(&v->lock);
+        (void)pthread_rwlock_destroy(&v->collateral_lock);
+    }
+    clo_arena_free(&v->collateral_arena);
     clo_attest_cache_free(&v->cache);
     clo_crypto_private_key_wipe(&v->key);
     clo_wipe(v->nonce_key, sizeof v->nonce_key);
@@ -179,6 +186,17 @@ static clo_err demand_nonce(clo_arena *a, const clo_service_question *q, clo_att
     return clo_crypto_hash(CLO_HASH_SHA512, clo_buf_span(&message), policy->report_data);
 }
 
+/* What a first look lacks is looked for in the installed bundle: by the claims that the evidence made. */
+static clo_err appraise_again(clo_service_verifier *v, clo_arena *a, const clo_service_question *q, int64_t now, const clo_attest_policy *policy, clo_attest_result *out)
+{
+    clo_attest_part parts[CLO_ATTEST_PARTS_MAX];
+    size_t count = q->collateral_count;
+    memcpy(parts, q->collateral, count * sizeof parts[0]);
+    clo_attest_collateral_select(&v->collateral, out->tee, out->claims, parts, &count, CLO_ATTEST_PARTS_MAX);
+    if (count == q->collateral_count) return CLO_OK;
+    return clo_attest_verify_with(a, v->cache, q->type, q->evidence, q->evidence_count, parts, count, policy, now, out);
+}
+
 CLO_R clo_service_appraise(clo_service_verifier *v, clo_store *store, clo_arena *a, const clo_service_question *q, int64_t now,
                            clo_attest_policy **policy, clo_attest_result **out)
 {
@@ -190,5 +208,65 @@ CLO_R clo_service_appraise(clo_service_verifier *v, clo_store *store, clo_arena 
     if (q->nonce.n > 0) CLO_TRY(demand_nonce(a, q, *policy));
     CLO_TRY(clo_arena_alloc(a, sizeof(clo_attest_result), &memory));
     *out = memory;
-    return clo_attest_verify_with(a, v->cache, q->type, q->evidence, q->evidence_count, q->collateral, q->collateral_count, *policy, now, *out);
+    CLO_TRY(clo_attest_verify_with(a, v->cache, q->type, q->evidence, q->evidence_count, q->collateral, q->collateral_count, *policy, now, *out));
+    if ((*out)->valid) return CLO_OK;
+    (void)pthread_rwlock_rdlock(&v->collateral_lock);
+    bool usable = v->collateral.version > 0 && v->collateral.not_after >= now;
+    clo_err e = usable ? appraise_again(v, a, q, now, *policy, *out) : CLO_OK;
+    (void)pthread_rwlock_unlock(&v->collateral_lock);
+    return e;
+}
+
+/* The lock is held for writing, or nobody else is there yet. */
+static clo_err collateral_take(clo_service_verifier *v, clo_span file, int64_t min_version, int64_t now)
+{
+    clo_arena next;
+    clo_attest_collateral_set set;
+    clo_arena_init(&next, COLLATERAL_ARENA_MAX);
+    clo_span kept;
+    clo_err e = clo_arena_copy(&next, file, &kept);
+    if (!clo_failed(e)) e = clo_attest_collateral_open(&next, kept, &v->collateral_key, min_version, now, &set);
+    if (clo_failed(e)) {
+        clo_arena_free(&next);
+        return e;
+    }
+    clo_arena_free(&v->collateral_arena);
+    v->collateral_arena = next;
+    v->collateral = set;
+    return CLO_OK;
+}
+
+CLO_R clo_service_collateral_load(clo_service_verifier *v, const char *home, clo_span key, int64_t now)
+{
+    if (key.n == 0) return CLO_OK;
+    CLO_TRY(clo_crypto_public_key_parse(CLO_SIGN_ED25519, key, &v->collateral_key));
+    v->have_collateral_key = true;
+    CLO_TRY(clo_os_path_join(v->collateral_path, sizeof v->collateral_path, home, "collateral.bundle"));
+    if (!clo_os_file_exists(v->collateral_path)) return CLO_OK;
+    CLO_AUTO(clo_buf_free) clo_buf file;
+    clo_buf_init(&file, CLO_COLLATERAL_BUNDLE_MAX);
+    CLO_TRY(clo_os_file_read(v->collateral_path, CLO_COLLATERAL_BUNDLE_MAX, &file));
+    clo_err e = collateral_take(v, clo_buf_span(&file), 1, now);
+    if (clo_failed(e)) clo_os_log_failure("collateral", NULL, e); /* verdicts that need it will say what is missing */
+    return CLO_OK;
+}
+
+CLO_R clo_service_collateral_install(clo_service_verifier *v, clo_span file, int64_t now)
+{
+    CLO_CHECKF(v->have_collateral_key, CLO_E_UNSUPPORTED, "this operator pins no key of collateral bundles: set collateral_key in cloisterd.yaml");
+    (void)pthread_rwlock_wrlock(&v->collateral_lock);
+    /* Taken first, then written: a crash between the two leaves the older one, which the sender's repetition replaces. */
+    clo_err e = collateral_take(v, file, v->collateral.version, now);
+    if (!clo_failed(e)) e = clo_os_file_write_atomic(v->collateral_path, file, 0600);
+    (void)pthread_rwlock_unlock(&v->collateral_lock);
+    return e;
+}
+
+clo_attest_collateral_set clo_service_collateral_installed(clo_service_verifier *v)
+{
+    (void)pthread_rwlock_rdlock(&v->collateral_lock);
+    clo_attest_collateral_set set = v->collateral;
+    (void)pthread_rwlock_unlock(&v->collateral_lock);
+    set.items = NULL;
+    return set;
 }

@@ -2,6 +2,7 @@
 #ifndef CLO_SERVICE_VERIFIER_H
 #define CLO_SERVICE_VERIFIER_H
 #include "attest/attest.h"
+#include "attest/collateral_bundle.h"
 #include "crypto/sign.h"
 #include "os/clock.h"
 #include "store/store.h"
@@ -15,6 +16,12 @@ typedef struct {
     clo_crypto_public_key public_key;
     clo_attest_cache *cache;
     uint8_t nonce_key[32];
+    bool have_collateral_key;
+    clo_crypto_public_key collateral_key; /* whose bundles count */
+    char collateral_path[600];
+    pthread_rwlock_t collateral_lock; /* guards the two; held for reading through an appraisal that uses them */
+    clo_arena collateral_arena;
+    clo_attest_collateral_set collateral; /* version 0 = none */
     pthread_mutex_t lock; /* leaf; guards used */
     struct {
         int64_t expires;
@@ -24,6 +31,12 @@ typedef struct {
 
 /** home/attestation.key is made on first use. Errors: IO, MALFORMED. */
 CLO_R clo_service_verifier_open(clo_service_verifier *v, const char *home);
+/** Pin the key of collateral bundles and load home/collateral.bundle where it is there; one that is over is left alone and said. */
+CLO_R clo_service_collateral_load(clo_service_verifier *v, const char *home, clo_span key, int64_t now);
+/** Install a newer bundle, durably. Errors: UNSUPPORTED (no key is pinned), those of clo_attest_collateral_open. */
+CLO_R clo_service_collateral_install(clo_service_verifier *v, clo_span file, int64_t now);
+/** What is installed; version 0 = nothing. */
+clo_attest_collateral_set clo_service_collateral_installed(clo_service_verifier *v);
 void clo_service_verifier_close(clo_service_verifier *v);
 
 /** be64 expiry ‖ 8 random bytes ‖ 16 bytes of HMAC-SHA-256 over both under a key of this process: nothing is kept until it is used. */

@@ -209,6 +209,61 @@ def reference_values(place):
         equal(answer.json().get("result", {}).get("verdict"), verdict, f"{values}: {answer!r}") if answer.status == 200 else equal((verdict, answer.status), ("invalid", 403), repr(answer))
 
 
+@scenario("a bundle of collateral is taken from the pinned key alone, only upwards, and fills what evidence lacks; the command line publishes and signs")
+def collateral(place):
+    w = place.world
+    done = place.north.must_json("attest", "publish", "policy", "published", w.write("p.json", json.dumps({"allow_simulated": True})))
+    equal(done["version"], 1, "the first version")
+    equal(place.north.must_json("attest", "publish", "policy", "published", w.path("p.json"))["version"], 2, "the next")
+    values = {"values": [{"name": "x", "version": "1", "tee": "sim", "environment": {}, "claims": {"measurement": ["ab" * 48]}}]}
+    equal(place.north.must_json("attest", "publish", "values", "published", w.write("v.json", json.dumps(values)))["version"], 1, "values")
+    check(place.north.cli("attest", "publish", "policy", "published", w.write("odd.json", '{"allow_all": true}')).code == 2, "an unknown member")
+    folder = w.path("collateral")
+    os.makedirs(folder)
+    nonce = place.nonce()
+    whole = cbor_decode(base64.b64decode(place.evidence(nonce)))
+    with open(os.path.join(folder, "vcek.der"), "wb") as file:
+        file.write(whole["ek"])
+    with open(os.path.join(folder, "crl.der"), "wb") as file:
+        file.write(whole["crl"])
+    items = [{"type": "sim", "role": "vcek_or_vlek", "file": "vcek.der"}, {"type": "sim", "role": "crl", "file": "crl.der"},
+             {"type": "tdx", "role": "crl", "file": "vcek.der", "when": {"pck.fmspc": "00806f050000"}}]
+    w.write("collateral/index.json", json.dumps(items))
+    bundles = {}
+    for version in (1, 2):
+        made = place.north.must_json("attest", "bundle", folder, "--version-number", str(version), "--out", w.path(f"bundle{version}"))
+        bundles[version] = w.path(f"bundle{version}")
+    shown = place.analyst.must("attest", "bundle", bundles[2], "--show", made["collateral_key"])
+    check("vcek_or_vlek" in shown.out and "fmspc" in shown.out, repr(shown))
+    check(place.analyst.cli("attest", "bundle", bundles[2], "--show", "00" * 32).code == 1, "another key")
+    unpinned = place.north.cli("attest", "publish", "collateral", bundles[1])
+    check(unpinned.code != 0 and "collateral_key" in unpinned.err, repr(unpinned))
+    equal(place.get(BASE + "collateral").status, 401, "without a token")
+    equal(place.north.ask("GET", BASE + "collateral").status, 404, "nothing is installed")
+    w.operator.stop()
+    with open(os.path.join(w.operator_home, "cloisterd.yaml"), "a") as file:
+        file.write(f'collateral_key: "{made["collateral_key"]}"\n')
+    w.operator.start()
+    name = place.policy()
+
+    def bare(nonce):
+        part = cbor_decode(base64.b64decode(place.evidence(nonce)))
+        chain = b"".join(b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(one) + b"-----END CERTIFICATE-----\n" for one in part["chain"])
+        return place.verify(type="sim", evidence={"report": base64.b64encode(part["report"]).decode()}, collateral={"ask_ark_chain": base64.b64encode(chain).decode()}, nonce=nonce,
+                            domain=DOMAIN, policy=name).json()["result"]
+    equal(bare(place.nonce())["reason"], "collateral_missing", "before")
+    place.north.must("attest", "publish", "collateral", bundles[2])
+    equal(bare(place.nonce())["verdict"], "valid", "the bundle has what is missing")
+    older = place.north.cli("attest", "publish", "collateral", bundles[1])
+    check(older.code != 0 and "version" in older.err, repr(older))
+    forged = place.analyst.must_json("attest", "bundle", folder, "--version-number", "9", "--out", w.path("forged"))
+    check(place.north.cli("attest", "publish", "collateral", forged["file"]).code == 1, "another signer")
+    w.operator.kill()
+    w.operator.start()
+    equal(place.north.ask("GET", BASE + "collateral").json()["version"], 2, "after kill -9")
+    equal(bare(place.nonce())["verdict"], "valid", "after kill -9")
+
+
 @scenario("evidence that a party sent is kept for replay, the newest only, and for that party alone")
 def records(place):
     w = place.world
