@@ -102,7 +102,7 @@ static clo_err merge(const composite *m, size_t index)
     for (size_t i = 0; i < r->check_count; i++) {
         if (r->checks[i].ok) continue;
         (void)snprintf(name, sizeof name, "%s.%.30s", s->name, r->checks[i].name);
-        (void)clo_attest_check_add(whole, name, false, r->reason, r->checks[i].expected, r->checks[i].actual);
+        (void)clo_attest_check_add(whole, name, false, r->checks[i].reason, r->checks[i].expected, r->checks[i].actual);
     }
     (void)snprintf(name, sizeof name, "part.%s", s->name);
     (void)snprintf(expected, sizeof expected, "valid %s evidence, bound to the nonce", s->tee);
@@ -170,10 +170,8 @@ static clo_err judge(composite *m)
     clo_attest_context *c = m->c;
     const clo_attest_policy *p = c->policy;
     uint8_t commitment[64];
-    if (p->expected_nonce.n == 0) {
+    if (p->expected_nonce.n == 0) /* refused, but what the parts claim can be looked at */
         (void)clo_attest_check_add(c->out, "nonce", false, "binding", "expected_nonce in the policy: all parts are bound to it", "none");
-        return CLO_OK;
-    }
     clo_span bound = p->have_report_data ? clo_span_of(p->report_data, sizeof p->report_data) : clo_span_of(NULL, 0);
     CLO_TRY(clo_attest_composite_commitment(p->expected_nonce, bound, m->parts, m->count, commitment));
     clo_err e = clo_attest_composite_root(m->parts[0].type, commitment, &m->in_report_data, m->shown, &m->shown_size);
