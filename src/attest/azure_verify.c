@@ -95,12 +95,8 @@ static clo_err judge_registers(clo_attest_context *c, azure *z, const tpm_signat
     tpm_quoted quoted = {.quote = &z->quote, .signature = s, .key = z->ak, .pcrs = have ? &pcrs : NULL, .signature_reason = signature_reason(z)};
     if (s != NULL) CLO_TRY(clo_attest_tpm_quote_judge(c, &quoted));
     const clo_attest_tpm_bank *bank = have ? clo_attest_tpm_bank_find(&pcrs, CLO_TPM_SHA256) : NULL;
-    uint32_t registers = 0;
-    for (size_t i = 0; i < z->quote.selection_count; i++) {
-        if (z->quote.selections[i].hash == CLO_TPM_SHA256) registers = z->quote.selections[i].registers;
-    }
     if (bank != NULL) {
-        CLO_TRY(clo_attest_tpm_pcrs_claims(c->arena, bank, registers, &node));
+        CLO_TRY(clo_attest_tpm_pcrs_claims(c->arena, bank, clo_attest_tpm_selected(&z->quote, CLO_TPM_SHA256), &node));
         CLO_TRY(clo_wire_set(c->arena, c->out->claims, "pcrs", node));
     }
     return log.n != 0 && have ? clo_attest_tpm_log_judge(c, log, &z->quote, &pcrs, c->out->claims) : CLO_OK;

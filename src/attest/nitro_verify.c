@@ -37,16 +37,6 @@ static void path_release(nitro_path **path)
     *path = NULL;
 }
 
-static clo_err path_new(nitro_path **out)
-{
-    nitro_path *path = calloc(1, sizeof *path);
-    CLO_CHECK(path != NULL, CLO_E_NOMEM);
-    path->base.owners = 1;
-    path->base.destroy = path_destroy;
-    *out = path;
-    return CLO_OK;
-}
-
 static clo_span list_of(const clo_attest_context *c, size_t bundle_index)
 {
     char role[32];
@@ -58,8 +48,10 @@ static clo_span list_of(const clo_attest_context *c, size_t bundle_index)
 /* The bundle's certificates; *path stays NULL where one cannot be read (a failed check). */
 static clo_err path_read(clo_attest_context *c, const nitro_document *d, nitro_path **path)
 {
-    CLO_AUTO(path_release) nitro_path *made = NULL;
-    CLO_TRY(path_new(&made));
+    CLO_AUTO(path_release) nitro_path *made = calloc(1, sizeof *made);
+    CLO_CHECK(made != NULL, CLO_E_NOMEM);
+    made->base.owners = 1;
+    made->base.destroy = path_destroy;
     for (size_t i = d->bundle_count; i-- > 0;) {
         clo_crypto_public_key key;
         clo_err e = clo_crypto_cert_parse(&made->certs[made->count], d->bundle[i]);
@@ -202,14 +194,10 @@ static void judge_policy(clo_attest_context *c, const nitro_document *d)
 /* COSE_Sign1 and the payload in it. *ok: both could be read. */
 static clo_err take_document(clo_attest_context *c, clo_wire_cose *cose, nitro_document *d, bool *ok)
 {
-    const clo_attest_part *part = clo_attest_part_find(c, "report");
-    if (part == NULL) part = clo_attest_part_find(c, "document");
-    *ok = false;
-    if (part == NULL || part->bytes.n > NITRO_DOCUMENT_MAX) {
-        (void)clo_attest_check_add(c->out, "document", false, "malformed", "an attestation document of at most 16 KiB", part == NULL ? "none" : "more");
-        return CLO_OK;
-    }
-    clo_err e = clo_wire_cose_parse(c->arena, part->bytes, true, cose);
+    clo_span bytes = clo_attest_part_bytes(c, "report");
+    if (bytes.n == 0) bytes = clo_attest_part_bytes(c, "document");
+    clo_err e = bytes.n > NITRO_DOCUMENT_MAX ? CLO_FAILF(CLO_E_TOO_LARGE, "a document has at most %d bytes", (int)NITRO_DOCUMENT_MAX)
+                                             : clo_wire_cose_parse(c->arena, bytes, true, cose);
     if (!clo_failed(e) && !cose->is_sign1) e = CLO_FAILF(CLO_E_MALFORMED, "the document is no COSE_Sign1");
     if (!clo_failed(e)) e = clo_attest_nitro_document_parse(c->arena, cose->payload, d);
     if (clo_failed(e) && !clo_attest_err_is_about_input(e)) return e;

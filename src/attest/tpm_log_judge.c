@@ -20,16 +20,6 @@ typedef struct {
     clo_wire_node *shown; /* register -> events */
 } log_facts;
 
-static bool bit(uint32_t word, unsigned index) { return ((word >> index) & 1) != 0; }
-
-static uint32_t selected(const tpm_quote *q, uint16_t hash)
-{
-    for (size_t i = 0; i < q->selection_count; i++) {
-        if (q->selections[i].hash == hash) return q->selections[i].registers;
-    }
-    return 0;
-}
-
 /* Registers of the firmware are compared even where the log has nothing of them, the others where it has. */
 static void compare_bank(clo_attest_context *c, const clo_attest_tpm_bank *replayed, const clo_attest_tpm_bank *quoted, uint32_t quoted_registers, log_facts *f)
 {
@@ -41,7 +31,7 @@ static void compare_bank(clo_attest_context *c, const clo_attest_tpm_bank *repla
     got[0] = '\0';
     uint32_t compared = quoted->known & quoted_registers & (replayed->known | FIRMWARE_REGISTERS);
     for (unsigned i = 0; i < CLO_TPM_REGISTERS; i++) {
-        if (!bit(compared, i)) continue;
+        if (!tpm_bit(compared, i)) continue;
         if (memcmp(replayed->values[i], quoted->values[i], clo_crypto_hash_size(hash)) == 0) {
             proven |= UINT32_C(1) << i;
         } else if (at + 8 < sizeof got) {
@@ -83,7 +73,7 @@ static clo_err judge_event(const clo_attest_tpm_event *e, clo_span digest, log_f
     CLO_TRY(clo_attest_tpm_hash(f->hash, &hash));
     CLO_TRY(clo_crypto_hash(hash, e->data, made));
     bool ours = clo_span_equal(digest, clo_span_of(made, clo_crypto_hash_size(hash)));
-    bool separated = bit(f->separated, e->pcr);
+    bool separated = tpm_bit(f->separated, e->pcr);
     if (e->type == CLO_TPM_EV_SEPARATOR) {
         bool usual = e->data.n == 4 && (memcmp(e->data.p, "\0\0\0\0", 4) == 0 || memcmp(e->data.p, "\xff\xff\xff\xff", 4) == 0);
         if (!ours || !usual) f->failed = true;
@@ -100,7 +90,7 @@ static clo_err judge_event(const clo_attest_tpm_event *e, clo_span digest, log_f
 static clo_err show_event(clo_arena *a, const clo_attest_tpm_event *e, clo_span digest, log_facts *f)
 {
     static const uint32_t shown = UINT32_C(1) << 4 | UINT32_C(1) << 7 | UINT32_C(1) << 8 | UINT32_C(1) << 9 | UINT32_C(1) << 11;
-    if (!bit(shown, e->pcr)) return CLO_OK;
+    if (!tpm_bit(shown, e->pcr)) return CLO_OK;
     char name[4];
     (void)snprintf(name, sizeof name, "%u", (unsigned)e->pcr);
     clo_wire_node *list = clo_wire_get(f->shown, name), *one = NULL;
@@ -125,7 +115,7 @@ static clo_err walk(clo_arena *a, clo_span bytes, log_facts *f)
     for (;;) {
         CLO_TRY(clo_attest_tpm_log_next(&log, &e, &there));
         if (!there) return CLO_OK;
-        if (e.type == CLO_TPM_EV_NO_ACTION || !bit(f->proven, e.pcr)) continue;
+        if (e.type == CLO_TPM_EV_NO_ACTION || !tpm_bit(f->proven, e.pcr)) continue;
         for (size_t i = 0; i < e.digest_count; i++) {
             if (e.digests[i].hash != f->hash) continue;
             CLO_TRY(judge_event(&e, e.digests[i].digest, f));
@@ -143,7 +133,7 @@ static clo_err set_claims(clo_arena *a, const log_facts *f, clo_wire_node *claim
     CLO_TRY(clo_wire_set_bool(a, map, "firmware_debugger", f->debugged));
     CLO_TRY(clo_wire_array(a, &list));
     for (unsigned i = 0; i < CLO_TPM_REGISTERS; i++) {
-        if (!bit(f->separated, i)) continue;
+        if (!tpm_bit(f->separated, i)) continue;
         CLO_TRY(clo_wire_int(a, i, &n));
         CLO_TRY(clo_wire_append(list, n));
     }
@@ -161,7 +151,7 @@ clo_err clo_attest_tpm_log_judge(clo_attest_context *c, clo_span log, const tpm_
         return CLO_OK;
     for (size_t i = 0; i < f.replayed.count; i++) {
         const clo_attest_tpm_bank *bank = clo_attest_tpm_bank_find(quoted, f.replayed.banks[i].hash);
-        if (bank != NULL) compare_bank(c, &f.replayed.banks[i], bank, selected(quote, bank->hash), &f);
+        if (bank != NULL) compare_bank(c, &f.replayed.banks[i], bank, clo_attest_tpm_selected(quote, bank->hash), &f);
     }
     if (!clo_attest_check_add(c->out, "event_log.bank", f.hash != 0, "event_log_mismatch", "a bank of SHA-256 or better in log and quote",
                               f.hash != 0 ? clo_attest_tpm_hash_name(f.hash) : "none"))

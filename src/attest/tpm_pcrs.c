@@ -9,8 +9,6 @@
 
 enum { PCRS_JSON_MAX = 32 * 1024 };
 
-static bool bit(uint32_t word, unsigned index) { return ((word >> index) & 1) != 0; }
-
 static clo_err take_bank(clo_span name, clo_span object, clo_attest_tpm_pcrs *out)
 {
     static const uint16_t algs[] = {CLO_TPM_SHA1, CLO_TPM_SHA256, CLO_TPM_SHA384, CLO_TPM_SHA512};
@@ -30,7 +28,7 @@ static clo_err take_bank(clo_span name, clo_span object, clo_attest_tpm_pcrs *ou
         uint64_t index = 0;
         CLO_TRY(clo_u64_parse(&index, key));
         CLO_CHECKF(index < CLO_TPM_REGISTERS, CLO_E_RANGE, "a TPM has the registers 0 to %d", (int)CLO_TPM_REGISTERS - 1);
-        CLO_CHECKF(!bit(bank->known, (unsigned)index), CLO_E_DUPLICATE, "the value of register %u comes twice", (unsigned)index);
+        CLO_CHECKF(!tpm_bit(bank->known, (unsigned)index), CLO_E_DUPLICATE, "the value of register %u comes twice", (unsigned)index);
         CLO_TRY(clo_wire_json_view_hex(value, bank->values[index], clo_crypto_hash_size(hash)));
         bank->known |= UINT32_C(1) << index;
     }
@@ -70,12 +68,20 @@ clo_err clo_attest_tpm_pcrs_claims(clo_arena *a, const clo_attest_tpm_bank *bank
     CLO_TRY(clo_wire_map(a, &map));
     for (unsigned i = 0; i < CLO_TPM_REGISTERS; i++) {
         char name[4];
-        if (!bit(bank->known & registers, i)) continue;
+        if (!tpm_bit(bank->known & registers, i)) continue;
         (void)snprintf(name, sizeof name, "%u", i);
         CLO_TRY(clo_wire_set_bytes(a, map, name, clo_span_of(bank->values[i], clo_crypto_hash_size(hash))));
     }
     *out = map;
     return CLO_OK;
+}
+
+uint32_t clo_attest_tpm_selected(const tpm_quote *q, uint16_t hash)
+{
+    for (size_t i = 0; i < q->selection_count; i++) {
+        if (q->selections[i].hash == hash) return q->selections[i].registers;
+    }
+    return 0;
 }
 
 clo_err clo_attest_tpm_pcr_digest(const tpm_quote *q, const clo_attest_tpm_pcrs *pcrs, clo_crypto_hash_alg hash, uint8_t out[CLO_HASH_MAX])
@@ -88,8 +94,8 @@ clo_err clo_attest_tpm_pcr_digest(const tpm_quote *q, const clo_attest_tpm_pcrs 
         clo_crypto_hash_alg of_bank = CLO_HASH_SHA256;
         if (bank != NULL) CLO_TRY(clo_attest_tpm_hash(bank->hash, &of_bank));
         for (unsigned k = 0; k < 32; k++) {
-            if (!bit(s->registers, k)) continue;
-            CLO_CHECKF(bank != NULL && k < CLO_TPM_REGISTERS && bit(bank->known, k), CLO_E_MISSING_FIELD, "no value of register %u in bank 0x%x", k,
+            if (!tpm_bit(s->registers, k)) continue;
+            CLO_CHECKF(bank != NULL && k < CLO_TPM_REGISTERS && tpm_bit(bank->known, k), CLO_E_MISSING_FIELD, "no value of register %u in bank 0x%x", k,
                        (unsigned)s->hash);
             CLO_TRY(clo_crypto_hasher_put(h, clo_span_of(bank->values[k], clo_crypto_hash_size(of_bank))));
         }

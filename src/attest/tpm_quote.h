@@ -39,6 +39,10 @@ typedef struct {
 
 /** A check of what was read: a failure about the bytes is a failed one and *ok = false; other failures are returned. */
 CLO_R clo_attest_tpm_noted(clo_attest_context *c, clo_err e, const char *name, const char *reason, const char *expected, bool *ok);
+static inline bool tpm_bit(uint32_t word, unsigned index) { return ((word >> index) & 1) != 0; }
+/** The registers that a quote selects of a bank. */
+uint32_t clo_attest_tpm_selected(const tpm_quote *q, uint16_t hash);
+
 /** Layouts. Errors: TRUNCATED, TRAILING, MALFORMED, UNSUPPORTED. */
 CLO_R clo_attest_tpm_quote_parse(clo_span bytes, tpm_quote *out);
 CLO_R clo_attest_tpm_signature_parse(clo_span bytes, tpm_signature *out);
