@@ -351,12 +351,48 @@ static void test_taking(void **state)
     assert_int_equal(chain.count, 6);
 }
 
+/* Intel's certificates that are parsed once: all of them are there, shared by whoever meets them, and still nobody's anchor by that. */
+static void test_common(void **state)
+{
+    (void)state;
+    clo_crypto_cert *const *common = NULL;
+    size_t count = clo_attest_intel_known(&common);
+    assert_int_equal(count, 5);
+    assert_true(clo_crypto_cert_self_issued(common[0]));
+    CLO_AUTO(clo_attest_chain_free) clo_attest_chain chain = {.name = "test"};
+    CLO_AUTO(clo_buf_free) clo_buf pem;
+    clo_buf_init(&pem, 32768);
+    for (size_t i = 0; i < count; i++) {
+        assert_ok(clo_crypto_cert_signed_by(common[i], common[0])); /* really verified, whatever is known by hash */
+        assert_ok(clo_crypto_cert_to_pem(common[i], &pem));
+    }
+    assert_ok(clo_attest_chain_take(&chain, clo_buf_span(&pem)));
+    for (size_t i = 0; i < count; i++) assert_ptr_equal(chain.certs[i], common[i]);
+    clo_attest_chain_free(&chain);
+    clo_buf_clear(&pem);
+    assert_ok(clo_crypto_cert_to_pem(common[1], &pem));
+    assert_ok(clo_crypto_cert_to_pem(common[0], &pem));
+    assert_ok(clo_attest_chain_take(&chain, clo_buf_span(&pem)));
+    clo_attest_context c = context(NOW);
+    bool ok = false;
+    root_part.bytes = clo_span_of(NULL, 0);
+    c.collateral_count = 0;
+    policy.custom_root = false;
+    assert_ok(clo_attest_chain_judge(&c, &chain, CLO_ATTEST_ANCHOR_INTEL, false, &ok));
+    assert_true(ok);
+    c = context(NOW);
+    assert_ok(clo_attest_chain_judge(&c, &chain, CLO_ATTEST_ANCHOR_NITRO, false, &ok));
+    assert_false(ok);
+    assert_string_equal(result.reason, "wrong_root");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_good, fresh),       cmocka_unit_test_setup(test_windows, fresh),     cmocka_unit_test_setup(test_signatures, fresh),
         cmocka_unit_test_setup(test_path_length, fresh), cmocka_unit_test_setup(test_roots, fresh),       cmocka_unit_test_setup(test_revocation, fresh),
         cmocka_unit_test_setup(test_list_forms, fresh), cmocka_unit_test_setup(test_shared_list, fresh), cmocka_unit_test_setup(test_taking, fresh),
+        cmocka_unit_test_setup(test_common, fresh),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
