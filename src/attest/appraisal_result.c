@@ -19,11 +19,27 @@ static void copy_cut(char *to, size_t to_size, const char *from)
     to[n] = '\0';
 }
 
+/* What was cut within a character loses its last bytes; what is no UTF-8 at all (names in others' certificates) shows '?' for each such byte. */
+static void text_clean(char *text)
+{
+    size_t n = strlen(text);
+    if (clo_utf8_valid(clo_span_of((const uint8_t *)text, n))) return;
+    for (size_t cut = 1; cut <= 3 && cut < n; cut++) {
+        if (!clo_utf8_valid(clo_span_of((const uint8_t *)text, n - cut))) continue;
+        text[n - cut] = '\0';
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if ((unsigned char)text[i] >= 0x80) text[i] = '?';
+    }
+}
+
 bool clo_attest_check_add(clo_attest_result *r, const char *name, bool ok, const char *reason, const char *expected, const char *actual)
 {
     if (!ok && r->reason[0] == '\0') {
         (void)snprintf(r->reason, sizeof r->reason, "%s", reason);
         (void)snprintf(r->detail, sizeof r->detail, "%s: expected %s, got %s", name, expected, actual);
+        text_clean(r->detail);
     }
     r->judged |= clo_attest_judged_bit(reason);
     /* A full list drops only checks that passed or that are not the first failure: the reason is already set. */
@@ -34,6 +50,11 @@ bool clo_attest_check_add(clo_attest_result *r, const char *name, bool ok, const
     copy_cut(check->reason, sizeof check->reason, reason);
     copy_cut(check->expected, sizeof check->expected, expected);
     copy_cut(check->actual, sizeof check->actual, actual);
+    if (!ok) { /* denials carry these on; those of passed checks are cleaned where they are shown */
+        text_clean(check->name);
+        text_clean(check->expected);
+        text_clean(check->actual);
+    }
     return ok;
 }
 
@@ -118,8 +139,12 @@ static clo_err checks_tree(clo_arena *a, const clo_attest_result *result, clo_wi
     clo_wire_node *list = NULL;
     CLO_TRY(clo_wire_array(a, &list));
     for (size_t i = 0; i < result->check_count; i++) {
-        const clo_attest_check *check = &result->checks[i];
+        clo_attest_check shown = result->checks[i];
+        const clo_attest_check *check = &shown;
         clo_wire_node *one = NULL;
+        text_clean(shown.name);
+        text_clean(shown.expected);
+        text_clean(shown.actual);
         CLO_TRY(clo_wire_map(a, &one));
         CLO_TRY(clo_wire_set_text(a, one, "name", check->name));
         CLO_TRY(clo_wire_set_bool(a, one, "ok", check->ok));

@@ -2,7 +2,7 @@
  * duplicate members), the dispatch over types, and the JSON form of a result. */
 #include "cmocka_all.h"
 
-#include "attest/attest.h"
+#include "attest/attest_int.h"
 #include "base/clo_own.h"
 #include "base/clo_text.h"
 #include "wire/cbor.h"
@@ -315,11 +315,35 @@ static void test_dispatch(void **state)
     assert_int_equal(result.valid_until, 0);
 }
 
+/* Texts of checks are cut and come from others: whatever they hold, a result can be written. */
+static void test_texts_of_checks(void **state)
+{
+    (void)state;
+    CLO_AUTO(clo_arena_free) clo_arena a;
+    clo_arena_init(&a, 1 << 20);
+    char text[400];
+    for (size_t shift = 0; shift < 4; shift++) {
+        memset(text, 'x', sizeof text);
+        for (size_t i = shift; i + 3 < sizeof text; i += 3) memcpy(text + i, "\xe2\x80\xa6", 3);
+        text[sizeof text - 1] = '\0';
+        clo_attest_result_open(&result, "snp");
+        (void)clo_attest_check_add(&result, text, true, "claims", text, text);
+        (void)clo_attest_check_add(&result, text, false, "claims", text, text);
+        (void)clo_attest_check_add(&result, "latin", false, "claims", "M\xfcnchen", "\xff\xfe");
+        (void)clo_attest_check_add(&result, "latin", true, "claims", "M\xfcnchen", "\xff\xfe");
+        clo_attest_result_close(&result);
+        clo_wire_node *tree = NULL;
+        assert_ok(clo_attest_result_tree(&a, &result, &tree));
+        assert_string_equal(result.checks[2].expected, "M?nchen");
+        assert_string_equal(result.checks[2].actual, "??");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_absent_is_strict), cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_bad_policies),
-        cmocka_unit_test(test_open_words), cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_open_words), cmocka_unit_test(test_parts), cmocka_unit_test(test_texts_of_checks),
         cmocka_unit_test(test_golden_bundle),    cmocka_unit_test(test_bad_bundles), cmocka_unit_test(test_dispatch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
