@@ -12,7 +12,7 @@ _cloister()
         run) words="start list show watch cancel" ;;
         output) words="open list" ;;
         receipt) words="verify compare show fetch list" ;;
-        attest) words="verify inspect policy collect fetch" ;;
+        attest) words="verify inspect policy collect fetch publish bundle" ;;
         key) words="list show import disable enable revoke destroy rotate" ;;
         budget) words="list set" ;;
         dp) words="epsilon calibrate sample" ;;
@@ -41,6 +41,7 @@ _cloister()
         "attest policy") words=" --against --type --collateral --at --authority" ;;
         "attest collect") words=" --tee --nonce --out --list --tpm" ;;
         "attest fetch") words=" --nonce --out" ;;
+        "attest bundle") words=" --version-number --days --out --show" ;;
         "measure "*) words=" --tee --explain --agreement --kernel --initrd --cmdline --vcpus --vcpu-type --guest-features --vmm --firmware-digest --two-pass --event-log" ;;
         "budget list") words=" --agreement" ;;
         "dp epsilon") words=" --mechanism --sigma --scale --epsilon --delta --steps --sampling-rate --accountant --count" ;;
