@@ -16,7 +16,8 @@ extern "C" {
 enum {
     CLO_TEE_TPM_PCRS = 24,
     CLO_TEE_TPM_NV_MAX = 8 * 1024,
-    CLO_TEE_AZURE_HCL_REPORT = 0x01400001, /* NV index of the HCL report */
+    CLO_TEE_AZURE_HCL_REPORT = 0x01400001, /* NV index of the HCL report … */
+    CLO_TEE_AZURE_USER_DATA = 0x01400002,  /* … and of the 64 bytes that the next one takes into its claims */
 };
 #define CLO_TEE_AZURE_AK 0x81000003u /* persistent handle of the attestation key */
 
@@ -45,7 +46,8 @@ void clo_tee_tpm_quote_free(clo_tee_tpm_quote *q);
 CLO_R clo_tee_tpm_quote_make(clo_tee_tpm *t, uint32_t handle, clo_span nonce, clo_tee_tpm_quote *out);
 /** An NV index' content (read with owner or its own empty authorisation), appended. Errors also: NOT_FOUND, TOO_LARGE. */
 CLO_R clo_tee_tpm_nv_read(clo_tee_tpm *t, uint32_t index, clo_buf *out);
-/** Define an index of this size and write it; for machines that keep something there for others to read. Errors also: EXISTS. */
+/** Define an index of this size where there is none, and write it; for machines that keep something there for others to read. Errors also:
+ *  EXISTS (there is one of another size). */
 CLO_R clo_tee_tpm_nv_write(clo_tee_tpm *t, uint32_t index, clo_span bytes);
 /** Extend a register of the SHA-256 bank. */
 CLO_R clo_tee_tpm_pcr_extend(clo_tee_tpm *t, unsigned index, const uint8_t digest[32]);
@@ -56,7 +58,8 @@ CLO_R clo_tee_tpm_derive_key(clo_tee_tpm *t, clo_span context, clo_key32 *out);
 /** Evidence bundle {tee "tpm", parts: message, signature_tpmt, ak_public_tpmt, pcrs_json, event_log (where that file is there and fits)};
  *  report_data is the quote's nonce. event_log_path may be NULL. */
 CLO_R clo_tee_tpm_evidence(const char *connection, const char *event_log_path, const uint8_t report_data[64], clo_buf *out);
-/** Evidence bundle {tee "azure-vtpm", parts: hcl_report, tpm_quote_message, tpm_quote_signature, pcrs_sha256}. What Azure's metadata service
+/** Evidence bundle {tee "azure-vtpm", parts: hcl_report, tpm_quote_message, tpm_quote_signature, pcrs_sha256}. report_data is
+ *  the quote's nonce, and the user data of a fresh HCL report where the machine lets the guest write them. What Azure's metadata service
  *  would add (the VCEK and its chain, or the TD quote of the TDREPORT) is collateral that the verifier's side brings. Errors also: UNREACHABLE
  *  (no HCL report: this is no confidential VM of Azure's). */
 CLO_R clo_tee_azure_evidence(const char *connection, const uint8_t report_data[64], clo_buf *out);

@@ -69,8 +69,11 @@ CLO_R clo_tee_tpm_nv_write(clo_tee_tpm *t, uint32_t index, clo_span bytes)
     CLO_CHECKF(bytes.n >= 1 && bytes.n <= CLO_TEE_TPM_NV_MAX, CLO_E_RANGE, "an index holds 1 to %d bytes", (int)CLO_TEE_TPM_NV_MAX);
     clo_err e = clo_tee_tpm_find(t, index, &handle);
     if (!clo_failed(e)) {
+        size_t size = 0;
+        e = nv_size(t, handle, &size);
+        if (!clo_failed(e)) e = size == bytes.n ? nv_put(t, handle, bytes) : CLO_FAILF(CLO_E_EXISTS, "the TPM has an index 0x%08x of %zu bytes", index, size);
         clo_tee_tpm_release(t, &handle);
-        return CLO_FAILF(CLO_E_EXISTS, "the TPM has an index 0x%08x already", index);
+        return e;
     }
     if (e.code != CLO_E_NOT_FOUND) return e;
     TPM2B_NV_PUBLIC space = {.nvPublic = {.nvIndex = index,

@@ -196,6 +196,26 @@ static void test_every_part_binds(void **state)
     assert_string_equal(verdict(clo_buf_span(&bytes), &p, &ark), "malformed");
 }
 
+/* The paravisor finds the caller's bytes where it looks for them, also the second time. */
+static void test_user_data(void **state)
+{
+    NEED_TPM;
+    uint8_t data[64];
+    for (uint8_t round = 1; round < 3; round++) {
+        clo_tee_tpm *t = NULL;
+        CLO_AUTO(clo_buf_free) clo_buf bundle;
+        CLO_AUTO(clo_buf_free) clo_buf held;
+        clo_buf_init(&bundle, 64 * 1024);
+        clo_buf_init(&held, 64);
+        memset(data, round, sizeof data);
+        assert_ok(clo_tee_azure_evidence(machine.connection, data, &bundle));
+        assert_ok(clo_tee_tpm_open(&t, machine.connection));
+        assert_ok(clo_tee_tpm_nv_read(t, CLO_TEE_AZURE_USER_DATA, &held));
+        clo_tee_tpm_close(&t);
+        assert_true(clo_span_equal(clo_buf_span(&held), clo_span_of(data, sizeof data)));
+    }
+}
+
 static void test_not_azure(void **state)
 {
     NEED_TPM;
@@ -221,6 +241,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_accepted_under_its_root_alone),
         cmocka_unit_test(test_every_part_binds),
+        cmocka_unit_test(test_user_data),
         cmocka_unit_test(test_not_azure),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -119,6 +119,8 @@ static void test_indexes(void **state)
     assert_ok(clo_tee_tpm_nv_write(t, 0x01400010, clo_span_of(bytes, sizeof bytes)));
     assert_code(clo_tee_tpm_nv_write(t, 0x01400010, clo_span_of(bytes, 10)), CLO_E_EXISTS);
     assert_code(clo_tee_tpm_nv_write(t, 0x01400011, clo_span_of(bytes, 0)), CLO_E_RANGE);
+    bytes[1] ^= 1; /* one of the same size is written anew */
+    assert_ok(clo_tee_tpm_nv_write(t, 0x01400010, clo_span_of(bytes, sizeof bytes)));
     assert_ok(clo_tee_tpm_nv_read(t, 0x01400010, &got));
     assert_true(clo_span_equal(clo_buf_span(&got), clo_span_of(bytes, sizeof bytes)));
     assert_code(clo_tee_tpm_nv_read(t, 0x01400010, &small), CLO_E_TOO_LARGE);
