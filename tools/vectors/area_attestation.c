@@ -120,7 +120,7 @@ static bool merged_agrees(const clo_wire_node *node, const clo_attest_result *r)
     return name == NULL || (strcspn(name, " ") == strlen(r->tcb_status) && strncmp(name, r->tcb_status, strlen(r->tcb_status)) == 0);
 }
 
-/* The earliest end of the windows that the case names is the end of the verdict. */
+/* No verdict outlasts the windows that the case names. */
 static bool until_agrees(const clo_wire_node *node, const clo_attest_result *r)
 {
     static const char *const windows[] = {"chain_window", "pck_chain_window", "collateral_window"};
@@ -131,7 +131,7 @@ static bool until_agrees(const clo_wire_node *node, const clo_attest_result *r)
         if (clo_failed(clo_time_parse(&one, w->last->text))) return false;
         if (one < end) end = one;
     }
-    return end == INT64_MAX || !r->valid || r->valid_until == end;
+    return !r->valid || r->valid_until <= end;
 }
 
 /* What is absent may stand as an empty text; the provider of a VLEK stands in the case as the printed bytes of its DER. */
