@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-enum { FIRMWARE_REGISTERS = 0xff, EVENTS_SHOWN_MAX = 16, SECURE_BOOT_REGISTER = 7 };
+enum { FIRMWARE_REGISTERS = 0xff, EVENTS_SHOWN_MAX = 12, SECURE_BOOT_REGISTER = 7 };
 
 typedef struct {
     clo_attest_tpm_pcrs replayed;
