@@ -91,7 +91,7 @@ static void bundle_parts(const clo_attest_bundle *b, clo_attest_part *parts, siz
 static bool bundle_parts_allowed(const clo_attest_bundle *b)
 {
     static const char *const roles[] = {"hcl_report", "tpm_quote_message", "tpm_quote_signature", "pcrs_sha256", "td_quote", "message", "signature_tpmt",
-                                        "ak_public_tpmt", "ak_public_spki_der", "ak_certificate", "ak_chain", "pcrs_json", "event_log", "user_data", "optee_measurement"};
+                                        "ak_public_tpmt", "ak_public_spki_der", "pcrs_json", "event_log", "user_data", "optee_measurement"};
     for (size_t i = 0; i < b->part_count; i++) {
         bool known = false;
         for (size_t k = 0; k < sizeof roles / sizeof roles[0]; k++) known = known || strcmp(b->parts[i].role, roles[k]) == 0;
