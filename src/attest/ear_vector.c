@@ -69,6 +69,8 @@ static void derive_valid(const subject *s, const clo_attest_policy *p, int8_t cl
     if (!signature) return;
     /* Without a list of known instances a genuine key says which kind of instance it is, not which one. */
     if (p->chip_count != 0) claims[CLO_EAR_INSTANCE] = TRUSTWORTHY;
+    /* Tokens are others' word about hardware; so is a hash that trusted firmware signs. */
+    if (ONE_OF(s->tee, "maa", "gcp-confidential-space", "ear", "optee")) return;
     bool current = s->tcb_status[0] == '\0' || strcmp(s->tcb_status, "UpToDate") == 0;
     claims[CLO_EAR_HARDWARE] = current && p->require_crl ? TRUSTWORTHY : current ? 0 : UNSAFE;
     if (ONE_OF(s->tee, "snp", "tdx", "sgx") && !p->allow_debug) claims[CLO_EAR_RUNTIME] = TRUSTWORTHY;

@@ -186,6 +186,17 @@ static void test_statuses(void **state)
         if (!cases[i].valid) assert_string_equal(verdict(&a, clo_buf_span(&token), clo_buf_span(&jwks), &p, NOW), "claims");
     }
     clo_attest_ear_vector v;
+    static const char *const words_of_others[] = {"maa", "gcp-confidential-space", "ear", "optee"};
+    clo_attest_policy_init(&strict);
+    for (size_t i = 0; i < 4; i++) {
+        memset(&made, 0, sizeof made);
+        (void)snprintf(made.tee, sizeof made.tee, "%s", words_of_others[i]);
+        made.valid = true;
+        made.judged = 0x7fff;
+        clo_attest_ear_derive(&made, NULL, &strict, &v);
+        assert_int_equal(v.claims[CLO_EAR_HARDWARE], 0);
+        assert_int_equal(v.claims[CLO_EAR_RUNTIME], 0);
+    }
     memset(&made, 0, sizeof made);
     (void)snprintf(made.tee, sizeof made.tee, "snp");
     made.valid = true;
