@@ -4,6 +4,7 @@
 
 #include "attest/ear.h"
 #include "attest/evidence_record.h"
+#include "base/clo_text.h"
 #include "wire/cbor.h"
 #include "wire/cose.h"
 #include "wire/json.h"
@@ -246,6 +247,35 @@ static void test_odd_tokens(void **state)
     static const char *const bad[] = {"", "eyJ", "eyJh.e30.AA", "\x84\x40\xa0\x40\x40", "{}", "x"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_string_equal(verdict(&a, clo_span_str(bad[i]), clo_buf_span(&jwks), &p, NOW), "malformed");
+}
+
+/* The largest tokens that are read, full of small members or of one text, and what their parsing allocates. */
+static void test_bounds(void **state)
+{
+    (void)state;
+    static char claims[32768];
+    for (int form = 0; form < 3; form++) {
+        size_t n = (size_t)snprintf(claims, sizeof claims, "{\"submods\":{\"a\":{\"ear.status\":\"affirming\"}},\"x\":");
+        if (form == 0) { /* one text */
+            claims[n++] = '"';
+            memset(claims + n, 'x', 22000);
+            n += 22000;
+            n += (size_t)snprintf(claims + n, sizeof claims - n, "\"}");
+        } else { /* lists of lists, or many members */
+            for (int i = 0; i < 4000; i++) claims[n++] = form == 1 ? '[' : i % 2 == 0 ? '[' : '1';
+        }
+        CLO_AUTO(clo_arena_free) clo_arena a;
+        CLO_AUTO(clo_buf_free) clo_buf token;
+        clo_arena_init(&a, 1 << 22);
+        clo_buf_init(&token, 1 << 17);
+        assert_ok(clo_buf_put_str(&token, "eyJhbGciOiJFUzI1NiJ9."));
+        assert_ok(clo_base64url_encode(&token, clo_span_of((const uint8_t *)claims, n)));
+        assert_ok(clo_buf_put_str(&token, ".AAAA"));
+        clo_attest_policy p;
+        clo_attest_policy_init(&p);
+        assert_string_not_equal(verdict(&a, clo_buf_span(&token), clo_buf_span(&jwks), &p, NOW), "valid");
+        if (a.used > 65536) fail_msg("form %d: %zu bytes", form, a.used);
+    }
 }
 
 /* Every cut and every flipped bit of both forms: never valid. */
@@ -495,7 +525,7 @@ static void test_records(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tokens),      cmocka_unit_test(test_statuses),        cmocka_unit_test(test_odd_tokens), cmocka_unit_test(test_tampered),
+        cmocka_unit_test(test_tokens),      cmocka_unit_test(test_statuses),        cmocka_unit_test(test_odd_tokens), cmocka_unit_test(test_tampered), cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_azure_names), cmocka_unit_test(test_composite),       cmocka_unit_test(test_composite_parts),
         cmocka_unit_test(test_records),
     };

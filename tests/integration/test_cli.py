@@ -62,7 +62,7 @@ def help_text(line):
     check(len(commands) > 50, f"{len(commands)} commands")
     promised = """init status explain party:new,show,export,import dataset:seal,push,list,show,verify,rekey
         agreement:new,check,show,diff,sign,submit,status,stop,resume,list run:start,list,show,watch,cancel output:open,list receipt:verify,show,list
-        attest:verify,inspect,fetch measure key:list,show,import,disable,enable,revoke,destroy,rotate dp:epsilon,calibrate,sample model:train,evaluate,predict,show demo"""
+        attest:verify,inspect,policy,fetch measure key:list,show,import,disable,enable,revoke,destroy,rotate dp:epsilon,calibrate,sample model:train,evaluate,predict,show demo"""
     have = {(noun, verb) for noun, verb, _ in commands}
     for word in promised.split():
         noun, _, verbs = word.partition(":")
