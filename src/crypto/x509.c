@@ -11,6 +11,24 @@
 #include <time.h>
 
 enum { CERT_MAX = 64 * 1024, PEM_MAX = 1024 * 1024 };
+/* Certificates of the field have up to 133 elements in 7 levels; OpenSSL would give a hundred bytes or more to each. */
+enum { ELEMENTS_MAX = 400, LEVELS_MAX = 16 };
+
+/* Are there few enough elements? What is no DER is the parser's to refuse. */
+static bool elements_few(const uint8_t *at, size_t n, unsigned levels, unsigned *left)
+{
+    if (n == 0) return true;
+    for (const uint8_t *end = at + n; at < end;) {
+        long size = 0;
+        int tag = 0, class = 0, form = ASN1_get_object(&at, &size, &tag, &class, (long)(end - at));
+        if ((form & 0x80) != 0 || form == 0x21) return true; /* an error, or an indefinite length */
+        if (*left == 0 || levels == 0) return false;
+        (*left)--;
+        if ((form & V_ASN1_CONSTRUCTED) != 0 && !elements_few(at, (size_t)size, levels - 1, left)) return false;
+        at += size;
+    }
+    return true;
+}
 
 void clo_crypto_cert_free(clo_crypto_cert **c)
 {
@@ -95,6 +113,9 @@ clo_err clo_crypto_cert_parse(clo_crypto_cert **out, clo_span der)
 {
     CLO_TRY(clo_crypto_init_quick());
     CLO_CHECKF(der.n <= CERT_MAX, CLO_E_TOO_LARGE, "a certificate has at most 64 KiB");
+    unsigned left = ELEMENTS_MAX;
+    if (!elements_few(der.p, der.n, LEVELS_MAX, &left))
+        return clo_crypto_fail(CLO_E_TOO_MANY, "a certificate has at most 400 elements in at most 16 levels");
     CLO_AUTO(clo_crypto_cert_free) clo_crypto_cert *c = calloc(1, sizeof *c);
     CLO_CHECK(c != NULL, CLO_E_NOMEM);
     c->owners = 1;

@@ -13,7 +13,8 @@ extern "C" {
 typedef struct clo_crypto_cert clo_crypto_cert;
 typedef struct clo_crypto_crl clo_crypto_crl;
 
-/** One DER certificate, nothing behind it. Given to the caller. Errors: MALFORMED, TRAILING, TOO_LARGE (64 KiB). */
+/** One DER certificate, nothing behind it. Given to the caller. Errors: MALFORMED, TRAILING, TOO_LARGE (64 KiB),
+ *  TOO_MANY (400 elements of DER, 16 levels). */
 CLO_R clo_crypto_cert_parse(clo_crypto_cert **out, clo_span der);
 /** 1..max certificates of a PEM text (or one DER). Each is given to the caller. */
 CLO_R clo_crypto_cert_parse_pem(clo_crypto_cert **out, size_t max, size_t *count, clo_span pem_or_der);

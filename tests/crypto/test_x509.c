@@ -170,6 +170,24 @@ static void altered(void **state)
     clo_crypto_cert_free(&c);
 }
 
+/* Many small elements, and deep ones, are refused before anything is made of them. */
+static void bombs(void **state)
+{
+    (void)state;
+    clo_crypto_cert *c = NULL;
+    static uint8_t many[4 + 2 * 401] = {0x30, 0x82, (2 * 401) >> 8, (2 * 401) & 0xff};
+    for (size_t i = 4; i < sizeof many; i += 2) many[i] = 5; /* NULL */
+    assert_code(clo_crypto_cert_parse(&c, clo_span_of(many, sizeof many)), CLO_E_TOO_MANY);
+    uint8_t deep[40];
+    for (size_t i = 0; i < 20; i++) {
+        deep[2 * i] = 0x30;
+        deep[2 * i + 1] = (uint8_t)(38 - 2 * i);
+    }
+    assert_code(clo_crypto_cert_parse(&c, clo_span_of(deep, 40)), CLO_E_TOO_MANY);
+    assert_code(clo_crypto_cert_parse(&c, clo_span_of(deep + 10, 30)), CLO_E_MALFORMED);
+    assert_null(c);
+}
+
 static void revocation(void **state)
 {
     (void)state;
@@ -259,7 +277,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chain),   cmocka_unit_test(keys_and_extensions), cmocka_unit_test(other_kinds),
-        cmocka_unit_test(altered), cmocka_unit_test(revocation),          cmocka_unit_test(real_chains),
+        cmocka_unit_test(altered), cmocka_unit_test(bombs),
+        cmocka_unit_test(revocation),          cmocka_unit_test(real_chains),
     };
     return cmocka_run_group_tests(tests, make_chain, drop_chain);
 }
