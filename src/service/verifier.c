@@ -221,7 +221,7 @@ CLO_R clo_service_appraise(clo_service_verifier *v, clo_store *store, clo_arena 
 static clo_err collateral_take(clo_service_verifier *v, clo_span file, int64_t min_version, int64_t now)
 {
     clo_arena next;
-    clo_attest_collateral_set set;
+    clo_attest_collateral_set set = {0};
     clo_arena_init(&next, COLLATERAL_ARENA_MAX);
     clo_span kept;
     clo_err e = clo_arena_copy(&next, file, &kept);
