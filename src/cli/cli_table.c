@@ -73,7 +73,16 @@ static const clo_cli_option policy_options[] = {
     END,
 };
 static const clo_cli_option fetch_options[] = {
-    {"--nonce", "HEX", "8 to 64 bytes (default: 32 random ones)"}, {"--out", "FILE", "where to write the evidence"}, END};
+    {"--nonce", "HEX", "8 to 64 bytes (default: 32 random ones)"},
+    {"--out", "FILE", "where to write the evidence"},
+    {"--type", "sgx|tdx|snp", "instead: the vendor's collateral for --evidence, into --out-dir"},
+    {"--evidence", "FILE", "collateral: the quote, report, bundle or record that it is for"},
+    {"--out-dir", "DIR", "collateral: where to write its files, and the index.json for attest bundle"},
+    {"--from", "URL", "collateral: https://host[:port] instead of Intel's or AMD's service; with --pin that key alone is trusted"},
+    {"--product", "NAME", "snp: Milan, Genoa or Turin, where the report does not say (version 2)"},
+    {"--at", "RFC3339", "collateral: judge what came as of this time (default now)"},
+    END,
+};
 static const clo_cli_option bundle_options[] = {
     {"--version-number", "N", "of the bundle: higher than any before"},
     {"--days", "D", "how long it is good (default 30)"},
@@ -191,7 +200,7 @@ const clo_cli_command clo_cli_commands[] = {
     {"attest", "policy", "check|dry-run|diff|import|export FILE…", 2, CLI_ARGS_MAX, policy_options,
      "what a policy admits, on recorded evidence too, and what a change admits; Azure release policies", clo_cli_attest_policy},
     {"attest", "collect", "", 0, 0, collect_options, "fresh evidence of this machine", clo_cli_attest_collect},
-    {"attest", "fetch", "", 0, 0, fetch_options, "fresh evidence of the operator's runtime", clo_cli_attest_fetch},
+    {"attest", "fetch", "", 0, 0, fetch_options, "fresh evidence of the operator's runtime, or a vendor's collateral for evidence", clo_cli_attest_fetch},
     {"attest", "publish", "policy NAME FILE.json | values NAME FILE.json | collateral FILE", 2, 3, NO_OPTIONS,
      "sign a policy or reference values for the operator's verifier, or install a bundle there", clo_cli_attest_publish},
     {"attest", "bundle", "DIR|FILE", 1, 1, bundle_options, "sign DIR/index.json and its files as a collateral bundle, or show one", clo_cli_attest_bundle},

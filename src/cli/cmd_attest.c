@@ -1,7 +1,6 @@
 /* cloister attest …: evidence judged and looked into. */
 #include "cli/cli_attest.h"
 
-#include "crypto/hash.h"
 #include "crypto/x509.h"
 #include "os/file.h"
 
@@ -84,39 +83,4 @@ clo_err clo_cli_attest_verify(clo_cli *c)
     c->negative = !r->valid;
     CLO_TRY(clo_attest_result_tree(&c->arena, r, &tree));
     return clo_cli_emit(c, tree);
-}
-
-clo_err clo_cli_attest_fetch(clo_cli *c)
-{
-    clo_client_session *s = NULL;
-    clo_wire_node *answer = NULL;
-    char path[200], hex[129];
-    uint8_t nonce[64];
-    size_t n = 32;
-    const char *given = clo_cli_value(c, "--nonce"), *out = clo_cli_value(c, "--out");
-    if (given != NULL) {
-        n = strlen(given) / 2;
-        CLO_CHECKF(n >= 8 && n <= 64, CLO_E_USAGE, "--nonce takes 8 to 64 bytes in hex");
-        CLO_TRY(clo_hex_decode(nonce, n, clo_span_str(given)));
-    } else
-        CLO_TRY(clo_crypto_random(nonce, n));
-    clo_hex_encode(hex, clo_span_of(nonce, n));
-    CLO_TRY(clo_cli_home(c));
-    CLO_TRY(clo_client_session_open(&s, &c->home.server, NULL));
-    (void)snprintf(path, sizeof path, "/api/v1/compute/attestation?nonce=%s", hex);
-    clo_err e = clo_cli_get(c, s, path, &answer);
-    clo_client_session_free(&s);
-    CLO_TRY(e);
-    const char *report = clo_client_text(answer, "attestation_report"), *tee = clo_client_text(answer, "tee_type");
-    CLO_CHECKF(report != NULL, CLO_E_MALFORMED, "the operator's answer holds no attestation_report");
-    clo_cli_say(c, "%s evidence for nonce %s\n", tee == NULL ? "?" : tee, hex);
-    if (out != NULL) {
-        CLO_AUTO(clo_buf_free) clo_buf bytes;
-        clo_buf_init(&bytes, CLI_FILE_MAX);
-        CLO_TRY(clo_base64_decode(&bytes, clo_span_str(report)));
-        CLO_TRY(clo_os_file_write_atomic(out, clo_buf_span(&bytes), 0644));
-        clo_cli_say(c, "written to %s; look into it with: cloister attest inspect %s\n", out, out);
-    }
-    CLO_TRY(clo_wire_set_text(&c->arena, answer, "nonce", hex));
-    return clo_cli_emit(c, answer);
 }

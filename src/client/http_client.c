@@ -18,7 +18,7 @@ enum { PROBLEM_MAX = 64 * 1024, TOKEN_MAX = 4096, URL_MAX = 512 };
 struct clo_client_http {
     CURL *curl;
     char base[256];
-    char pin[80];
+    char pin[80];     /* empty: the machine's authorities decide */
     char pin_hex[65]; /* the pin as people are given it */
     char authorization[TOKEN_MAX + 32];
     char instance[80];
@@ -28,31 +28,44 @@ struct clo_client_http {
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void start_curl(void) { (void)curl_global_init(CURL_GLOBAL_DEFAULT); }
 
-CLO_R clo_client_http_new(clo_client_http **out, const char *base_url, const uint8_t *spki)
+static clo_err client_new(clo_client_http **out, const char *base_url)
 {
     (void)pthread_once(&once, start_curl);
     CLO_CHECKF(strncmp(base_url, "https://", 8) == 0 && strchr(base_url + 8, '/') == NULL && strlen(base_url) < 250,
                CLO_E_MALFORMED, "\"%.100s\" is no server address; write https://host:port", base_url);
-    CLO_CHECKF(spki != NULL, CLO_E_MISSING_FIELD, "the pin of %.100s is not known; give its SPKI SHA-256", base_url);
     clo_client_http *c = calloc(1, sizeof *c);
     CLO_CHECK(c != NULL, CLO_E_NOMEM);
+    (void)snprintf(c->base, sizeof c->base, "%s", base_url);
+    c->curl = curl_easy_init();
+    if (c->curl == NULL) {
+        free(c);
+        return CLO_FAIL(CLO_E_NOMEM);
+    }
+    *out = c;
+    return CLO_OK;
+}
+
+CLO_R clo_client_http_new(clo_client_http **out, const char *base_url, const uint8_t *spki)
+{
+    CLO_CHECKF(spki != NULL, CLO_E_MISSING_FIELD, "the pin of %.100s is not known; give its SPKI SHA-256", base_url);
+    clo_client_http *c = NULL;
+    CLO_TRY(client_new(&c, base_url));
     CLO_AUTO(clo_buf_free) clo_buf pin;
     clo_buf_init(&pin, 100);
     const char *text = NULL;
     clo_err e = clo_base64_encode(&pin, clo_span_of(spki, 32));
     if (!clo_failed(e)) e = clo_buf_cstr(&pin, &text);
-    c->curl = curl_easy_init();
-    if (!clo_failed(e) && c->curl == NULL) e = CLO_FAIL(CLO_E_NOMEM);
     if (clo_failed(e)) {
         clo_client_http_free(&c);
         return e;
     }
     (void)snprintf(c->pin, sizeof c->pin, "sha256//%s", text);
     clo_hex_encode(c->pin_hex, clo_span_of(spki, 32));
-    (void)snprintf(c->base, sizeof c->base, "%s", base_url);
     *out = c;
     return CLO_OK;
 }
+
+CLO_R clo_client_http_new_public(clo_client_http **out, const char *base_url) { return client_new(out, base_url); }
 
 void clo_client_http_free(clo_client_http **c)
 {
@@ -72,6 +85,18 @@ CLO_R clo_client_http_token(clo_client_http *c, const char *token)
 }
 
 const char *clo_client_http_refusal(const clo_client_http *c) { return c->refusal; }
+
+const char *clo_client_http_header(const clo_client_http *c, const char *name)
+{
+    struct curl_header *header = NULL;
+    return curl_easy_header(c->curl, name, 0, CURLH_HEADER, -1, &header) == CURLHE_OK ? header->value : NULL;
+}
+
+uint64_t clo_client_http_retry_after(const clo_client_http *c)
+{
+    curl_off_t wait = 0;
+    return curl_easy_getinfo(c->curl, CURLINFO_RETRY_AFTER, &wait) == CURLE_OK && wait > 0 ? (uint64_t)wait : 0;
+}
 
 const char *clo_client_http_instance(const clo_client_http *c) { return c->instance; }
 
@@ -157,6 +182,16 @@ static clo_err set_headers(clo_client_http *c, const clo_client_http_request *r,
     return CLO_OK;
 }
 
+static void set_trust(clo_client_http *c)
+{
+    bool pinned = c->pin[0] != 0;
+    (void)curl_easy_setopt(c->curl, CURLOPT_SSLVERSION, pinned ? (long)CURL_SSLVERSION_TLSv1_3 : (long)CURL_SSLVERSION_TLSv1_2);
+    /* A pin is the whole trust: the leaf is self-signed and its key must be exactly this one. */
+    (void)curl_easy_setopt(c->curl, CURLOPT_SSL_VERIFYPEER, pinned ? 0L : 1L);
+    (void)curl_easy_setopt(c->curl, CURLOPT_SSL_VERIFYHOST, pinned ? 0L : 2L);
+    if (pinned) (void)curl_easy_setopt(c->curl, CURLOPT_PINNEDPUBLICKEY, c->pin);
+}
+
 static void set_options(clo_client_http *c, transfer *t, const char *url, struct curl_slist *headers)
 {
     const clo_client_http_request *r = t->request;
@@ -166,11 +201,7 @@ static void set_options(clo_client_http *c, transfer *t, const char *url, struct
     (void)curl_easy_setopt(c->curl, CURLOPT_PROTOCOLS_STR, "https");
     (void)curl_easy_setopt(c->curl, CURLOPT_PROXY, "");
     (void)curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
-    (void)curl_easy_setopt(c->curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_3);
-    /* The pin below is the whole trust: the leaf is self-signed and its key must be exactly this one. */
-    (void)curl_easy_setopt(c->curl, CURLOPT_SSL_VERIFYPEER, 0L);
-    (void)curl_easy_setopt(c->curl, CURLOPT_SSL_VERIFYHOST, 0L);
-    (void)curl_easy_setopt(c->curl, CURLOPT_PINNEDPUBLICKEY, c->pin);
+    set_trust(c);
     (void)curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT_MS, timeout < 10000 ? (long)timeout : 10000L);
     /* A stream may be silent between events; an answer that trickles in byte by byte is none, and who named a time gets it kept. */
     bool streams = r->sink != NULL || r->upload_fd >= 0;
@@ -202,6 +233,9 @@ static clo_err explain_curl(const clo_client_http *c, CURLcode code)
         (void)snprintf(actual, sizeof actual, "another key at %s", c->base);
         return CLO_DENY(CLO_E_DENIED, "tls.pin", c->pin_hex, actual, c->base,
                         "somebody else answers at this address, or the server was set up anew: ask its operator for the pin");
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return CLO_DENY(CLO_E_DENIED, "tls.certificate", "a certificate for this name from an authority that this machine trusts", curl_easy_strerror(code), c->base,
+                        "see that the address is right and that this machine's authorities are up to date; a mirror is named with its pin");
     case CURLE_OPERATION_TIMEDOUT:
         return CLO_FAILF(CLO_E_TIMEOUT, "%s did not answer in time; try again", c->base);
     case CURLE_OUT_OF_MEMORY:

@@ -1,4 +1,6 @@
-/* HTTP client over libcurl. A server is trusted by the SHA-256 of its SubjectPublicKeyInfo, never by a certificate authority. */
+/* HTTP client over libcurl. A server of this product is trusted by the SHA-256 of its SubjectPublicKeyInfo, never by a certificate authority;
+ * only vendors' public services, whose answers are signed themselves, are known by the authorities of this machine. Redirects and proxies are
+ * never followed. */
 #ifndef CLO_CLIENT_HTTP_CLIENT_H
 #define CLO_CLIENT_HTTP_CLIENT_H
 #include "base/clo_buf.h"
@@ -13,6 +15,8 @@ typedef struct clo_client_http clo_client_http;
 /** A client for one server; one request at a time, connection kept alive. spki: 32 bytes, the pin. Given to the caller.
  *  Errors: MALFORMED (url is not https://host[:port]), NOMEM. */
 CLO_R clo_client_http_new(clo_client_http **out, const char *base_url, const uint8_t *spki);
+/** The same for a vendor's public service: TLS 1.2 or later, a certificate for this name from one of the machine's authorities. */
+CLO_R clo_client_http_new_public(clo_client_http **out, const char *base_url);
 void clo_client_http_free(clo_client_http **c);
 /** Token for the following requests ("Bearer …"); NULL = none. Copied. */
 CLO_R clo_client_http_token(clo_client_http *c, const char *token);
@@ -40,6 +44,10 @@ typedef struct {
 CLO_R clo_client_http_do(clo_client_http *c, const clo_client_http_request *request, clo_buf *answer, unsigned *status);
 /** The first 255 bytes of the last answer that was no success, as text; for protocols whose failures are no problem documents. */
 const char *clo_client_http_refusal(const clo_client_http *c);
+/** A header of the last answer by its name in any case; NULL where it had none. Borrowed until the next request. */
+const char *clo_client_http_header(const clo_client_http *c, const char *name);
+/** Seconds that the last answer's Retry-After asks to wait, from now where it is a date; 0 = it says nothing that can be read. */
+uint64_t clo_client_http_retry_after(const clo_client_http *c);
 /** The last failure's id for `cloister explain`, or "". */
 const char *clo_client_http_instance(const clo_client_http *c);
 
