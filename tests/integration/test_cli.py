@@ -62,7 +62,7 @@ def help_text(line):
     check(len(commands) > 50, f"{len(commands)} commands")
     promised = """init status explain party:new,show,export,import dataset:seal,push,list,show,verify,rekey
         agreement:new,check,show,diff,sign,submit,status,stop,resume,list run:start,list,show,watch,cancel output:open,list receipt:verify,show,list
-        attest:verify,inspect,policy,fetch measure key:list,show,import,disable,enable,revoke,destroy,rotate dp:epsilon,calibrate,sample model:train,evaluate,predict,show demo"""
+        attest:verify,inspect,policy,fetch,collect,publish,bundle measure key:list,show,import,disable,enable,revoke,destroy,rotate dp:epsilon,calibrate,sample model:train,evaluate,predict,show demo"""
     have = {(noun, verb) for noun, verb, _ in commands}
     for word in promised.split():
         noun, _, verbs = word.partition(":")
@@ -112,6 +112,12 @@ def private_files(line):
             equal(mode, 0, os.path.join(folder, name))
 
 
+def empty_bundle(w):
+    os.makedirs(w.path("empty"), exist_ok=True)
+    w.write("empty/index.json", "[]")
+    return w.path("empty")
+
+
 @scenario("--json is exactly one document for every command, whether it succeeds or fails", seconds=120)
 def json_everywhere(line):
     w, north, analyst = line.world, line.north, line.analyst
@@ -139,6 +145,9 @@ def json_everywhere(line):
             (analyst, 0, ["receipt", "fetch", line.run_id, "--out", w.path("two.receipt")]), (analyst, 0, ["receipt", "show", w.path("one.receipt")]),
             (analyst, 0, ["receipt", "verify", w.path("one.receipt")]), (analyst, 0, ["receipt", "compare", w.path("one.receipt"), w.path("one.receipt")]), (analyst, 0, ["attest", "fetch", "--out", w.path("evidence")]),
             (analyst, 0, ["attest", "inspect", w.path("evidence")]), (analyst, 0, ["measure", program("cloister-enclave")]),
+            (analyst, 0, ["attest", "policy", "check", w.write("appraisal.json", '{"allow_simulated": true}')]), (analyst, 0, ["attest", "collect", "--list"]),
+            (analyst, 0, ["attest", "publish", "policy", "mine", w.path("appraisal.json")]), (analyst, 2, ["attest", "publish", "nothing", "x", "y"]),
+            (analyst, 0, ["attest", "bundle", empty_bundle(w), "--version-number", "1", "--out", w.path("empty.bundle")]),
             (analyst, 0, ["attest", "verify", "--type", "sim", "--evidence", w.path("evidence"), "--collateral", "root=" + analyst.home + "/roots/sim-root.der"]),
             (north, 0, ["key", "list"]), (north, 0, ["key", "show", key]), (north, 3, ["key", "show", "00" * 16]), (north, 0, ["key", "disable", key]), (north, 0, ["key", "enable", key]), (north, 0, ["key", "rotate"]),
             (north, 0, ["budget", "list"]), (analyst, 0, ["budget", "list", "--agreement", w.agreement]), (north, 0, ["budget", "set", "north-rows", "7"]),
