@@ -47,6 +47,29 @@ static clo_span without_tail(clo_span s)
     return s;
 }
 
+/* Bits that a last base64 character has beyond the bytes it stands for; OpenSSL passes over them. */
+static bool spare_bits_zero(uint8_t last, size_t padding)
+{
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *at = last == 0 ? NULL : strchr(alphabet, last);
+    return at != NULL && ((size_t)(at - alphabet) & (padding == 1 ? 3u : 15u)) == 0;
+}
+
+/* Bytes have one base64 text: nobody can give the same certificates in another. */
+static clo_err only_form(clo_span text)
+{
+    if (text.n != 0 && text.p[0] == 0x30) return CLO_OK;
+    for (size_t i = 1, end = 0; i < text.n; i++) {
+        if (text.p[i] != '=' || text.p[i - 1] == '=') continue;
+        for (end = i; end < text.n && text.p[end] == '=';) end++;
+        size_t padding = end - i;
+        while (end < text.n && (text.p[end] == '\r' || text.p[end] == '\n')) end++;
+        if (end == text.n || text.p[end] != '-') continue; /* words before a certificate */
+        CLO_CHECKF(padding <= 2 && spare_bits_zero(text.p[i - 1], padding), CLO_E_NOT_CANONICAL, "a PEM certificate is not in its only base64 form");
+    }
+    return CLO_OK;
+}
+
 /* Each certificate of a PEM text has four runs of dashes; another number means a damaged marker or something else than certificates. */
 static clo_err only_certificates(clo_span text, size_t count)
 {
@@ -67,6 +90,7 @@ clo_err clo_attest_chain_take(clo_attest_chain *chain, clo_span pem_or_der)
     size_t known_count = clo_attest_intel_known(&known);
     CLO_TRY(clo_crypto_cert_parse_pem_known(chain->certs + chain->count, CLO_ATTEST_CHAIN_MAX - chain->count, &count, without_tail(pem_or_der), known, known_count));
     chain->count += count;
+    CLO_TRY(only_form(without_tail(pem_or_der)));
     return only_certificates(without_tail(pem_or_der), count);
 }
 

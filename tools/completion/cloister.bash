@@ -40,7 +40,7 @@ _cloister()
         "attest inspect") words=" --type --evidence --collateral --at --nonce --policy" ;;
         "attest policy") words=" --against --type --collateral --at --authority" ;;
         "attest collect") words=" --tee --nonce --out --list --tpm" ;;
-        "attest fetch") words=" --nonce --out" ;;
+        "attest fetch") words=" --nonce --out --type --evidence --out-dir --from --product --at" ;;
         "attest bundle") words=" --version-number --days --out --show" ;;
         "measure "*) words=" --tee --explain --agreement --kernel --initrd --cmdline --vcpus --vcpu-type --guest-features --vmm --firmware-digest --two-pass --event-log" ;;
         "budget list") words=" --agreement" ;;
