@@ -193,7 +193,8 @@ static void test_lagged(void **state)
     fixture_start(&f, &o);
     int fd = dial(&f);
     say(fd, "GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
-    while (clo_gateway_hub_listeners(fixture_hub) == 0) clo_os_sleep_ms(2);
+    for (int i = 0; i < PATIENCE_MS / 2 && clo_gateway_hub_listeners(fixture_hub) == 0; i++) clo_os_sleep_ms(2);
+    assert_int_not_equal(clo_gateway_hub_listeners(fixture_hub), 0);
     char *data = malloc(16000);
     assert_non_null(data);
     memset(data, 'z', 16000);
