@@ -104,6 +104,18 @@ static clo_err read_record(const clo_gateway_request *request, asked *out)
     return nonce == NULL ? CLO_OK : take_nonce(request->arena, nonce, &out->question.nonce);
 }
 
+/* Keys that decide whom to believe come from this operator's bundle, never from who asks: else anybody's own key would make a verdict. */
+static clo_err no_anchors(const clo_attest_part *parts, size_t count)
+{
+    static const char *const anchors[] = {"jwks", "iak_public", "iak_mac", "cpak_public", "attestation_key"};
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < sizeof anchors / sizeof anchors[0]; k++)
+            if (strcmp(parts[i].role, anchors[k]) == 0)
+                return CLO_DENY(CLO_E_DENIED, "attestation.collateral", "certificates, lists and documents", anchors[k], "the request",
+                                "have the operator install this key in its collateral bundle");
+    return CLO_OK;
+}
+
 static clo_err read_asked(const clo_gateway_request *request, asked **out)
 {
     void *memory = NULL;
@@ -116,6 +128,8 @@ static clo_err read_asked(const clo_gateway_request *request, asked **out)
         CLO_TRY(clo_gateway_request_tree(request, &body));
         CLO_TRY(read_json(request->arena, body, q));
     }
+    CLO_TRY(no_anchors(q->record.evidence, q->record.evidence_count));
+    CLO_TRY(no_anchors(q->record.collateral, q->record.collateral_count));
     if (q->question.policy == NULL) q->question.policy = "default";
     if (q->accept == NULL) q->accept = "ear-jwt";
     CLO_CHECKF(strcmp(q->accept, "ear-jwt") == 0 || strcmp(q->accept, "ear-cwt") == 0 || strcmp(q->accept, "maa-jwt") == 0, CLO_E_UNSUPPORTED,
